@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Reconstruct and convert a handful of held-out utterances, to listen to what a model does.
+
+    python listen.py --model DIR --manifest test.jsonl --out wavs
+
+One utterance of each of up to four speakers gives UTTERANCE-original.wav, -reconstruction.wav (its
+codes in its own voice) and -to-SPEAKER.wav in the voices of two of the other speakers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+SPEAKERS = 4
+TARGETS = 2
+SECONDS = 4.0  # the utterance that is nearest to this long is taken
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the sounds and print their names."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--model", required=True, metavar="DIR")
+    parser.add_argument("--manifest", required=True, metavar="FILE")
+    parser.add_argument("--out", required=True, metavar="DIR")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(argv)
+
+    from tqdm import tqdm
+
+    from speechvq import audio
+    from speechvq.checkpoint import load
+    from speechvq.data.manifest import read_manifest
+    from speechvq.sampling import encode, sample_batch
+
+    model = load(options.model)
+    utterances = [u for u in read_manifest(options.manifest) if u.speaker in model.speakers]
+    speakers = sorted({u.speaker for u in utterances})[:SPEAKERS]
+    if not speakers:
+        print(f"{options.manifest}: no utterance of a speaker of the model", file=sys.stderr)
+        return 2
+
+    out = Path(options.out)
+    for ending in ("original", "reconstruction", "to-*"):  # of an earlier run, of other utterances
+        for old in out.glob(f"*-{ending}.wav"):
+            old.unlink()
+    codes, voices, names, lengths = [], [], [], []
+    for place, speaker in enumerate(speakers):
+        of_speaker = [u for u in utterances if u.speaker == speaker]
+        chosen = min(of_speaker, key=lambda u: (abs(u.duration - SECONDS), u.id))
+        waveform, _ = audio.read(chosen.path, model.sample_rate, chosen.start, chosen.duration)
+        audio.write(out / f"{chosen.id}-original.wav", waveform, model.sample_rate)
+        others = speakers[place + 1 :] + speakers[:place]
+        for voice in [speaker, *others[:TARGETS]]:
+            codes.append(encode(model, waveform))
+            voices.append(voice)
+            ending = "reconstruction" if voice == speaker else f"to-{voice}"
+            names.append(out / f"{chosen.id}-{ending}.wav")
+            lengths.append(len(waveform))
+
+    total = model.hop_length * sum(map(len, codes)) / model.sample_rate
+    with tqdm(total=round(total, 1), unit=" s of speech", disable=None, leave=False) as bar:
+        waveforms = sample_batch(
+            model,
+            codes,
+            voices,
+            seeds=options.seed,
+            progress=lambda samples: bar.update(samples / model.sample_rate),
+        )
+    for name, waveform, length in zip(names, waveforms, lengths, strict=True):
+        audio.write(name, waveform[:length], model.sample_rate)
+        print(name)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

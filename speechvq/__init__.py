@@ -1,0 +1,37 @@
+"""speechvq: discrete speech codes from raw audio, after the VQ-VAE paper, section 4.3.
+
+    import speechvq
+
+    model = speechvq.load("exp/vctk/vqvae")
+    waveform, _ = speechvq.audio.read("a.wav", model.sample_rate)
+    speechvq.audio.write("b.wav", speechvq.convert(model, waveform, "p225"), model.sample_rate)
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# Public names and where they live: imported when first asked for, so that commands start fast.
+_PUBLIC = {
+    "VQVAE": "speechvq.models.vqvae",
+    "VQVAEConfig": "speechvq.config",
+    "audio": "speechvq.audio",
+    "convert": "speechvq.sampling",
+    "encode": "speechvq.sampling",
+    "load": "speechvq.checkpoint",
+    "sample": "speechvq.sampling",
+}
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'speechvq' has no attribute {name!r}")
+    module = importlib.import_module(_PUBLIC[name])
+    value = module if module.__name__ == f"speechvq.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*globals(), *__all__]

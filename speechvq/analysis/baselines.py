@@ -1,0 +1,188 @@
+"""What an ordinary method makes of the same frames: k-means on MFCCs, and on any other vectors.
+
+Of the ordinary ways this is the strongest found, so that a model has something to beat. On 16
+minutes of the four stand-in voices, at 25 Hz and K = 128, 13 standardised coefficients averaged
+over the frame map to phones better (accuracy .507) than those of one window at its centre (.490),
+than with first (.425) or first and second deltas (.424) behind them, and than without standardising
+(.431). Standardising each speaker's speech by itself adds little (.513) and asks who speaks.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+WINDOW = 0.025
+"""Seconds of speech in an MFCC window."""
+
+STEP = 0.01
+"""Seconds between MFCC windows, about: a frame is cut into whole steps near to this."""
+
+DELTA_REACH = 0.045
+"""Seconds before and after a window that its deltas look at."""
+
+COEFFICIENTS = 13
+MEL_BANDS = 40
+FITTED_FRAMES = 60_000
+"""k-means is fitted on at most this many frames, drawn at random."""
+
+
+def mfcc(
+    waveform: np.ndarray, sample_rate: int, hop_length: int, n_frames: int, deltas: int = 0
+) -> np.ndarray:
+    """Compute MFCCs of the frames of codes, each the mean over the 25 ms windows in it.
+
+    Frame i covers samples ``i * hop_length`` to ``(i + 1) * hop_length``. Its windows are about
+    10 ms apart, so at 100 codes a second and more it has one, on its centre.
+
+    Parameters
+    ----------
+    waveform
+        Floats (T,) in [-1, 1].
+    sample_rate
+        Hz.
+    hop_length
+        Samples per code.
+    n_frames
+        N, the number of codes of the utterance.
+    deltas
+        How many orders of derivatives follow the 13 coefficients: 0, 1 or 2.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, 13 * (1 + deltas))
+    """
+    import librosa
+
+    width = COEFFICIENTS * (1 + deltas)
+    if n_frames == 0:
+        return np.zeros((0, width), dtype=np.float32)
+    window = round(WINDOW * sample_rate)
+    n_fft = 1 << (window - 1).bit_length()
+    steps = _steps_per_frame(hop_length, sample_rate)
+    step = hop_length // steps
+    # Windows before the first frame and after the last, for the deltas' regressions.
+    margin = max(1, round(DELTA_REACH * sample_rate / step))
+    windows = n_frames * steps + 2 * margin
+    # librosa's window j starts at sample j * step with center=False, and lies in the middle of its
+    # n_fft samples; window `margin` is to be centred half a step into the first frame.
+    first = step // 2 - margin * step - n_fft // 2
+    padded = np.zeros((windows - 1) * step + n_fft, dtype=np.float32)
+    begin, end = max(first, 0), min(first + len(padded), len(waveform))
+    padded[begin - first : end - first] = waveform[begin:end]
+    coefficients = librosa.feature.mfcc(
+        y=padded,
+        sr=sample_rate,
+        n_mfcc=COEFFICIENTS,
+        n_mels=MEL_BANDS,
+        n_fft=n_fft,
+        win_length=window,
+        hop_length=step,
+        center=False,
+    )
+    orders = [coefficients]
+    orders += [
+        librosa.feature.delta(coefficients, width=2 * margin + 1, order=order + 1)
+        for order in range(deltas)
+    ]
+    inside = np.concatenate(orders)[:, margin : windows - margin]
+    return inside.reshape(width, n_frames, steps).mean(axis=2).T.astype(np.float32)
+
+
+def kmeans_codes(
+    map_features: Sequence[np.ndarray],
+    score_features: Sequence[np.ndarray],
+    codebook_size: int,
+    seed: int = 0,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Cluster vectors, each dimension standardised, and name every vector by its cluster.
+
+    Parameters
+    ----------
+    map_features
+        One array (N, D) an utterance; k-means is fitted on these.
+    score_features
+        The same for other utterances.
+    codebook_size
+        K, the number of clusters.
+    seed
+        Of the random start.
+
+    Returns
+    -------
+    map_codes, score_codes
+        One array of integers (N,) an utterance.
+    """
+    from sklearn.cluster import KMeans
+
+    vectors = np.concatenate(list(map_features)).astype(np.float32)
+    if len(vectors) < codebook_size:
+        raise ValueError(
+            f"{len(vectors)} frames are too few for {codebook_size} clusters; map on more speech"
+        )
+    mean, spread = vectors.mean(axis=0), vectors.std(axis=0) + 1e-8
+    if len(vectors) > FITTED_FRAMES:
+        generator = np.random.default_rng(seed)
+        vectors = vectors[generator.choice(len(vectors), FITTED_FRAMES, replace=False)]
+    kmeans = KMeans(codebook_size, n_init=2, max_iter=60, random_state=seed)
+    kmeans.fit((vectors - mean) / spread)
+
+    def codes(features: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [
+            kmeans.predict(((part - mean) / spread).astype(np.float32)).astype(np.int64)
+            if len(part)
+            else np.zeros(0, dtype=np.int64)
+            for part in features
+        ]
+
+    return codes(map_features), codes(score_features)
+
+
+def mfcc_kmeans(
+    map_waveforms: Sequence[np.ndarray],
+    map_frames: Sequence[int],
+    score_waveforms: Sequence[np.ndarray],
+    score_frames: Sequence[int],
+    sample_rate: int,
+    hop_length: int,
+    codebook_size: int,
+    seed: int = 0,
+    deltas: int = 0,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Make codes by k-means on standardised MFCCs, the ordinary baseline.
+
+    Parameters
+    ----------
+    map_waveforms, score_waveforms
+        One array of floats (T,) an utterance; k-means is fitted on the first.
+    map_frames, score_frames
+        The number of codes wanted of each.
+    sample_rate, hop_length, deltas
+        See :func:`mfcc`.
+    codebook_size, seed
+        See :func:`kmeans_codes`.
+
+    Returns
+    -------
+    map_codes, score_codes
+        One array of integers (N,) an utterance.
+    """
+
+    def features(waveforms: Sequence[np.ndarray], frames: Sequence[int]) -> list[np.ndarray]:
+        return [
+            mfcc(waveform, sample_rate, hop_length, n_frames, deltas)
+            for waveform, n_frames in zip(waveforms, frames, strict=True)
+        ]
+
+    return kmeans_codes(
+        features(map_waveforms, map_frames),
+        features(score_waveforms, score_frames),
+        codebook_size,
+        seed,
+    )
+
+
+def _steps_per_frame(hop_length: int, sample_rate: int) -> int:
+    """Divide a frame into whole steps as near to 10 ms as its length in samples allows."""
+    divisors = [steps for steps in range(1, hop_length + 1) if hop_length % steps == 0]
+    wanted = hop_length / (STEP * sample_rate)
+    return min(divisors, key=lambda steps: abs(np.log(steps / wanted)))

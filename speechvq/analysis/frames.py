@@ -1,0 +1,56 @@
+"""One phone label for every code: the phone at the centre of the code's frame."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from speechvq.analysis.phone_classes import VOWELS
+from speechvq.data.labels import SILENCE
+from speechvq.data.manifest import Phone
+
+
+def frame_labels(phones: Sequence[Phone], n_frames: int, frame_seconds: float) -> np.ndarray:
+    """Give every frame the phone at its centre.
+
+    Frame n covers the seconds from ``n * frame_seconds`` to ``(n + 1) * frame_seconds``.
+
+    Parameters
+    ----------
+    phones
+        In the order of time, not overlapping, as :func:`speechvq.data.labels.read_phones` gives.
+    n_frames
+        N, the number of codes of the utterance.
+    frame_seconds
+        Seconds per code.
+
+    Returns
+    -------
+    ndarray of str, shape (N,)
+        A frame whose centre lies in no phone is :data:`~speechvq.data.labels.SILENCE`. A centre
+        on a boundary belongs to the later phone.
+    """
+    centres = (np.arange(n_frames) + 0.5) * frame_seconds
+    if not phones:
+        return np.full(n_frames, SILENCE)
+    starts = np.array([phone.start for phone in phones])
+    ends = np.array([phone.end for phone in phones])
+    names = np.array([phone.label for phone in phones] + [SILENCE])
+    last_started = np.searchsorted(starts, centres, side="right") - 1
+    outside = (last_started < 0) | (centres >= ends[last_started])
+    return names[np.where(outside, len(phones), last_started)]
+
+
+def normalise(phones: Iterable[Phone], stress: bool = False) -> tuple[Phone, ...]:
+    """Put labels in lower case and, unless ``stress``, fold ARPAbet's stress: ``AA1`` is ``aa``.
+
+    Only a digit 0, 1 or 2 after an ARPAbet vowel counts as stress, so the labels of other
+    alphabets (``a5``, ``2:``) keep theirs.
+    """
+    return tuple(
+        Phone(phone.start, phone.end, _folded(phone.label.lower(), stress)) for phone in phones
+    )
+
+
+def _folded(label: str, stress: bool) -> str:
+    stressed = not stress and label[-1:] in ("0", "1", "2") and label[:-1] in VOWELS
+    return label[:-1] if stressed else label

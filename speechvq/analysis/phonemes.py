@@ -1,0 +1,179 @@
+"""How well codes tell phones: the comparison of section 4.3 of the VQ-VAE paper, and its kin.
+
+With y the phone and z the code of a frame, and p the frequencies over the frames that are scored:
+
+============== =====================================================================================
+accuracy       every code says the phone most likely for it on *other* speech (the mapping part);
+               the share of scored frames where that is right
+chance         the same, when every code says the phone most likely in the mapping part
+phone purity   sum_z p(z) max_y p(y|z): the accuracy of a map made on the scored part itself
+cluster purity sum_y p(y) max_z p(z|y)
+PNMI           I(y; z) / H(y), the share of the phones' entropy that the codes remove
+V-measure      harmonic mean of I(y; z) / H(y), homogeneity, and I(y; z) / H(z), completeness
+perplexity     exp H(z): how many codes are in use, were they all used alike
+============== =====================================================================================
+
+All but chance rise with the number of codes and with the frame rate, and the purities and PNMI also
+when few frames are scored: compare them only at the same K, frame rate, labels and data.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PhonemeScores:
+    """What :func:`score` measures. Shares are from 0 to 1; the table above defines them.
+
+    ``accuracy_interval`` is the 95 % bootstrap interval over utterances, or None when the
+    utterances were not told apart. ``codes_used`` and ``perplexity`` are over the scored frames,
+    ``phone_classes`` counts the labels in both parts.
+    """
+
+    accuracy: float
+    accuracy_interval: tuple[float, float] | None
+    chance: float
+    phone_purity: float
+    cluster_purity: float
+    pnmi: float
+    v_measure: float
+    codebook_size: int
+    codes_used: int
+    perplexity: float
+    phone_classes: int
+    frames_map: int
+    frames_score: int
+
+
+def joint_counts(
+    codes: np.ndarray, labels: np.ndarray, codebook_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count how often each code meets each phone.
+
+    Parameters
+    ----------
+    codes
+        Integers (N,) from 0 to K - 1.
+    labels
+        Strings (N,).
+    codebook_size
+        K.
+
+    Returns
+    -------
+    counts : ndarray of int, shape (K, Y)
+    phones : ndarray of str, shape (Y,)
+        The phones of the columns, the most frequent first.
+
+    Raises
+    ------
+    ValueError
+        No frames, unequal lengths, or codes out of range.
+    """
+    codes, labels = np.asarray(codes), np.asarray(labels)
+    if codes.ndim != 1 or codes.shape != labels.shape:
+        raise ValueError(
+            f"codes {codes.shape} and labels {labels.shape} must be one-dimensional and as long "
+            "as each other"
+        )
+    if len(codes) == 0:
+        raise ValueError("no frames: there is nothing to compare")
+    if codes.min() < 0 or codes.max() >= codebook_size:
+        raise ValueError(
+            f"codes from {codes.min()} to {codes.max()}, expected 0 to {codebook_size - 1}; "
+            "were they made by another model?"
+        )
+    phones, columns, frequency = np.unique(labels, return_inverse=True, return_counts=True)
+    counts = np.zeros((codebook_size, len(phones)), dtype=np.int64)
+    np.add.at(counts, (codes, columns), 1)
+    order = np.argsort(-frequency, kind="stable")
+    return counts[:, order], phones[order]
+
+
+def code_to_phone(codes: np.ndarray, labels: np.ndarray, codebook_size: int) -> np.ndarray:
+    """Map every code to its most likely phone.
+
+    A code that never occurs gets the phone that is most likely overall; ties go to the phone that
+    is more likely overall.
+
+    Returns
+    -------
+    ndarray of str, shape (K,)
+    """
+    counts, phones = joint_counts(codes, labels, codebook_size)
+    return phones[counts.argmax(axis=1)]
+
+
+def score(
+    map_codes: np.ndarray,
+    map_labels: np.ndarray,
+    score_codes: np.ndarray,
+    score_labels: np.ndarray,
+    codebook_size: int,
+    score_utterances: np.ndarray | None = None,
+) -> PhonemeScores:
+    """Map codes to phones on one part of the data and score on another.
+
+    Parameters
+    ----------
+    map_codes, map_labels
+        Codes and phones (N,) of the frames that the map is made from.
+    score_codes, score_labels
+        Codes and phones (M,) of the frames that are scored.
+    codebook_size
+        K.
+    score_utterances
+        For every scored frame which utterance it is of (M,), any kind of name; gives the interval.
+    """
+    phone_of_code = code_to_phone(map_codes, map_labels, codebook_size)
+    counts, _ = joint_counts(score_codes, score_labels, codebook_size)
+    score_labels = np.asarray(score_labels)
+    right = phone_of_code[np.asarray(score_codes)] == score_labels
+    classes, frequency = np.unique(np.asarray(map_labels), return_counts=True)
+
+    joint = counts / counts.sum()  # p(z, y)
+    p_code, p_phone = joint.sum(axis=1), joint.sum(axis=0)
+    phone_entropy, code_entropy = _entropy(p_phone), _entropy(p_code)
+    mutual_information = max(0.0, phone_entropy + code_entropy - _entropy(joint))
+    homogeneity = mutual_information / phone_entropy if phone_entropy > 0 else 1.0
+    completeness = mutual_information / code_entropy if code_entropy > 0 else 1.0
+    both = homogeneity + completeness
+    return PhonemeScores(
+        accuracy=float(right.mean()),
+        accuracy_interval=(
+            None if score_utterances is None else _interval(right, np.asarray(score_utterances))
+        ),
+        chance=float((score_labels == classes[frequency.argmax()]).mean()),
+        phone_purity=float(joint.max(axis=1).sum()),
+        cluster_purity=float(joint.max(axis=0).sum()),
+        pnmi=float(homogeneity),
+        v_measure=float(2 * homogeneity * completeness / both) if both > 0 else 0.0,
+        codebook_size=codebook_size,
+        codes_used=int((p_code > 0).sum()),
+        perplexity=float(np.exp(code_entropy)),
+        phone_classes=len(np.union1d(classes, score_labels)),
+        frames_map=len(map_codes),
+        frames_score=len(score_codes),
+    )
+
+
+def _entropy(p: np.ndarray) -> float:
+    """Entropy in nats of probabilities in any shape."""
+    p = p[p > 0]
+    return float(-(p * np.log(p)).sum())
+
+
+def _interval(right: np.ndarray, utterances: np.ndarray, draws: int = 2000) -> tuple[float, float]:
+    """The 95 % interval of ``right``'s mean, by drawing whole utterances with replacement.
+
+    Frames of one utterance go wrong together, so drawing frames would promise too much.
+    """
+    _, index = np.unique(utterances, return_inverse=True)
+    frames = np.bincount(index)
+    hits = np.bincount(index, weights=right)
+    times = np.random.default_rng(0).multinomial(
+        len(frames), np.full(len(frames), 1 / len(frames)), size=draws
+    )
+    low, high = np.percentile((times @ hits) / (times @ frames), [2.5, 97.5])
+    return float(low), float(high)

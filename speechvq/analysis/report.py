@@ -1,0 +1,310 @@
+"""A page that shows what a model has learned: speech to hear and see, scores, training curves.
+
+Everything here is given as arrays, bytes and plain values; the page is one HTML text that needs no
+other file but the sounds that are too large to put in it.
+"""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+DECIBELS = 70
+"""The range of a spectrogram below its loudest point."""
+
+HIGHEST = 8000
+"""Hz at the top of a spectrogram, or half the sample rate."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound of the page: `source` is what its player plays, a relative address or a data URI."""
+
+    title: str
+    source: str
+    waveform: np.ndarray
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class SoundGroup:
+    """Sounds of the same sentence, shown side by side."""
+
+    title: str
+    text: str | None
+    sounds: Sequence[Sound]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings; the first column names the rows."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page; the parts that are given are shown in this order.
+
+    `missing` says which part is not there, and how to make it.
+    """
+
+    title: str
+    intro: str = ""
+    groups: Sequence[SoundGroup] = ()
+    table: Table | None = None
+    notes: Sequence[str] = ()
+    pictures: Sequence[tuple[str, bytes]] = ()
+    """Captions and PNG files."""
+    folded: Sequence[tuple[str, str]] = ()
+    """Titles, and texts that are shown as they are when the title is clicked."""
+    missing: Sequence[str] = ()
+
+
+def spectrogram(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float, float]:
+    """Levels of a waveform (T,) over time and frequency.
+
+    Returns
+    -------
+    levels : ndarray of float, shape (frequencies, frames)
+        Decibels below the loudest point, at least ``-DECIBELS``.
+    seconds : float
+        The time that the frames cover.
+    highest : float
+        Hz of the last row.
+    """
+    window_length, hop_length = round(0.025 * sample_rate), round(0.005 * sample_rate)
+    n_fft = 2 * (1 << (window_length - 1).bit_length())
+    padded = np.pad(np.asarray(waveform, dtype=np.float32), window_length // 2 + 1)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window_length)[::hop_length]
+    power = np.abs(np.fft.rfft(frames * np.hanning(window_length), n_fft)) ** 2  # (frames, bins)
+    rows = min(n_fft // 2, round(HIGHEST / sample_rate * n_fft)) + 1
+    power = power[:, :rows].T
+    levels = 10 * np.log10(np.maximum(power, 1e-12))
+    levels = np.maximum(levels - levels.max(), -DECIBELS)
+    return levels, len(waveform) / sample_rate, (rows - 1) * sample_rate / n_fft
+
+
+def spectrogram_png(waveform: np.ndarray, sample_rate: int) -> bytes:
+    """Draw :func:`spectrogram`."""
+    levels, seconds, highest = spectrogram(waveform, sample_rate)
+    figure = _figure(4.4, 1.9)
+    axes = figure.add_subplot()
+    axes.imshow(
+        levels,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        extent=(0, seconds, 0, highest / 1000),
+        interpolation="antialiased",
+    )
+    axes.set_ylabel("kHz", fontsize=8)
+    axes.set_xlabel("seconds", fontsize=8)
+    axes.tick_params(labelsize=7, length=2)
+    return _png(figure)
+
+
+def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> bytes | None:
+    """Draw what a training logged, one picture a measure; None when nothing can be drawn.
+
+    Parameters
+    ----------
+    records
+        The lines of ``metrics.jsonl``: `kind`, `phase`, `global_step` and values.
+    codebook_size
+        K, to show where the perplexity could be.
+    """
+    records = list(records)
+    measures = [
+        ("spectral_loss", "spectral loss", ("train", "valid")),
+        ("bits_per_sample", "bits per sample", ("train", "valid")),
+        ("perplexity", "perplexity of the codes", ("epoch", "valid")),
+    ]
+    curves = [
+        (title, {kind: _points(records, kind, name) for kind in kinds})
+        for name, title, kinds in measures
+    ]
+    curves = [(title, lines) for title, lines in curves if any(len(x) for x, _ in lines.values())]
+    if not curves:
+        return None
+    figure = _figure(4.4 * len(curves), 2.9)
+    names = {"train": "training", "epoch": "training, per epoch", "valid": "validation"}
+    for axes, (title, lines) in zip(
+        np.atleast_1d(figure.subplots(1, len(curves))), curves, strict=True
+    ):
+        for kind, (steps, values) in lines.items():
+            held_out = kind == "valid"
+            axes.plot(
+                steps,
+                values,
+                label=names[kind],
+                color="#c2410c" if held_out else "#94a3b8",
+                marker="o" if held_out or len(steps) < 3 else None,
+                markersize=3,
+                linewidth=1.4,
+                zorder=3 if held_out else 2,
+            )
+        if title.startswith("perplexity"):
+            axes.set_ylim(bottom=0)
+            if codebook_size:
+                axes.set_ylim(top=1.06 * codebook_size)
+                axes.axhline(codebook_size, color="#64748b", linewidth=0.8, linestyle=":")
+                axes.annotate(
+                    f"K = {codebook_size}",
+                    (0.02, codebook_size),
+                    xycoords=("axes fraction", "data"),
+                    textcoords="offset points",
+                    xytext=(0, -10),
+                    fontsize=7,
+                    color="#475569",
+                )
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("step", fontsize=8)
+        axes.tick_params(labelsize=7, length=2)
+        axes.grid(color="#e2e8f0", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=7, frameon=False)
+    return _png(figure)
+
+
+def page(title: str, subtitle: str, sections: Iterable[Section]) -> str:
+    """Put the sections on one HTML page."""
+    body = "\n".join(_section(section) for section in sections)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{_CSS}</style>
+</head>
+<body>
+<main>
+<header>
+<h1>{escape(title)}</h1>
+<p>{escape(subtitle)}</p>
+</header>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def png_source(picture: bytes) -> str:
+    """A PNG file as a data URI."""
+    return data_uri(picture, "image/png")
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """A file of a media type such as "audio/wav" as an address that holds the file itself."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _points(records: Sequence[Mapping], kind: str, name: str) -> tuple[list, list]:
+    found = [r for r in records if r.get("kind") == kind and r.get(name) is not None]
+    return [r.get("global_step", r.get("step", 0)) for r in found], [r[name] for r in found]
+
+
+def _section(section: Section) -> str:
+    parts = [f"<h2>{escape(section.title)}</h2>"]
+    if section.intro:
+        parts.append(f"<p>{escape(section.intro)}</p>")
+    parts += [f'<p class="missing">{escape(line)}</p>' for line in section.missing]
+    parts += [_group(group) for group in section.groups]
+    if section.table is not None:
+        parts.append(_table(section.table))
+    if section.notes:
+        notes = "".join(f"<li>{escape(note)}</li>" for note in section.notes)
+        parts.append(f'<ul class="notes">{notes}</ul>')
+    for caption, picture in section.pictures:
+        parts.append(
+            f'<figure><img src="{png_source(picture)}" alt="{escape(caption)}">'
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
+        )
+    for title, text in section.folded:
+        parts.append(
+            f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
+        )
+    return "<section>\n" + "\n".join(parts) + "\n</section>"
+
+
+def _group(group: SoundGroup) -> str:
+    text = f'<p class="said">“{escape(group.text)}”</p>' if group.text else ""
+    cards = "\n".join(
+        f'<figure class="sound"><figcaption>{escape(sound.title)}</figcaption>'
+        f'<img src="{png_source(spectrogram_png(sound.waveform, sound.sample_rate))}" '
+        f'alt="Spectrogram: {escape(sound.title)}">'
+        f'<audio controls preload="metadata" src="{escape(sound.source)}"></audio></figure>'
+        for sound in group.sounds
+    )
+    return f'<h3>{escape(group.title)}</h3>\n{text}\n<div class="sounds">\n{cards}\n</div>'
+
+
+def _table(table: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.headings)
+    head = f"<thead><tr>{head}</tr></thead>\n" if any(table.headings) else ""
+    plain = "" if head else ' class="facts"'
+    rows = "\n".join(
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in table.rows
+    )
+    return f'<div class="wide"><table{plain}>{head}<tbody>{rows}</tbody></table></div>'
+
+
+def _figure(width: float, height: float):
+    """Make a figure of its own, which leaves the process's plotting backend alone."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    return picture.getvalue()
+
+
+_CSS = """
+:root { color-scheme: light; --ink: #0f172a; --soft: #475569; --line: #e2e8f0; --accent: #c2410c; }
+* { box-sizing: border-box; }
+body { margin: 0; background: #f8fafc; color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
+main { max-width: 1240px; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+h1 { margin: 0; font-size: 1.7rem; line-height: 1.2; }
+h2 { margin: 0 0 .4rem; font-size: 1.25rem; }
+h3 { margin: 1.6rem 0 .2rem; font-size: 1rem; }
+p { margin: .3rem 0 .8rem; max-width: 75ch; }
+header p, .said, figcaption, .notes { color: var(--soft); }
+.said { font-style: italic; }
+section { margin-top: 1.5rem; padding: 1.2rem 1.3rem; background: #fff;
+  border: 1px solid var(--line); border-radius: 10px; }
+.sounds { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(255px, 1fr)); }
+figure { margin: 1rem 0 0; }
+.sound { margin: 0; }
+.sound figcaption { margin-bottom: .3rem; font-weight: 600; font-size: .9rem; color: var(--ink); }
+img { display: block; max-width: 100%; height: auto; }
+.sound img { width: 100%; }
+audio { display: block; width: 100%; height: 40px; margin-top: .4rem; }
+figcaption, .notes { font-size: .9rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
+th, td { padding: .4rem .8rem; border-bottom: 1px solid var(--line); text-align: right;
+  white-space: nowrap; }
+th:first-child { text-align: left; font-weight: 500; }
+thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
+thead + tbody tr:first-child > * { font-weight: 700; }
+.facts td { text-align: left; }
+.missing { padding: .5rem .8rem; border-left: 4px solid var(--accent); background: #fff7ed; }
+pre { overflow-x: auto; padding: 1rem; background: #f1f5f9; border-radius: 6px; font-size: .82rem; }
+summary { margin-top: 1rem; cursor: pointer; color: var(--accent); }
+"""

@@ -1,0 +1,84 @@
+"""Tables as text: scores side by side, and every code with its phones."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from speechvq.analysis.phonemes import PhonemeScores, joint_counts
+
+
+def score_table(rows: Mapping[str, PhonemeScores]) -> str:
+    """Line up the scores of several kinds of codes, one row each.
+
+    Parameters
+    ----------
+    rows
+        Scores by the name of the codes.
+    """
+    cells = [
+        ["", "accuracy", "(95 % interval)", "chance", "phone purity", "cluster purity", "PNMI"]
+        + ["V-measure", "perplexity", "codes used"]
+    ]
+    for name, scores in rows.items():
+        interval = scores.accuracy_interval
+        cells.append(
+            [
+                name,
+                f"{scores.accuracy:.3f}",
+                f"({interval[0]:.3f} to {interval[1]:.3f})" if interval else "",
+                f"{scores.chance:.3f}",
+                f"{scores.phone_purity:.3f}",
+                f"{scores.cluster_purity:.3f}",
+                f"{scores.pnmi:.3f}",
+                f"{scores.v_measure:.3f}",
+                f"{scores.perplexity:.1f}",
+                f"{scores.codes_used} of {scores.codebook_size}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in cells
+    )
+
+
+def code_table(
+    codes: np.ndarray, labels: np.ndarray, codebook_size: int, phones_shown: int = 4
+) -> str:
+    """Make a tab-separated table, one row a code, the most used code first.
+
+    The columns are the code, its count, its share of the frames, its most likely phone, and its
+    most likely phones with p(phone | code). Unused codes come last, with a dash.
+
+    Parameters
+    ----------
+    codes, labels
+        Codes and phones (N,).
+    codebook_size
+        K.
+    phones_shown
+        At most this many phones a code.
+    """
+    counts, phones = joint_counts(codes, labels, codebook_size)
+    totals = counts.sum(axis=1)
+    rows = ["code\tcount\tshare\tphone\tphones"]
+    for code in np.argsort(-totals, kind="stable"):
+        total = totals[code]
+        if total == 0:
+            rows.append(f"{code}\t0\t0.0000\t-\t-")
+            continue
+        best = np.argsort(-counts[code], kind="stable")[:phones_shown]
+        shares = [
+            f"{phones[column]} {counts[code, column] / total:.2f}"
+            for column in best
+            if counts[code, column]
+        ]
+        rows.append(
+            f"{code}\t{total}\t{total / len(codes):.4f}\t{phones[best[0]]}\t{', '.join(shares)}"
+        )
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,116 @@
+"""speechvq-align: transcripts to phone labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import sys
+from pathlib import Path
+
+from speechvq.cli.errors import Parser, command
+
+logger = logging.getLogger(__name__)
+
+NOTES = """\
+examples:
+  speechvq-align exp/vctk/data/test.jsonl
+  speechvq-align train.jsonl --out train-aligned.jsonl
+
+Every utterance that has a text and no phones gets phones, by forced alignment with pocketsphinx,
+which needs no network and knows American English only. Without --out the manifest is rewritten in
+place: phones that it has stay as they are, so an interrupted run goes on where it stopped.
+Utterances with words that the dictionary lacks keep no phones and are counted.
+"""
+WORDS_NAMED = 8
+
+
+def parser() -> Parser:
+    """The options of speechvq-align."""
+    parser = Parser("align", "Find the phones of transcribed utterances in time, offline.", NOTES)
+    parser.add_argument("manifest", metavar="MANIFEST", help="JSON lines, from speechvq-prepare")
+    parser.add_argument(
+        "--out", metavar="FILE", help="the manifest to write (default: MANIFEST itself)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    return parser
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Align the utterances of a manifest, write it, and print a summary."""
+    options = parser().parse_args(argv)
+
+    from tqdm import tqdm
+
+    from speechvq.analysis.align import Aligner
+    from speechvq.data.manifest import read_manifest, write_manifest
+
+    utterances = read_manifest(options.manifest)
+    out = Path(options.out or options.manifest)
+    wanted = [i for i, u in enumerate(utterances) if u.phones is None and u.text is not None]
+    done, unknown, failed = 0, {}, []
+    try:
+        aligner = Aligner() if wanted else None
+        for index in tqdm(wanted, desc="align", unit="utt", file=sys.stderr, dynamic_ncols=True):
+            utterance = utterances[index]
+            if missing := aligner.unknown(utterance.text):
+                unknown[utterance.id] = missing
+                continue
+            phones = _align(aligner, utterance)
+            if phones is None:
+                failed.append(utterance.id)
+                continue
+            utterances[index] = dataclasses.replace(utterance, phones=phones)
+            done += 1
+    finally:  # an interrupt keeps what is done
+        if done:
+            write_manifest(out, utterances)
+    if options.out and not done:
+        write_manifest(out, utterances)
+
+    if unknown:
+        words = sorted({word for missing in unknown.values() for word in missing})
+        more = ", …" if len(words) > WORDS_NAMED else ""
+        logger.warning(
+            "%d utterances skipped for words that the dictionary lacks: %s%s",
+            len(unknown), ", ".join(words[:WORDS_NAMED]), more,
+        )  # fmt: skip
+    if failed:
+        logger.warning(
+            "%d utterances skipped, speech and text do not fit: %s%s",
+            len(failed), ", ".join(failed[:WORDS_NAMED]), ", …" if failed[WORDS_NAMED:] else "",
+        )  # fmt: skip
+    summary = {
+        "manifest": str(out),
+        "utterances": len(utterances),
+        "aligned": done,
+        "had_phones": sum(u.phones is not None for u in utterances) - done,
+        "no_text": sum(u.phones is None and u.text is None for u in utterances),
+        "unknown_words": len(unknown),
+        "failed": len(failed),
+    }
+    if options.json:
+        print(json.dumps(summary, indent=1))
+    else:
+        print(
+            f"{out}: {done} utterances aligned, {summary['had_phones']} had phones already, "
+            f"{summary['no_text']} have no text, {len(unknown) + len(failed)} skipped"
+        )
+    return 0
+
+
+def _align(aligner, utterance):
+    """The phones of an utterance, or None where its speech and text do not fit or it is damaged."""
+    from speechvq import audio
+    from speechvq.analysis.align import SAMPLE_RATE, AlignmentError
+
+    try:
+        waveform, _ = audio.read(utterance.path, SAMPLE_RATE, utterance.start, utterance.duration)
+        return aligner.align(waveform, utterance.text)
+    except (AlignmentError, audio.AudioError):
+        return None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,136 @@
+"""speechvq-encode: recordings to codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speechvq import audio
+from speechvq.cli import speaking
+from speechvq.cli.errors import ERROR, OK, Parser, command, one_line
+from speechvq.codes import check_id
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from speechvq.models.vqvae import VQVAE
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = f"""\
+examples:
+  speechvq-encode --src a.wav
+  speechvq-encode --src talks/ --out codes.txt
+  speechvq-encode --manifest exp/vctk/data/test.jsonl --out exp/vctk/codes/test.txt
+
+A header of lines that begin with '#' names the codebook; then one utterance a line: its id, a tab,
+and its codes with blanks between. The id of a file is its name without the suffix.
+
+{speaking.WHICH_MODEL}
+A recording that cannot be used is reported, the others are encoded all the same, and the exit code
+is 2.
+"""
+
+
+def parser() -> Parser:
+    """The options of speechvq-encode."""
+    parser = Parser("encode", "Turn recordings into codes.", EXAMPLES)
+    add = parser.add_argument
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--src", nargs="+", metavar="PATH", help="audio files, and folders of them")
+    what.add_argument("--manifest", metavar="FILE", help="utterances of speechvq-prepare")
+    add("--out", metavar="FILE", help="text file to write (default: stdout)")
+    speaking.add_model_options(parser)
+    add("--json", action="store_true", help="write JSON: the header's values, and codes by id")
+    return parser
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What to encode: a file, or `duration` seconds of it from `start`."""
+
+    id: str
+    path: Path
+    start: float = 0.0
+    duration: float | None = None
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Encode recordings and write their codes."""
+    options = parser().parse_args(argv)
+    recordings = _listed(options.manifest) if options.manifest else _found(options.src)
+    if options.out is not None:
+        out = Path(options.out)
+        if out.is_dir():
+            raise IsADirectoryError(f"--out {out}: a folder; name a file such as {out}/codes.txt")
+        inputs = [Path(options.manifest)] if options.manifest else [r.path for r in recordings]
+        speaking.check_outputs(out, inputs)
+
+    from speechvq import codes
+    from speechvq.checkpoint import load
+
+    model = load(options.model, options.device)
+    codebook = speaking.codebook_of(model)
+    found, failed = _encode(model, recordings)
+    if found:
+        if options.json:
+            values = {id: one.tolist() for id, one in found.items()}
+            text = json.dumps({**asdict(codebook), "codes": values}, ensure_ascii=False) + "\n"
+        else:
+            text = codes.header(codebook) + "".join(codes.line(*item) for item in found.items())
+        if options.out is None:
+            sys.stdout.write(text)
+        else:
+            audio.write_bytes(options.out, text.encode())
+    return ERROR if failed else OK
+
+
+def _found(paths: list[str]) -> list[Recording]:
+    recordings: dict[str, Recording] = {}
+    for path in audio.find(paths):
+        id = check_id(path.stem)
+        if id in recordings:
+            raise ValueError(
+                f"{recordings[id].path} and {path} would both have the id {id!r}; "
+                "encode them apart, or list them in a manifest with ids of their own"
+            )
+        recordings[id] = Recording(id, path)
+    return list(recordings.values())
+
+
+def _listed(manifest: str) -> list[Recording]:
+    from speechvq.data.manifest import read_manifest
+
+    return [
+        Recording(check_id(u.id), Path(u.path), u.start, u.duration)
+        for u in read_manifest(manifest)
+    ]
+
+
+def _encode(model: VQVAE, recordings: list[Recording]) -> tuple[dict[str, np.ndarray], int]:
+    """Codes by id of the recordings that can be used, and how many cannot."""
+    from tqdm import tqdm
+
+    from speechvq.sampling import encode
+
+    found = {}
+    for recording in tqdm(recordings, unit=" recordings", disable=None, leave=False):
+        try:
+            waveform, rate = audio.read(
+                recording.path, model.sample_rate, recording.start, recording.duration
+            )
+            audio.check_speech(waveform, rate, recording.path)
+        except (audio.AudioError, OSError) as error:
+            logger.error("%s", one_line(error))
+        else:
+            found[recording.id] = encode(model, waveform)
+    return found, len(recordings) - len(found)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,187 @@
+"""Files of codes: plain text that a person can read and any program can parse.
+
+::
+
+    # speechvq codes 1
+    # codebook_size 128
+    # hop_length 640
+    # sample_rate 16000
+    # model 595857f535cf
+    p225_001<TAB>17 17 93 4 4 121
+    p225_002<TAB>9 88
+
+The lines that begin with ``#`` come first; the first names the format and its version. `model` is
+the fingerprint of the encoder and codebook that the codes belong to, the hop length is in samples
+per code, the sample rate in Hz. Then one utterance a line: its id, a tab, and its codes, integers
+from 0 to codebook_size - 1, with blanks between. UTF-8.
+
+Shapes: N codes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from speechvq.audio import write_bytes
+
+_FIRST = "# speechvq codes 1"
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """What the codes of a file refer to.
+
+    Attributes
+    ----------
+    codebook_size : int
+        K.
+    hop_length : int
+        Samples per code.
+    sample_rate : int
+        Hz.
+    model : str
+        `speechvq.checkpoint.fingerprint` of the model.
+    """
+
+    codebook_size: int
+    hop_length: int
+    sample_rate: int
+    model: str
+
+    @property
+    def frame_rate(self) -> float:
+        """Codes per second."""
+        return self.sample_rate / self.hop_length
+
+    def check_same(self, other: Codebook, where: str) -> None:
+        """Raise ValueError, naming `where` these codes come from, unless `other` is the same."""
+        mine, theirs = asdict(self), asdict(other)
+        for key, value in mine.items():
+            if value != theirs[key]:
+                raise ValueError(
+                    f"{where}: made with {key} {value}, this model has {theirs[key]}; pass --model "
+                    "with the model that made the codes, or encode again with this one"
+                )
+
+
+def header(codebook: Codebook) -> str:
+    """The first lines of a file, with their line ends."""
+    return "".join(
+        [f"{_FIRST}\n", *(f"# {key} {value}\n" for key, value in asdict(codebook).items())]
+    )
+
+
+def check_id(id: str) -> str:
+    """Return an utterance's id; ValueError when it cannot stand in a file of codes."""
+    if not id or id != id.strip() or id.startswith("#") or any(c in id for c in "\t\n\r"):
+        raise ValueError(
+            f"utterance id {id!r}: must not be empty, begin with '#', begin or end with a blank, "
+            "or hold tabs or line ends; rename it"
+        )
+    return id
+
+
+def line(id: str, codes: np.ndarray) -> str:
+    """The line of one utterance with codes (N,), with its line end."""
+    return f"{check_id(id)}\t{' '.join(map(str, np.asarray(codes).tolist()))}\n"
+
+
+def write_codes(
+    path: str | os.PathLike,
+    codebook: Codebook,
+    utterances: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]],
+) -> None:
+    """Write the codes (N,) of utterances by their ids; the file appears whole or not at all."""
+    pairs = utterances.items() if isinstance(utterances, Mapping) else utterances
+    text = header(codebook) + "".join(line(id, codes) for id, codes in pairs)
+    write_bytes(path, text.encode())
+
+
+def read_codes(path: str | os.PathLike) -> tuple[Codebook, dict[str, np.ndarray]]:
+    """Read a file of codes.
+
+    Returns
+    -------
+    codebook : Codebook
+        From the header.
+    utterances : dict of str to ndarray
+        Codes (N,) int64 of each utterance, in the order of the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        Another format, or a line that cannot be; the message begins with ``file:line``.
+    """
+    try:
+        return parse_codes(Path(path).read_text(encoding="utf-8-sig"), str(path))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file; speechvq-encode makes them") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text, as speechvq-encode writes it") from error
+
+
+def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]:
+    """As `read_codes`, of the text itself; `where` stands for the file's name in messages."""
+    lines = [entry.rstrip("\r") for entry in text.split("\n")]
+    if lines[0] != _FIRST:
+        got = "nothing" if not text.strip() else repr(lines[0][:40])
+        raise ValueError(
+            f"{where}:1: expected {_FIRST!r}, got {got}; not the output of speechvq-encode, "
+            "or of another version"
+        )
+    n = 1
+    fields: dict[str, str] = {}
+    while n < len(lines) and lines[n].startswith("#"):
+        key, _, value = lines[n][1:].strip().partition(" ")
+        fields[key] = value.strip()
+        n += 1
+    codebook = _codebook(fields, where)
+    utterances: dict[str, np.ndarray] = {}
+    for number, entry in enumerate(lines[n:], n + 1):
+        if not entry.strip():
+            continue
+        id, tab, rest = entry.partition("\t")
+        if not tab or not id:
+            raise ValueError(
+                f"{where}:{number}: expected an id, a tab and codes, got {entry[:40]!r}"
+            )
+        if id in utterances:
+            raise ValueError(f"{where}:{number}: {id!r} stands in the file twice; take one out")
+        utterances[id] = _codes(rest, codebook.codebook_size, f"{where}:{number}")
+    if not utterances:
+        raise ValueError(f"{where}: no utterances in it; encode again")
+    return codebook, utterances
+
+
+def _codebook(fields: dict[str, str], where: str) -> Codebook:
+    values: dict[str, int | str] = {}
+    for key in ("codebook_size", "hop_length", "sample_rate", "model"):
+        if not fields.get(key):
+            raise ValueError(f"{where}: no line '# {key} …' in its header; encode again")
+        if key == "model":
+            values[key] = fields[key]
+        elif fields[key].isdecimal() and int(fields[key]) > 0:
+            values[key] = int(fields[key])
+        else:
+            raise ValueError(f"{where}: {key} must be a whole number above 0, got {fields[key]!r}")
+    return Codebook(**values)
+
+
+def _codes(text: str, codebook_size: int, where: str) -> np.ndarray:
+    codes = []
+    for word in text.split():
+        if not (word.isascii() and word.isdecimal()):
+            raise ValueError(f"{where}: a code must be a whole number, got {word[:20]!r}")
+        if int(word) >= codebook_size:
+            raise ValueError(f"{where}: code {word} is out of range 0 … {codebook_size - 1}")
+        codes.append(int(word))
+    if not codes:
+        raise ValueError(f"{where}: no codes after the tab")
+    return np.array(codes, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Corpora, manifests, splits and phone labels: what a model is trained and judged on."""

@@ -1,0 +1,177 @@
+"""Utterances, and the JSON-lines files (manifests) that list them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechvq import audio
+
+
+class CorpusError(ValueError):
+    """Bad data; the message says where (``file:line``), what was expected, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A phone and where it lies, in seconds from the beginning of its utterance."""
+
+    start: float
+    end: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A piece of one speaker's speech: `duration` seconds from `start` in the file `path`.
+
+    Its audio is ``audio.read(u.path, sample_rate, u.start, u.duration)``; its phones are counted
+    from `start`. `text` and `phones` are None where they are not known.
+    """
+
+    id: str
+    speaker: str
+    path: str
+    duration: float
+    start: float = 0.0
+    text: str | None = None
+    phones: tuple[Phone, ...] | None = None
+
+
+_KEYS = ("id", "speaker", "path", "duration", "start", "text", "phones")
+_REQUIRED = _KEYS[:4]
+_DECIMALS = 6  # a microsecond, well below a sample
+
+
+def write_manifest(path: str | os.PathLike, utterances: Iterable[Utterance]) -> None:
+    """Write one JSON object a line; the file appears whole or not at all.
+
+    Audio paths become absolute, so that a manifest serves from any working folder.
+    """
+    lines = [json.dumps(_to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances]
+    audio.write_bytes(path, "".join(lines).encode())
+
+
+def read_manifest(path: str | os.PathLike) -> list[Utterance]:
+    """Read a manifest; a relative audio path in it is relative to the manifest.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such manifest.
+    CorpusError
+        A line is not an utterance, two share an id, or there is none.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such manifest; speechvq-prepare makes them")
+    folder = Path(os.path.abspath(path)).parent
+    utterances: list[Utterance] = []
+    seen: dict[str, int] = {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: not UTF-8 text; a manifest holds JSON lines") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            utterance = _from_json(json.loads(line), folder)
+        except json.JSONDecodeError as error:
+            raise CorpusError(
+                f"{path}:{number}: not JSON ({error.msg}), one object expected"
+            ) from error
+        except ValueError as error:
+            raise CorpusError(f"{path}:{number}: {error}") from error
+        if utterance.id in seen:
+            raise CorpusError(
+                f"{path}:{number}: utterance {utterance.id!r} is also in line {seen[utterance.id]}"
+            )
+        seen[utterance.id] = number
+        utterances.append(utterance)
+    if not utterances:
+        raise CorpusError(f"{path}: no utterances in it; make it again with speechvq-prepare")
+    return utterances
+
+
+def _to_json(utterance: Utterance) -> dict:
+    record: dict = {
+        "id": utterance.id,
+        "speaker": utterance.speaker,
+        "path": os.path.abspath(utterance.path),
+        "duration": round(utterance.duration, _DECIMALS),
+    }
+    if utterance.start:
+        record["start"] = round(utterance.start, _DECIMALS)
+    if utterance.text is not None:
+        record["text"] = utterance.text
+    if utterance.phones is not None:
+        record["phones"] = [
+            [round(phone.start, _DECIMALS), round(phone.end, _DECIMALS), phone.label]
+            for phone in utterance.phones
+        ]
+    return record
+
+
+def _from_json(record: object, folder: Path) -> Utterance:
+    if not isinstance(record, dict):
+        raise ValueError(f"a JSON object expected, not {json.dumps(record)[:40]}")
+    for key in _REQUIRED:
+        if key not in record:
+            raise ValueError(f"no {key!r}; an utterance has {', '.join(_REQUIRED)}")
+    for key, value in record.items():
+        if key not in _KEYS:
+            raise ValueError(f"unknown key {key!r}; an utterance has {', '.join(_KEYS)}")
+        if key in ("id", "speaker", "path") and not (isinstance(value, str) and value):
+            raise ValueError(f"{key!r} must be a text that is not empty, not {value!r}")
+    text, phones = record.get("text"), record.get("phones")
+    if text is not None and not isinstance(text, str):
+        raise ValueError(f"'text' must be a text or null, not {text!r}")
+    duration, start = _seconds(record, "duration"), _seconds(record, "start")
+    if duration == 0:
+        raise ValueError("'duration' must be above 0 seconds")
+    return Utterance(
+        id=record["id"],
+        speaker=record["speaker"],
+        path=str(folder / record["path"]),
+        duration=duration,
+        start=start,
+        text=text,
+        phones=None if phones is None else _phones(phones),
+    )
+
+
+def _seconds(record: dict, key: str) -> float:
+    value = record.get(key, 0.0)
+    if not _is_time(value) or value < 0:
+        raise ValueError(f"{key!r} must be seconds, 0 or more, not {value!r}")
+    return float(value)
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _phones(entries: object) -> tuple[Phone, ...]:
+    if not isinstance(entries, list):
+        raise ValueError(f"'phones' must be a list of [start, end, label], not {entries!r}")
+    phones, before = [], 0.0
+    for entry in entries:
+        if not (
+            isinstance(entry, list)
+            and len(entry) == 3
+            and _is_time(entry[0])
+            and _is_time(entry[1])
+            and isinstance(entry[2], str)
+        ):
+            raise ValueError(f"a phone is [start, end, label] in seconds, not {entry!r}")
+        start, end, label = entry
+        if not before <= start <= end:
+            raise ValueError(f"phone {entry!r} begins before {before:g} s or ends before it begins")
+        phones.append(Phone(float(start), float(end), label))
+        before = end
+    return tuple(phones)

@@ -1,0 +1,194 @@
+"""Splitting a corpus so that no sentence is on two sides."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+from speechvq.data.manifest import Utterance
+
+logger = logging.getLogger(__name__)
+
+_VCTK_ID = re.compile(r"[ps]\d+_(\d{3})")
+_VCTK_SHARED = range(1, 25)  # the numbers under which every speaker of VCTK reads the same sentence
+
+
+def normalize(text: str) -> str:
+    """Lower case letters and digits, single spaces: what makes two texts the same sentence."""
+    words = "".join(c if c.isalnum() else " " for c in text.casefold().replace("'", "")).split()
+    return " ".join(words)
+
+
+def group_sentences(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+    """Group the utterances of the same sentence, under a key for each sentence.
+
+    Utterances are of one sentence when their texts are alike (`normalize`). An utterance without
+    text is a sentence of its own, unless its id is VCTK's (``p315_007``) and its number one of
+    those under which all speakers of VCTK read the same, 001 to 024: then it joins what the others
+    read under that number, and so does a text that a slip of the typist set apart.
+    """
+    utterances = list(utterances)
+    spoken, aliases = _shared_sentences(utterances)
+    groups: dict[str, list[Utterance]] = defaultdict(list)
+    for utterance in utterances:
+        key = normalize(utterance.text or "") or spoken.get(_shared_number(utterance) or 0)
+        if key is None:
+            key = f"({utterance.id})"  # no text has brackets
+        groups[aliases.get(key, key)].append(utterance)
+    return dict(groups)
+
+
+def split(
+    utterances: Iterable[Utterance], valid: float = 0.05, test: float = 0.1, seed: int = 0
+) -> dict[str, list[Utterance]]:
+    """Divide utterances into train, valid and test, whole sentences at a time.
+
+    The same utterances, fractions and seed give the same split, in whatever order they come.
+    Every speaker keeps utterances in train, and has about the same share in valid and test as
+    far as whole sentences allow.
+
+    Parameters
+    ----------
+    utterances
+        The corpus.
+    valid, test
+        Fractions of the total duration; 0 for none.
+    seed
+        Which of the possible splits.
+
+    Returns
+    -------
+    dict
+        Lists under "train", "valid" and "test", sorted by id.
+
+    Raises
+    ------
+    ValueError
+        The fractions leave nothing for train, or there are too few sentences to put one in
+        every part and leave every speaker one in train.
+    """
+    check_fractions(valid, test)
+    groups = group_sentences(sorted(utterances, key=lambda u: u.id))
+    total = sum(u.duration for group in groups.values() for u in group)
+    left_in_train = Counter(u.speaker for group in groups.values() for u in group)
+    parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
+    waiting = list(_spread(groups, seed))
+    for name, fraction in (("test", test), ("valid", valid)):
+        target, taken = fraction * total, 0.0
+        if target == 0:
+            continue
+        passed_by = []
+        for key in waiting:
+            group = groups[key]
+            duration = sum(u.duration for u in group)
+            counts = Counter(u.speaker for u in group)
+            if (
+                # Taking it must bring the part nearer to its size, and take no speaker's last.
+                taken + duration / 2 <= target
+                and all(left_in_train[speaker] > n for speaker, n in counts.items())
+            ):
+                taken += duration
+                left_in_train -= counts
+                parts[name] += group
+            else:
+                passed_by.append(key)
+        if not parts[name]:
+            key = _smallest(passed_by, groups, left_in_train)
+            if key is None:
+                raise ValueError(
+                    f"{len(groups)} different sentences are too few to put one into {name} and "
+                    f"leave every speaker one to train on; give more, or --{name} 0"
+                )
+            passed_by.remove(key)
+            left_in_train -= Counter(u.speaker for u in groups[key])
+            parts[name] += groups[key]
+            taken = sum(u.duration for u in groups[key])
+        if not 0.5 * target <= taken <= 2 * target:
+            logger.warning(
+                "%s is %.1f %% of the corpus, not %.1f %%: no sentence may be on two sides",
+                name,
+                100 * taken / total,
+                100 * fraction,
+            )
+        waiting = passed_by
+    parts["train"] = [u for key in waiting for u in groups[key]]
+    return {name: sorted(part, key=lambda u: u.id) for name, part in parts.items()}
+
+
+def check_fractions(valid: float, test: float) -> None:
+    """Refuse fractions of a corpus that leave nothing for train."""
+    for name, fraction in (("valid", valid), ("test", test)):
+        if not 0 <= fraction < 1:
+            raise ValueError(f"{name} must be a fraction from 0 to below 1, not {fraction:g}")
+    if valid + test >= 1:
+        raise ValueError(f"valid {valid:g} and test {test:g} leave nothing to train on")
+
+
+def _spread(groups: dict[str, list[Utterance]], seed: int) -> Iterator[str]:
+    """Sentences in a random order of which every stretch has each speaker's share.
+
+    The sentences of the same speakers are spread evenly from 0 to 1, beginning at a random place
+    (systematic sampling), then all are sorted by place.
+    """
+    rng = random.Random(seed)
+    readers: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for key, group in sorted(groups.items()):
+        readers[tuple(sorted({u.speaker for u in group}))].append(key)
+    places = []
+    for _, keys in sorted(readers.items()):
+        rng.shuffle(keys)
+        offset = rng.random()
+        places += [((rank + offset) / len(keys), key) for rank, key in enumerate(keys)]
+    return (key for _, key in sorted(places))
+
+
+def _smallest(
+    keys: list[str], groups: dict[str, list[Utterance]], left_in_train: Counter[str]
+) -> str | None:
+    """The shortest sentence that can leave train without taking a speaker's last utterance."""
+    possible = [
+        key
+        for key in keys
+        if all(left_in_train[s] > n for s, n in Counter(u.speaker for u in groups[key]).items())
+    ]
+    return min(possible, key=lambda k: (sum(u.duration for u in groups[k]), k), default=None)
+
+
+def _shared_number(utterance: Utterance) -> int | None:
+    match = _VCTK_ID.fullmatch(utterance.id)
+    number = int(match[1]) if match else 0
+    return number if number in _VCTK_SHARED else None
+
+
+def _shared_sentences(utterances: list[Utterance]) -> tuple[dict[int, str], dict[str, str]]:
+    """What VCTK's speakers read under each shared number, and the variants of those texts.
+
+    Returns
+    -------
+    spoken
+        From a shared number to its commonest text.
+    aliases
+        From a normalised text to the one that it is a slip of: the one that most speakers have
+        under the same number. Aliases hold for the text wherever it occurs, and a number's own
+        commonest text is never one, so that grouping by them cannot part two equal texts.
+    """
+    texts: dict[int, Counter[str]] = defaultdict(Counter)
+    for utterance in utterances:
+        number = _shared_number(utterance)
+        if number is not None:
+            texts[number][normalize(utterance.text or "")] += 1
+    spoken, agreed = {}, {}
+    for number, counts in sorted(texts.items()):
+        read = sorted((-n, text) for text, n in counts.items() if text)
+        spoken[number] = read[0][1] if read else f"(sentence {number:03d})"
+        if read and -read[0][0] > max(1, -sum(n for n, _ in read) / 2):
+            agreed[number] = spoken[number]
+    aliases: dict[str, str] = {}
+    for number, common in agreed.items():
+        for text in sorted(texts[number]):
+            if text and text not in agreed.values():
+                aliases.setdefault(text, common)
+    return spoken, aliases

@@ -1,0 +1,140 @@
+"""The vector quantizer: the nearest of K learned code vectors stands for each latent.
+
+Shapes: B batch, N codes, D codebook_dim, K codebook_size. Equations: van den Oord, Vinyals,
+Kavukcuoglu, "Neural Discrete Representation Learning", 2017.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechvq.config import VQVAEConfig
+
+
+@dataclass
+class Quantized:
+    """What the quantizer makes of a batch of latents."""
+
+    quantized: Tensor
+    """z_q (B, N, D): the code vectors, with the straight-through gradient."""
+    codes: Tensor
+    """(B, N) int64 in 0 … K-1."""
+    codebook_loss: Tensor
+    """Second term of equation 3, a scalar; 0 when the codebook learns by moving averages."""
+    commitment_loss: Tensor
+    """Third term of equation 3 without its beta, a scalar."""
+
+
+class Quantizer(nn.Module):
+    """Nearest code, straight-through gradient, and the two ways to learn the codebook.
+
+    Squared norms are averaged over the D components and the codes of the batch, so that beta
+    weighs the same whatever D and the length are.
+    """
+
+    def __init__(self, config: VQVAEConfig):
+        super().__init__()
+        K, D = config.codebook_size, config.codebook_dim
+        self.decay = config.decay
+        self.update = config.codebook_update
+        self.restart_below = config.restart_below
+        codebook = torch.randn(K, D)
+        if self.update == "loss":
+            self.codebook = nn.Parameter(codebook)
+        else:
+            self.register_buffer("codebook", codebook)
+        # Moving averages of appendix A.1: N_i, the uses of a code, and m_i, the sum of its latents.
+        self.register_buffer("code_counts", torch.ones(K))
+        self.register_buffer("code_sums", codebook.clone())
+
+    def nearest(self, latents: Tensor) -> Tensor:
+        """Equation 1: codes (B, N) with k = argmin_j ‖z_e(x) - e_j‖ for latents (B, N, D)."""
+        z, e = latents.float(), self.codebook.float()
+        # ‖z - e‖² without ‖z‖², which is the same for every code
+        return (e.square().sum(1) - 2 * z @ e.T).argmin(-1)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Equation 2: code vectors (B, N, D) with z_q(x) = e_k."""
+        return F.embedding(codes, self.codebook)
+
+    def forward(self, latents: Tensor) -> Quantized:
+        """Quantize latents z_e (B, N, D); in training also learn the codebook from them."""
+        z_e = latents.float()
+        codes = self.nearest(z_e)
+        z_q = self.lookup(codes)
+
+        # Equation 3, second and third term: ‖sg[z_e(x)] - e‖² and ‖z_e(x) - sg[e]‖²
+        codebook_loss = F.mse_loss(z_q, z_e.detach()) if self.update == "loss" else z_e.new_zeros(())
+        commitment_loss = F.mse_loss(z_e, z_q.detach())
+
+        # Straight-through: forward z_q, backward as if it were z_e
+        quantized = z_e + (z_q - z_e).detach()
+        if self.training:
+            self._learn(z_e.detach().flatten(0, 1), codes.flatten())
+        return Quantized(quantized, codes, codebook_loss, commitment_loss)
+
+    @torch.no_grad()
+    def _learn(self, z: Tensor, codes: Tensor) -> None:
+        """Update the moving averages from latents (B·N, D) and codes (B·N,); restart dead codes."""
+        K = len(self.code_counts)
+        counts = torch.bincount(codes, minlength=K).float()
+        sums = torch.zeros_like(self.code_sums).index_add_(0, codes, z)
+        _sum_over_processes(counts)
+        _sum_over_processes(sums)
+        # Appendix A.1, equations 6 to 8
+        self.code_counts.lerp_(counts, 1 - self.decay)
+        self.code_sums.lerp_(sums, 1 - self.decay)
+        if self.update == "ema":
+            # A code that is not used keeps its place: its sum and count fade alike
+            self.codebook.copy_(self.code_sums / self.code_counts.clamp(min=1e-5).unsqueeze(1))
+
+        dead = self.code_counts < self.restart_below * self.code_counts.mean()
+        if dead.any():
+            self.restart(dead, z)
+
+    @torch.no_grad()
+    def restart(self, dead: Tensor, z: Tensor) -> None:
+        """Move the codes marked in `dead` (K,) bool onto random latents of z (B·N, D).
+
+        Count and sum are set together, else the next average would drag the code away; every
+        process takes the first one's choice, else their codebooks would part.
+        """
+        chosen = z[torch.randint(len(z), (int(dead.sum()),), device=z.device)].float()
+        if dist.is_initialized():
+            dist.broadcast(chosen, src=0)
+        count = self.code_counts.mean()
+        self.codebook.data[dead] = chosen
+        self.code_counts[dead] = count
+        self.code_sums[dead] = chosen * count
+
+    @torch.no_grad()
+    def initialise(self, z: Tensor, iterations: int = 20) -> None:
+        """Start the codebook at the k-means centres of latents z (≥ K, D)."""
+        K = len(self.code_counts)
+        if len(z) < K:
+            raise ValueError(
+                f"{len(z)} latents cannot initialise {K} codes; "
+                "use more audio, a larger batch or a smaller codebook_size"
+            )
+        z = z.float()
+        centres = z[torch.randperm(len(z), device=z.device)[:K]]
+        for _ in range(iterations):
+            codes = (centres.square().sum(1) - 2 * z @ centres.T).argmin(-1)
+            counts = torch.bincount(codes, minlength=K).float()
+            sums = torch.zeros_like(centres).index_add_(0, codes, z)
+            empty = counts == 0
+            centres = sums / counts.clamp(min=1).unsqueeze(1)
+            centres[empty] = z[torch.randint(len(z), (int(empty.sum()),), device=z.device)]
+        if dist.is_initialized():
+            dist.broadcast(centres, src=0)
+        self.codebook.data.copy_(centres)
+        self.code_counts.fill_(1.0)
+        self.code_sums.copy_(centres)
+
+
+def _sum_over_processes(x: Tensor) -> None:
+    if dist.is_initialized():
+        dist.all_reduce(x)

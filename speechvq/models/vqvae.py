@@ -1,0 +1,139 @@
+"""The VQ-VAE of section 4.3: encoder, quantizer and speaker-conditioned WaveNet put together.
+
+Shapes: B batch, T samples, N codes, M condition vectors, C channels, D codebook_dim,
+K codebook_size.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechvq import mu_law
+from speechvq.config import VQVAEConfig
+from speechvq.models.conditioner import Conditioner
+from speechvq.models.encoder import Encoder
+from speechvq.models.quantizer import Quantizer
+from speechvq.models.wavenet import WaveNet
+
+
+@dataclass
+class VQVAEOutput:
+    """The loss of equation 3 and its terms, for one batch."""
+
+    loss: Tensor
+    """nll + codebook_loss + beta · commitment_loss, a scalar."""
+    nll: Tensor
+    """-log p(x | z_q), nats per sample."""
+    codebook_loss: Tensor
+    commitment_loss: Tensor
+    codes: Tensor
+    """(B, N)."""
+
+    @property
+    def bits_per_sample(self) -> Tensor:
+        """Reconstruction term of the ELBO."""
+        return self.nll / math.log(2)
+
+
+class VQVAE(nn.Module):
+    """A raw-audio VQ-VAE that speaks in the voices of `speakers`.
+
+    Parameters
+    ----------
+    config : VQVAEConfig
+    speakers : sequence of str
+        Names; a speaker's place in the list is its index in the embedding.
+    """
+
+    def __init__(self, config: VQVAEConfig, speakers: Sequence[str]):
+        super().__init__()
+        self.config = config
+        self.speakers = list(speakers)
+        self.encoder = Encoder(config)
+        self.quantizer = Quantizer(config)
+        self.conditioner = Conditioner(config, len(self.speakers))
+        self.decoder = WaveNet(
+            config.wavenet, mu_law.LEVELS, config.condition_channels, start=mu_law.SILENCE
+        )
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.config.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per code."""
+        return self.config.hop_length
+
+    @property
+    def frame_rate(self) -> float:
+        """Codes per second."""
+        return self.config.frame_rate
+
+    @property
+    def kl_bits_per_code(self) -> float:
+        """KL(q(z|x) ‖ p(z)) = log K for a one-hot q and a uniform p (section 3.1), in bits."""
+        return math.log2(self.config.codebook_size)
+
+    @property
+    def bitrate(self) -> float:
+        """Bits per second of the codes under the uniform prior."""
+        return self.frame_rate * self.kl_bits_per_code
+
+    def speaker_index(self, speaker: str) -> int:
+        """Index of a speaker's name; ValueError names the known ones."""
+        if speaker in self.speakers:
+            return self.speakers.index(speaker)
+        raise ValueError(unknown_speaker(speaker, self.speakers))
+
+    def latents(self, waveform: Tensor) -> Tensor:
+        """z_e(x): (B, N, D) for a waveform (B, T), N = ceil(T / hop_length)."""
+        return self.encoder(waveform)
+
+    @torch.no_grad()
+    def encode(self, waveform: Tensor) -> Tensor:
+        """Codes (B, N) of a waveform (B, T) float in [-1, 1]."""
+        return self.quantizer.nearest(self.latents(waveform))
+
+    def condition(self, codes: Tensor, speaker: Tensor) -> Tensor:
+        """Condition vectors (B, M, C) for codes (B, N) and speaker indices (B,)."""
+        return self.conditioner(self.quantizer.lookup(codes), speaker)
+
+    def log_likelihood(self, waveform: Tensor, quantized: Tensor, speaker: Tensor) -> Tensor:
+        """log p(x | z_q, speaker), nats for each sample: (B, T), T a multiple of hop_length."""
+        levels = mu_law.encode(waveform)  # (B, T)
+        logits = self.decoder(levels, self.conditioner(quantized, speaker))  # (B, T, 256)
+        return -F.cross_entropy(logits.float().transpose(1, 2), levels, reduction="none")
+
+    def forward(self, waveform: Tensor, speaker: Tensor) -> VQVAEOutput:
+        """The paper's objective, equation 3.
+
+        Parameters
+        ----------
+        waveform : Tensor
+            (B, T) float in [-1, 1]; any T, padded with silence to a whole number of codes, the
+            padding not scored.
+        speaker : Tensor
+            (B,) int64.
+        """
+        T = waveform.shape[-1]
+        padded = F.pad(waveform, (0, -T % self.hop_length))
+        z = self.quantizer(self.latents(padded))
+        nll = -self.log_likelihood(padded, z.quantized, speaker)[:, :T].mean()
+        loss = nll + z.codebook_loss + self.config.beta * z.commitment_loss
+        return VQVAEOutput(loss, nll, z.codebook_loss, z.commitment_loss, z.codes)
+
+
+def unknown_speaker(speaker: str, speakers: Sequence[str]) -> str:
+    """The message for a speaker that a model does not know."""
+    import difflib
+
+    shown = ", ".join(speakers[:20]) + (", …" if len(speakers) > 20 else "")
+    near = difflib.get_close_matches(speaker, speakers, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown speaker {speaker!r}; this model knows {shown}{hint}"

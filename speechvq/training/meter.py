@@ -1,0 +1,82 @@
+"""Sums of what the steps report: metrics until they are logged, code use until an epoch ends."""
+
+import torch
+from torch import Tensor
+
+from speechvq.training.processes import Processes
+
+
+class Meter:
+    """Means of metrics over a window of steps, and the use of codes over an epoch.
+
+    Sums stay on the device, so that a step does not wait for its numbers.
+
+    Parameters
+    ----------
+    processes : Processes
+        Whose numbers are taken together.
+    codebook_size : int
+        K.
+    """
+
+    def __init__(self, processes: Processes, codebook_size: int):
+        self._processes = processes
+        self._sums: dict[str, Tensor] = {}
+        self._steps: dict[str, int] = {}  # of each metric: the warm-up lacks some
+        self._counts = torch.zeros(codebook_size, dtype=torch.int64, device=processes.device)
+
+    def add(self, metrics: dict[str, Tensor], codes: Tensor | None) -> None:
+        """Count one step: its scalars, and its codes of any shape."""
+        for name, value in metrics.items():
+            value = value.detach().double()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._steps[name] = self._steps.get(name, 0) + 1
+        if codes is not None:
+            self._counts += torch.bincount(codes.flatten(), minlength=len(self._counts))
+
+    def means(self) -> dict[str, float]:
+        """Means over the steps since `clear`, and over the processes; empty without steps."""
+        share = 1 / self._processes.world_size
+        return {name: share * x / self._steps[name] for name, x in self._totals().items()}
+
+    def clear(self) -> None:
+        """Begin the next window."""
+        self._sums, self._steps = {}, {}
+
+    def end_epoch(self) -> dict[str, float]:
+        """Perplexity and dead codes since the last call; empty when there were no codes."""
+        counts = self._processes.sum(self._counts)
+        self._counts = torch.zeros_like(self._counts)
+        return code_use(counts) if counts.any() else {}
+
+    def saved(self) -> dict:
+        """Everything, over all processes, as JSON can hold it."""
+        counts = self._processes.sum(self._counts)
+        return {"sums": self._totals(), "steps": dict(self._steps), "counts": counts.tolist()}
+
+    def restore(self, saved: dict) -> None:
+        """Go on from `saved`; the first process takes the sums of all."""
+        share = 1 if self._processes.first else 0
+        device = self._counts.device
+        self._sums = {
+            name: torch.tensor(value * share, dtype=torch.float64, device=device)
+            for name, value in saved["sums"].items()
+        }
+        self._steps = dict(saved["steps"])
+        self._counts = torch.tensor(saved["counts"], device=device) * share
+
+    def _totals(self) -> dict[str, float]:
+        if not self._sums:
+            return {}
+        totals = self._processes.sum(torch.stack(list(self._sums.values())))
+        return dict(zip(self._sums, totals.tolist(), strict=True))
+
+
+def code_use(counts: Tensor) -> dict[str, float]:
+    """Perplexity and dead codes of a count (K,) of how often each code was used.
+
+    The perplexity is exp of the entropy, in codes: K when all are used alike, 1 in a collapse.
+    """
+    p = counts.double() / counts.sum().clamp(min=1)
+    entropy = -torch.xlogy(p, p).sum()
+    return {"perplexity": float(entropy.exp()), "dead_codes": int((counts == 0).sum())}

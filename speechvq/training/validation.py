@@ -1,0 +1,158 @@
+"""Scores of a VQ-VAE on held-out utterances.
+
+Long utterances are scored in pieces of a few seconds, which bounds memory. The decoder starts each
+piece anew, as it starts an utterance.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechvq.data.segments import Waveforms, pieces
+from speechvq.models.spectral import SpectralObjective
+from speechvq.models.vqvae import VQVAE
+from speechvq.training.loop import Validation
+from speechvq.training.meter import code_use
+from speechvq.training.processes import Processes
+
+logger = logging.getLogger(__name__)
+
+LONGEST = 4.0
+"""Seconds of a piece."""
+SOUND = 1.0
+"""Seconds of a reconstruction to listen to."""
+
+
+class Validator:
+    """Scores a model on the utterances of `waveforms`, each process its part of them.
+
+    Parameters
+    ----------
+    model : VQVAE
+    waveforms : Waveforms
+    processes : Processes
+    bfloat16 : bool
+        Run the decoder in bfloat16; the codes are always found in float32, as they are when the
+        model is used.
+    sounds : int
+        Utterances to reconstruct for listening.
+    """
+
+    def __init__(
+        self,
+        model: VQVAE,
+        waveforms: Waveforms,
+        processes: Processes,
+        bfloat16: bool,
+        sounds: int = 0,
+    ):
+        self.model = model
+        self.waveforms = waveforms
+        self.processes = processes
+        self.bfloat16 = bfloat16
+        self.sounds = min(sounds, len(waveforms))
+        self._warned = False
+
+    @torch.no_grad()
+    def likelihood(self, stop: Callable[[], bool] = lambda: False) -> Validation | None:
+        """The ELBO and the use of codes; None when `stop` broke it off.
+
+        The metrics: `bits_per_sample`, the reconstruction term; `kl_bits_per_code`, constant;
+        `bitrate`, the KL in bits/s; `total_bits_per_second`, their sum, the negative ELBO.
+        """
+        model, device = self.model, self.processes.device
+        counts, sums = self._zeros()
+        for waveform, speaker in self._pieces():
+            if stop():
+                return None
+            codes = model.encode(waveform)
+            quantized = model.quantizer.lookup(codes)
+            T = waveform.shape[-1]
+            padded = _padded(waveform, model.hop_length)
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+                log_p = model.log_likelihood(padded, quantized, speaker)[:, :T]
+            sums += torch.tensor([-log_p.double().sum(), T], device=device)
+            counts += torch.bincount(codes.flatten(), minlength=len(counts))
+        nats, samples = self.processes.sum(sums).tolist()
+        bits = nats / samples / math.log(2)
+        metrics = {
+            "bits_per_sample": bits,
+            "kl_bits_per_code": model.kl_bits_per_code,
+            "bitrate": model.bitrate,
+            "total_bits_per_second": bits * model.sample_rate + model.bitrate,
+            **code_use(self.processes.sum(counts)),
+        }
+        return Validation(metrics, bits, self._sounds())
+
+    @torch.no_grad()
+    def spectral(
+        self, objective: SpectralObjective, quantize: bool, stop: Callable[[], bool] = lambda: False
+    ) -> Validation | None:
+        """The auxiliary loss and the use of codes; None when `stop` broke it off.
+
+        Before the quantizer starts the loss is that of the latents, and no candidate for the best.
+        """
+        counts, sums = self._zeros()
+        for waveform, speaker in self._pieces():
+            if stop():
+                return None
+            T = waveform.shape[-1]
+            output = objective(_padded(waveform, self.model.hop_length), speaker, quantize)
+            sums += torch.tensor([output.spectral_loss.double() * T, T], device=sums.device)
+            if quantize:
+                counts += torch.bincount(output.codes.flatten(), minlength=len(counts))
+        loss, samples = self.processes.sum(sums).tolist()
+        metrics = {"spectral_loss": loss / samples}
+        if not quantize:
+            return Validation(metrics, None)
+        metrics["bitrate"] = self.model.bitrate
+        metrics |= code_use(self.processes.sum(counts))
+        return Validation(metrics, metrics["spectral_loss"])
+
+    def _zeros(self) -> tuple[Tensor, Tensor]:
+        device, K = self.processes.device, self.model.config.codebook_size
+        return (
+            torch.zeros(K, dtype=torch.int64, device=device),
+            torch.zeros(2, dtype=torch.float64, device=device),
+        )
+
+    def _pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process's share: waveform (1, T) and speaker (1,)."""
+        processes = self.processes
+        longest = round(LONGEST * self.model.sample_rate)
+        for i in range(processes.rank, len(self.waveforms), processes.world_size):
+            speaker = self.model.speaker_index(self.waveforms.utterances[i].speaker)
+            for start, length in pieces(int(self.waveforms.lengths[i]), longest):
+                waveform = torch.from_numpy(self.waveforms.crop(i, start, length))
+                yield (
+                    waveform.unsqueeze(0).to(processes.device),
+                    torch.tensor([speaker], device=processes.device),
+                )
+
+    def _sounds(self) -> dict[str, tuple[np.ndarray, int]]:
+        """The beginnings of some utterances, encoded and drawn back by the decoder."""
+        if not self.sounds or not self.processes.first:
+            return {}
+        try:
+            from speechvq.sampling import sample
+        except ImportError as error:
+            if not self._warned:
+                logger.warning("no samples to listen to: %s", error)
+                self._warned = True
+            return {}
+        sounds, rate = {}, self.model.sample_rate
+        for i in np.linspace(0, len(self.waveforms) - 1, self.sounds).astype(int):
+            utterance = self.waveforms.utterances[i]
+            length = min(round(SOUND * rate), int(self.waveforms.lengths[i]))
+            waveform = torch.from_numpy(self.waveforms.crop(i, 0, length)).unsqueeze(0)
+            codes = self.model.encode(waveform.to(self.processes.device))[0]
+            sounds[utterance.id] = (sample(self.model, codes, utterance.speaker), rate)
+        return sounds
+
+
+def _padded(waveform: Tensor, hop_length: int) -> Tensor:
+    return torch.nn.functional.pad(waveform, (0, -waveform.shape[-1] % hop_length))

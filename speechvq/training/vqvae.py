@@ -1,0 +1,399 @@
+"""Training a VQ-VAE: its phases, and the model folder that comes out.
+
+1. The spectral phase (`SpectralObjective`, not in the paper): encoder, codebook and conditioner
+   learn to predict log-mel frames, first from the latents as they are, then, once the encoder has
+   something to say, from a codebook that starts at the k-means centres of its latents.
+2. The likelihood phase: the paper's equation 3; or, with `freeze_codes`, the decoder and its
+   conditioner alone, on codes that stay what they are.
+
+Without the first phase the codebook starts at k-means centres of the untrained encoder's latents.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechvq.checkpoint import CARD, CONFIG, SPEAKERS, WEIGHTS, save_model
+from speechvq.config import DataConfig, PhaseConfig, TrainingConfig, VQVAEConfig
+from speechvq.data.manifest import Utterance, read_manifest
+from speechvq.data.segments import SegmentBatches, Waveforms
+from speechvq.models.spectral import SpectralObjective
+from speechvq.models.vqvae import VQVAE
+from speechvq.training import metrics
+from speechvq.training.card import Facts, model_card
+from speechvq.training.checkpoints import BEST, FOLDER, LAST, State, load_weights, read_header
+from speechvq.training.loop import Loop, Phase, StepOutput, Validation
+from speechvq.training.precision import use_bfloat16
+from speechvq.training.processes import Processes, processes
+from speechvq.training.validation import Validator
+
+logger = logging.getLogger(__name__)
+
+SPECTRAL, LIKELIHOOD = "spectral", "likelihood"
+LATENTS_PER_CODE = 64
+"""Latents that k-means gets for each code, if there is so much data."""
+_FREE = ("training.workers", "training.samples", "training.tensorboard")
+"""Settings that a resume may change, since no number depends on them."""
+
+
+class SpectralPhase(nn.Module):
+    """The auxiliary objective, with or without the quantizer."""
+
+    def __init__(self, objective: SpectralObjective):
+        super().__init__()
+        self.objective = objective
+        self.quantize = False
+
+    def forward(self, waveform: Tensor, speaker: Tensor) -> StepOutput:
+        """Loss for a waveform (B, T) and speakers (B,)."""
+        out = self.objective(waveform, speaker, self.quantize)
+        terms = {"spectral_loss": out.spectral_loss}
+        if not self.quantize:
+            return StepOutput(out.loss, terms)
+        terms |= {"codebook_loss": out.codebook_loss, "commitment_loss": out.commitment_loss}
+        return StepOutput(out.loss, terms, out.codes)
+
+
+class LikelihoodPhase(nn.Module):
+    """Equation 3, all parts learning together."""
+
+    def __init__(self, model: VQVAE):
+        super().__init__()
+        self.model = model
+
+    def forward(self, waveform: Tensor, speaker: Tensor) -> StepOutput:
+        """Loss for a waveform (B, T) and speakers (B,)."""
+        out = self.model(waveform, speaker)
+        terms = {
+            "bits_per_sample": out.bits_per_sample,
+            "codebook_loss": out.codebook_loss,
+            "commitment_loss": out.commitment_loss,
+        }
+        return StepOutput(out.loss, terms, out.codes)
+
+
+class FrozenCodesPhase(nn.Module):
+    """The likelihood of the decoder, on codes that no longer change.
+
+    The codes are found in float32 whatever the precision, as they are when the model is used.
+    """
+
+    def __init__(self, model: VQVAE):
+        super().__init__()
+        self.model = model
+
+    @property
+    def parameters_of_decoder(self) -> list[nn.Parameter]:
+        """What is left to learn."""
+        return [*self.model.conditioner.parameters(), *self.model.decoder.parameters()]
+
+    def train(self, mode: bool = True) -> "FrozenCodesPhase":
+        """As for every module, but encoder and quantizer stay in eval mode."""
+        super().train(mode)
+        self.model.encoder.eval()
+        self.model.quantizer.eval()
+        return self
+
+    def forward(self, waveform: Tensor, speaker: Tensor) -> StepOutput:
+        """Loss for a waveform (B, T), T a multiple of the hop length, and speakers (B,)."""
+        with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
+            codes = self.model.encode(waveform)
+            quantized = self.model.quantizer.lookup(codes)
+        nll = -self.model.log_likelihood(waveform, quantized, speaker).mean()
+        return StepOutput(nll, {"bits_per_sample": nll.detach() / math.log(2)}, codes)
+
+
+def train_vqvae(
+    model: VQVAEConfig,
+    data: DataConfig,
+    training: TrainingConfig,
+    out: str | os.PathLike,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Path:
+    """Train a VQ-VAE on a corpus's manifests.
+
+    Started by torchrun in several processes, they share each batch.
+
+    Parameters
+    ----------
+    model, data, training
+        The configuration.
+    out
+        Model folder to write: model, metrics and checkpoints.
+    device
+        "auto", "cpu", "cuda", "cuda:1".
+    resume
+        Continue from the folder's last checkpoint, if there is one, as if there had been no stop.
+    overwrite
+        Delete a training that is in the folder.
+    progress
+        Show bars on stderr.
+
+    Returns
+    -------
+    pathlib.Path
+        The model folder, with the best model of the last phase.
+
+    Raises
+    ------
+    ValueError
+        The folder holds a training already, the configuration differs from the one to resume, or
+        the data cannot be used.
+    FileNotFoundError
+        A manifest or an audio file is missing.
+    Interrupted
+        The user stopped it; the last checkpoint is written.
+    """
+    out = Path(out)
+    with processes(device) as group:
+        train_set = read_manifest(data.train)
+        speakers = sorted({u.speaker for u in train_set})
+        valid_set = _valid_set(data.valid, speakers, training.valid_utterances)
+        settings = {
+            "model": asdict(model),
+            "data": asdict(data),
+            "training": asdict(training),
+            "fingerprint": _fingerprint(train_set),
+        }
+        settings = json.loads(json.dumps(settings))  # tuples become lists, as they will be read
+        resume = _resumes(out, settings, resume, overwrite)
+        group.wait()  # every process looks before one deletes
+        if group.first and not resume:
+            _clear(out)
+        group.wait()
+
+        torch.manual_seed(training.seed)
+        vqvae = VQVAE(model, speakers).to(group.device)
+        objective = None
+        if training.spectral.steps:
+            objective = SpectralObjective(vqvae, training.spectral.mel_bands).to(group.device)
+        waveforms = Waveforms(train_set, model.sample_rate, progress=progress and group.first)
+        held_out = Waveforms(valid_set, model.sample_rate)
+        phases = _phases(vqvae, objective, waveforms, held_out, training, group)
+
+        facts = Facts(
+            utterances=len(train_set),
+            minutes=waveforms.seconds / 60,
+            device=_device_name(group.device),
+            processes=group.world_size,
+        )
+        config = {key: settings[key] for key in ("model", "data", "training")}
+
+        def publish(state: State) -> None:
+            save_model(out, vqvae, config, model_card(vqvae, data, training, facts, state))
+
+        modules = {"model": vqvae} if objective is None else {"model": vqvae, "spectral": objective}
+        loop = Loop(phases, modules, training, settings, out, group, publish, progress)
+        state = loop.run(resume)
+        if (out / BEST).exists():
+            load_weights(out / BEST, modules)
+        if group.first:
+            publish(state)  # once more, with the time that the whole training took
+        group.wait()
+    return out
+
+
+def _phases(
+    model: VQVAE,
+    objective: SpectralObjective | None,
+    waveforms: Waveforms,
+    held_out: Waveforms,
+    training: TrainingConfig,
+    group: Processes,
+) -> list[Phase]:
+    def batches(name: str, phase: PhaseConfig, steps: int) -> SegmentBatches:
+        try:
+            return SegmentBatches(
+                waveforms,
+                model.speakers,
+                seed=training.seed,
+                phase=name,
+                batch_size=phase.batch_size,
+                segment_length=phase.segment_length,
+                hop_length=model.hop_length,
+                steps=steps,
+                rank=group.rank,
+                world_size=group.world_size,
+            )
+        except ValueError as error:
+            raise ValueError(f"training.{name}.{error}") from error
+
+    def phase(
+        name: str,
+        module: nn.Module,
+        parameters: list[nn.Parameter],
+        config: PhaseConfig,
+        validate: Callable[[int, Callable[[], bool]], Validation | None],
+        before_step: Callable[[int], None],
+        leaves_out: bool = False,
+    ) -> Phase:
+        segments = batches(name, config, config.steps)
+        return Phase(
+            name,
+            module,
+            parameters,
+            config,
+            segments,
+            segments.samples_per_step,
+            segments.steps_per_epoch,
+            model.config.codebook_size,
+            validate,
+            before_step,
+            # What is in memory is cropped faster than a batch is passed between processes
+            workers=0 if waveforms.cached else training.workers,
+            leaves_out=leaves_out,
+        )
+
+    def initialise(name: str, config: PhaseConfig) -> None:
+        K = model.config.codebook_size
+        available = int(waveforms.seconds * model.frame_rate)
+        wanted = max(K, min(LATENTS_PER_CODE * K, available))
+        first = batches(name, config, 1)
+        steps = math.ceil(wanted / (first.samples_per_step // model.hop_length))
+        segments = batches(f"{name} codebook", config, steps)
+        latents = []
+        with torch.no_grad(), torch.autocast(group.device.type, torch.bfloat16, enabled=bfloat16):
+            for step in range(steps):
+                waveform = segments[step][0].to(group.device)
+                latents.append(group.gather(model.latents(waveform).float()).flatten(0, 1))
+        model.quantizer.initialise(torch.cat(latents))
+
+    bfloat16 = use_bfloat16(training.precision, group.device)
+    validator = Validator(model, held_out, group, bfloat16, training.samples)
+    phases = []
+    if objective is not None:
+        config = training.spectral
+        spectral = SpectralPhase(objective)
+
+        def start_quantizer(step: int) -> None:
+            spectral.quantize = step >= config.unquantized_steps
+            if step == config.unquantized_steps:
+                initialise(SPECTRAL, config)
+
+        phases.append(
+            phase(
+                SPECTRAL,
+                spectral,
+                list(spectral.parameters()),
+                config,
+                lambda done, stop: validator.spectral(
+                    objective, done > config.unquantized_steps, stop
+                ),
+                start_quantizer,
+                # A codebook that learns by gradients has none in the warm-up
+                leaves_out=model.config.codebook_update == "loss",
+            )
+        )
+    if training.likelihood.steps:
+
+        def start_codebook(step: int) -> None:
+            if step == 0 and objective is None:
+                initialise(LIKELIHOOD, training.likelihood)
+
+        if training.freeze_codes:
+            module: nn.Module = FrozenCodesPhase(model)
+            parameters = module.parameters_of_decoder
+        else:
+            module = LikelihoodPhase(model)
+            parameters = list(module.parameters())
+        phases.append(
+            phase(
+                LIKELIHOOD,
+                module,
+                parameters,
+                training.likelihood,
+                lambda done, stop: validator.likelihood(stop),
+                start_codebook,
+            )
+        )
+    return phases
+
+
+def _valid_set(path: str, speakers: list[str], most: int) -> list[Utterance]:
+    """Utterances to validate on, of known speakers and spread evenly over the manifest."""
+    everything = read_manifest(path)
+    known = [u for u in everything if u.speaker in set(speakers)]
+    if not known:
+        raise ValueError(
+            f"{path}: no utterance by a speaker of the training set ({', '.join(speakers[:5])}, …)"
+        )
+    if len(known) < len(everything):
+        logger.warning(
+            "%s: %d utterances of speakers unknown to the training set are left out",
+            path,
+            len(everything) - len(known),
+        )
+    places = np.linspace(0, len(known) - 1, min(most, len(known))).round().astype(int)
+    return [known[i] for i in places]
+
+
+def _fingerprint(utterances: list[Utterance]) -> str:
+    """Twelve digits that change when the training set does."""
+    lines = "\n".join(f"{u.id} {u.speaker} {u.start:.6f} {u.duration:.6f}" for u in utterances)
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
+
+
+def _resumes(out: Path, settings: dict, resume: bool, overwrite: bool) -> bool:
+    """Whether there is a training to resume; refuse what would be lost."""
+    if resume and (out / LAST).exists():
+        _same_settings(read_header(out / LAST)[1], settings)
+        return True
+    if resume and not (out / WEIGHTS).exists():
+        logger.info("%s holds no checkpoint yet; starting from the beginning", out)
+    elif resume and not overwrite:
+        raise ValueError(
+            f"{out}: holds a model, but no {LAST} to resume from; --overwrite starts again, and "
+            "another --out leaves it alone"
+        )
+    elif not overwrite and any((out / name).exists() for name in (WEIGHTS, metrics.FILE, FOLDER)):
+        raise ValueError(
+            f"{out}: holds a training already; --resume continues it, --overwrite deletes it, "
+            "and another --out leaves it alone"
+        )
+    return False
+
+
+def _clear(out: Path) -> None:
+    """Delete what a training leaves, and nothing else that is in the folder."""
+    for name in (WEIGHTS, CONFIG, SPEAKERS, CARD, metrics.FILE):
+        (out / name).unlink(missing_ok=True)
+    for name in (FOLDER, metrics.TENSORBOARD, metrics.SOUNDS):
+        shutil.rmtree(out / name, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _same_settings(saved: dict, now: dict, prefix: str = "") -> None:
+    for key in sorted(saved.keys() | now.keys()):
+        name = f"{prefix}{key}"
+        one, other = saved.get(key), now.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            _same_settings(one, other, f"{name}.")
+        elif one != other and name not in _FREE:
+            if name == "fingerprint":
+                raise ValueError(
+                    "data.train: the manifest has changed since this training started; restore it, "
+                    "or start another training with another --out"
+                )
+            raise ValueError(
+                f"{name}: this training was started with {one!r}, not {other!r}; resume it as it "
+                "was, or start another training with another --out"
+            )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"

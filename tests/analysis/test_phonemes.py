@@ -1,0 +1,173 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import homogeneity_score, mutual_info_score, v_measure_score
+
+from speechvq.analysis.phonemes import code_to_phone, joint_counts, score
+from speechvq.analysis.table import code_table
+
+PHONES = np.array(["a", "b", "sil"])
+
+
+@st.composite
+def frames(draw, codebook_size=5, least=1):
+    pairs = draw(
+        st.lists(
+            st.tuples(st.integers(0, codebook_size - 1), st.integers(0, 2)),
+            min_size=least,
+            max_size=60,
+        )
+    )
+    codes, columns = np.array(pairs).T
+    return codes, PHONES[columns]
+
+
+def test_map_and_counts_by_hand():
+    codes = np.array([0, 0, 0, 1, 1, 3, 3])
+    labels = np.array(["b", "b", "a", "a", "sil", "sil", "sil"])
+    counts, phones = joint_counts(codes, labels, 5)
+    assert phones.tolist() == ["sil", "a", "b"]
+    assert counts.tolist() == [[0, 1, 2], [1, 1, 0], [0, 0, 0], [2, 0, 0], [0, 0, 0]]
+    # Code 1 ties between a and sil: sil is more frequent. Codes 2 and 4 never occur.
+    assert code_to_phone(codes, labels, 5).tolist() == ["b", "sil", "sil", "sil", "sil"]
+
+
+def test_scores_by_hand():
+    # The map made on the mapping part: 0 to a, 1 to b, 2 (unseen) to a, the most frequent.
+    scores = score(
+        np.array([0, 0, 0, 1, 1]),
+        np.array(["a", "a", "a", "b", "b"]),
+        np.array([0, 0, 1, 1, 1, 1, 2, 2]),
+        np.array(["a", "b", "b", "b", "a", "a", "b", "b"]),
+        codebook_size=4,
+    )
+    assert scores.accuracy == 3 / 8
+    assert scores.chance == 3 / 8
+    # Counts a, b by code: (1, 1), (2, 2), (0, 2).
+    assert scores.phone_purity == pytest.approx((1 + 2 + 2) / 8)
+    assert scores.cluster_purity == pytest.approx((2 + 2) / 8)
+    phone_entropy = -(3 / 8 * np.log(3 / 8) + 5 / 8 * np.log(5 / 8))
+    # Codes 0 and 1 leave one bit open, code 2 nothing.
+    information = phone_entropy - 6 / 8 * np.log(2)
+    code_entropy = -(1 / 4 * np.log(1 / 4) * 2 + 1 / 2 * np.log(1 / 2))
+    assert scores.pnmi == pytest.approx(information / phone_entropy)
+    homogeneity, completeness = information / phone_entropy, information / code_entropy
+    assert scores.v_measure == pytest.approx(2 / (1 / homogeneity + 1 / completeness))
+    assert scores.perplexity == pytest.approx(np.exp(code_entropy))
+    assert (scores.codes_used, scores.codebook_size, scores.phone_classes) == (3, 4, 2)
+    assert (scores.frames_map, scores.frames_score) == (5, 8)
+    assert scores.accuracy_interval is None
+
+
+def test_the_map_comes_from_the_mapping_part():
+    codes = np.array([0, 1])
+    scores = score(codes, np.array(["a", "b"]), codes, np.array(["b", "a"]), 2)
+    assert (scores.accuracy, scores.phone_purity) == (0.0, 1.0)
+
+
+@given(part=frames(), scored=frames(), order=st.permutations(range(5)))
+def test_the_names_of_codes_do_not_matter(part, scored, order):
+    rename = np.array(order)
+    one = score(*part, *scored, 5)
+    other = score(rename[part[0]], part[1], rename[scored[0]], scored[1], 5)
+    for field in dataclasses.fields(one):
+        assert getattr(one, field.name) == pytest.approx(getattr(other, field.name)), field.name
+
+
+@given(part=frames(), scored=frames())
+def test_the_order_of_frames_does_not_matter(part, scored):
+    turned = [array[::-1] for array in (*part, *scored)]
+    one, other = score(*part, *scored, 5), score(*turned, 5)
+    for field in dataclasses.fields(one):
+        assert getattr(one, field.name) == pytest.approx(getattr(other, field.name)), field.name
+
+
+@given(scored=frames())
+def test_bounds_and_purity_as_the_best_accuracy(scored):
+    scores = score(*scored, *scored, 5)
+    assert scores.accuracy == pytest.approx(scores.phone_purity)
+    assert scores.chance <= scores.phone_purity + 1e-12
+    for name in ("accuracy", "chance", "phone_purity", "cluster_purity", "pnmi", "v_measure"):
+        assert -1e-9 <= getattr(scores, name) <= 1 + 1e-9
+    assert 1 - 1e-9 <= scores.perplexity <= scores.codes_used + 1e-9
+
+
+@given(scored=frames())
+def test_scikit_learn_agrees(scored):
+    codes, labels = scored
+    scores = score(*scored, *scored, 5)
+    assert scores.v_measure == pytest.approx(v_measure_score(labels, codes), abs=1e-9)
+    assert scores.pnmi == pytest.approx(homogeneity_score(labels, codes), abs=1e-9)
+    entropy = mutual_info_score(labels, labels)
+    if entropy > 0:
+        assert scores.pnmi == pytest.approx(mutual_info_score(labels, codes) / entropy, abs=1e-9)
+
+
+def test_perfect_codes():
+    labels = np.array(list("abcab" * 5))
+    codes = np.searchsorted(np.array(["a", "b", "c"]), labels)
+    scores = score(codes, labels, codes, labels, 3)
+    for name in ("accuracy", "phone_purity", "cluster_purity", "pnmi", "v_measure"):
+        assert getattr(scores, name) == pytest.approx(1.0), name
+
+
+def test_independent_codes_tell_nothing():
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 8, 40000)
+    labels = np.array(list("abcd"))[generator.choice(4, 40000, p=[0.4, 0.3, 0.2, 0.1])]
+    half = slice(0, 20000), slice(20000, None)
+    scores = score(codes[half[0]], labels[half[0]], codes[half[1]], labels[half[1]], 8)
+    assert scores.pnmi < 0.002
+    assert scores.v_measure < 0.002
+    assert scores.accuracy == pytest.approx(scores.chance)
+    assert scores.chance == pytest.approx(0.4, abs=0.02)
+    assert scores.perplexity == pytest.approx(8, abs=0.01)
+
+
+def test_one_phone_and_one_code():
+    zeros, labels = np.zeros(4, int), np.array(["a"] * 4)
+    scores = score(zeros, labels, zeros, labels, 1)
+    assert (scores.pnmi, scores.v_measure, scores.perplexity, scores.chance) == (1, 1, 1, 1)
+
+
+def test_interval_is_over_utterances():
+    labels = np.array(["a", "b"] * 2000)
+    codes = np.tile([0, 1], 2000)
+    wrong = np.where(np.arange(4000) < 1000, 1 - codes, codes)
+    many = score(codes, labels, wrong, labels, 2, score_utterances=np.arange(4000) // 10)
+    few = score(codes, labels, wrong, labels, 2, score_utterances=np.arange(4000) // 500)
+    assert many.accuracy == few.accuracy == 0.75
+    # The standard error of a share of .75 among 400 and among 8 draws.
+    for scores, draws in ((many, 400), (few, 8)):
+        low, high = scores.accuracy_interval
+        assert low < 0.75 < high
+        assert high - low == pytest.approx(4 * np.sqrt(0.75 * 0.25 / draws), rel=0.2)
+    assert many == score(codes, labels, wrong, labels, 2, score_utterances=np.arange(4000) // 10)
+
+
+@pytest.mark.parametrize(
+    ("codes", "labels", "complaint"),
+    [
+        ([0, 5], ["a", "b"], "expected 0 to 4"),
+        ([-1, 0], ["a", "b"], "expected 0 to 4"),
+        ([0], ["a", "b"], "as long"),
+        ([], [], "no frames"),
+    ],
+)
+def test_bad_input(codes, labels, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        code_to_phone(np.array(codes, dtype=int), np.array(labels, dtype=str), 5)
+
+
+def test_code_table():
+    codes = np.array([2, 2, 2, 2, 0])
+    labels = np.array(["a", "a", "a", "b", "sil"])
+    assert code_table(codes, labels, 3).splitlines() == [
+        "code\tcount\tshare\tphone\tphones",
+        "2\t4\t0.8000\ta\ta 0.75, b 0.25",
+        "0\t1\t0.2000\tsil\tsil 1.00",
+        "1\t0\t0.0000\t-\t-",
+    ]

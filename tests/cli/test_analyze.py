@@ -1,0 +1,177 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from speechvq import audio, checkpoint  # noqa: E402
+from speechvq.cli import analyze  # noqa: E402
+from speechvq.config import VQVAEConfig, WaveNetConfig  # noqa: E402
+from speechvq.data.manifest import Phone, Utterance, write_manifest  # noqa: E402
+from speechvq.models.vqvae import VQVAE  # noqa: E402
+
+SAMPLE_RATE = 16000
+CODEBOOK_SIZE = 8
+
+
+def sounds(seed):
+    """Stretches of noise (s), of a tone (aa) and of near silence, with their phones."""
+    generator = np.random.default_rng(seed)
+    time = np.arange(SAMPLE_RATE // 5) / SAMPLE_RATE
+    made = {
+        "s": lambda: generator.normal(0, 0.2, len(time)),
+        "AA1": lambda: 0.4 * np.sin(2 * np.pi * 300 * time),
+        "sil": lambda: generator.normal(0, 1e-3, len(time)),
+    }
+    labels = generator.permutation(["s", "AA1", "sil", "s", "AA1"])
+    phones = tuple(Phone(0.2 * i, 0.2 * (i + 1), str(label)) for i, label in enumerate(labels))
+    return np.concatenate([made[label]() for label in labels]).astype(np.float32), phones
+
+
+def write_part(path, seeds, with_phones=True):
+    utterances = []
+    for seed in seeds:
+        waveform, phones = sounds(seed)
+        sound = path.parent / f"u{seed}.wav"
+        audio.write(sound, waveform, SAMPLE_RATE)
+        utterances.append(
+            Utterance(f"u{seed}", "p225", str(sound), len(waveform) / SAMPLE_RATE,
+                      text="s aa", phones=phones if with_phones else None)
+        )  # fmt: skip
+    write_manifest(path, utterances)
+
+
+@pytest.fixture()
+def exp(tmp_path, monkeypatch):
+    """A recipe's folder with a tiny model whose codebook is of latents of its own data."""
+    torch.set_num_threads(1)
+    data, folder = tmp_path / "exp/vctk/data", tmp_path / "exp/vctk/vqvae"
+    data.mkdir(parents=True)
+    write_part(data / "train.jsonl", range(6))
+    write_part(data / "test.jsonl", range(10, 13))
+    torch.manual_seed(0)
+    config = VQVAEConfig(
+        strides=(4, 8, 10), encoder_channels=16, encoder_norm=True, codebook_size=CODEBOOK_SIZE,
+        codebook_dim=4, condition_channels=4,
+        wavenet=WaveNetConfig(layers=2, dilation_cycle=2, residual_channels=4, skip_channels=4,
+                              output_channels=8),
+    )  # fmt: skip
+    model = VQVAE(config, ["p225"])
+    with torch.no_grad():
+        latents = model.latents(torch.from_numpy(sounds(0)[0])[None])[0]
+        model.quantizer.codebook.copy_(latents[torch.linspace(0, 49, CODEBOOK_SIZE).long()])
+    manifests = {split: str(data / f"{split}.jsonl") for split in ("train", "test")}
+    checkpoint.save_model(folder, model, {"data": manifests}, "# test model\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
+    return folder.parent
+
+
+def test_without_options(exp, capsys):
+    assert analyze.main(["phonemes"]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    (heading,) = [line for line in lines if "phone purity" in line]
+    rows = [line for line in lines[lines.index(heading) + 1 :]][:3]
+    assert [row.split("  ")[0] for row in rows] == [
+        "learned codes", "untrained encoder", "MFCC k-means",
+    ]  # fmt: skip
+    assert "K = 8, 50 a second, 150 bits/s; 3 phone classes" in out
+    assert "(3 utterances, 150 frames)" in out
+    assert "codebook well used" in out or "codebook poorly used" in out
+    written = exp / "phonemes"
+    assert sorted(path.name for path in written.iterdir()) == [
+        "codes.png", "codes.tsv", "confusion.png", "scores.json",
+    ]  # fmt: skip
+    assert (written / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert len((written / "codes.tsv").read_text().splitlines()) == CODEBOOK_SIZE + 1
+    scores = json.loads((written / "scores.json").read_text())["scores"]
+    assert scores["MFCC k-means"]["accuracy"] > 0.9  # three sounds that MFCCs tell apart
+    assert scores["MFCC k-means"]["frames_map"] == 300
+
+
+def test_json_options_and_reproducibility(exp, tmp_path, capsys):
+    call = ["phonemes", "--model", str(exp / "vqvae"), "--json", "--seed", "3", "--out"]
+    assert analyze.main([*call, str(tmp_path / "one")]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert analyze.main([*call, str(tmp_path / "two")]) == 0
+    assert json.loads(capsys.readouterr().out) == one
+    assert one["bitrate"] == 150
+    assert set(one["scores"]) == {"learned codes", "untrained encoder", "MFCC k-means"}
+    assert one["scores"]["learned codes"]["phone_classes"] == 3
+    for name in ("codes.tsv", "codes.png", "confusion.png"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_no_baselines_and_overlap(exp, capsys):
+    test = str(exp / "data/test.jsonl")
+    assert analyze.main(["phonemes", "--no-baselines", "--map-on", test, "--score-on", test]) == 0
+    output = capsys.readouterr()
+    assert "MFCC" not in output.out
+    assert "3 utterances are both mapped on and scored" in output.err
+
+
+def test_max_minutes_draws_whole_utterances(exp, capsys):
+    assert analyze.main(["phonemes", "--no-baselines", "--max-minutes", "0.03"]) == 0
+    output = capsys.readouterr()
+    assert "(2 utterances, 100 frames)" in output.out
+    assert "2 of 6 utterances drawn" in output.err
+
+
+def test_too_few_frames_for_the_baselines(exp, capsys):
+    waveform, phones = sounds(30)
+    audio.write(exp / "data/short.wav", waveform[:2000], SAMPLE_RATE)
+    short = Utterance("short", "p225", str(exp / "data/short.wav"), 0.125, phones=phones[:1])
+    write_manifest(exp / "data/short.jsonl", [short])
+    assert analyze.main(["phonemes", "--map-on", str(exp / "data/short.jsonl")]) == 0
+    output = capsys.readouterr()
+    assert "7 frames are too few for 8 clusters: no baselines" in output.err
+    assert "MFCC" not in output.out
+
+
+def test_a_collapsed_codebook_is_named(exp, capsys):
+    model = checkpoint.load_model(exp / "vqvae")
+    with torch.no_grad():
+        model.quantizer.codebook[1:] += 1000
+    checkpoint.save_model(exp / "vqvae", model, checkpoint.read_config(exp / "vqvae"), "# test\n")
+    assert analyze.main(["phonemes", "--no-baselines"]) == 0
+    assert "codebook poorly used: perplexity 1.0 is under K/4 = 2" in capsys.readouterr().out
+    assert not json.loads((exp / "phonemes/scores.json").read_text())["codebook_well_used"]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ([], "QUESTION"),
+        (["colours"], "colours"),
+        (["phonemes", "--max-minutes", "0"], "--max-minutes must be above 0"),
+        (["phonemes", "--score-on", "none.jsonl"], "none.jsonl: no such manifest"),
+        (["phonemes", "--model", "none"], "none: no such model folder"),
+        (["phonemes", "--score-on", "mute.jsonl"], "speechvq-align"),
+    ],
+)
+def test_mistakes_are_one_line(exp, tmp_path, capsys, options, complaint):
+    write_part(tmp_path / "mute.jsonl", [20], with_phones=False)
+    try:
+        code = analyze.main(options)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("speechvq-analyze")
+    assert complaint in error
+
+
+def test_test_data_that_has_gone(exp, capsys):
+    Path(exp / "data/test.jsonl").unlink()
+    assert analyze.main(["phonemes"]) == 2
+    assert "pass --score-on" in capsys.readouterr().err
+
+
+def test_help_of_the_question(capsys):
+    with pytest.raises(SystemExit) as stop:
+        analyze.main(["phonemes", "--help"])
+    assert stop.value.code == 0
+    assert "--max-minutes" in capsys.readouterr().out

@@ -1,0 +1,303 @@
+"""speechvq-convert, with good recordings and with every bad one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import speechvq
+from speechvq import audio, checkpoint
+from speechvq.cli.convert import main
+from speechvq.models.vqvae import VQVAE
+
+RATE = 8000
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_config, tmp_path_factory):
+    """A working folder below which a recipe has left a model."""
+    folder = tmp_path_factory.mktemp("trained")
+    torch.manual_seed(0)
+    model = VQVAE(tiny_config, ["p225", "p226"])
+    checkpoint.save_model(folder / "exp" / "vctk" / "vqvae", model, {}, "card")
+    return folder
+
+
+@pytest.fixture
+def model(trained):
+    return speechvq.load(trained / "exp" / "vctk" / "vqvae")
+
+
+@pytest.fixture(autouse=True)
+def working_folder(trained, tmp_path, monkeypatch):
+    (tmp_path / "exp").symlink_to(trained / "exp")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
+    return tmp_path
+
+
+def record(path, seconds=0.2, seed=0):
+    rng = np.random.default_rng(seed)
+    waveform = 0.1 * rng.standard_normal(round(seconds * RATE))
+    audio.write(path, waveform.astype(np.float32), RATE)
+    return Path(path)
+
+
+def files():
+    return sorted(str(p) for p in Path().glob("**/*") if p.is_file() and "exp" not in p.parts)
+
+
+def test_as_the_readme_says(model, capsys):
+    record("a.wav")
+    assert main(["--src", "a.wav", "--speaker", "p225"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "a-p225.wav\n"
+    assert "speechvq-convert: model: exp/vctk/vqvae (newest below exp/)\n" in err
+    assert files() == ["a-p225.wav", "a.wav"]
+    written, rate = soundfile.read("a-p225.wav", dtype="float32")
+    assert rate == RATE
+    waveform, _ = audio.read("a.wav")
+    expected = speechvq.convert(model, waveform, "p225")
+    assert len(written) == len(waveform)
+    np.testing.assert_allclose(written, expected, atol=1 / 32768)
+    assert soundfile.info("a-p225.wav").subtype == "PCM_16"
+
+
+def test_the_same_seed_gives_the_same_file():
+    record("a.wav")
+    outcomes = []
+    for options in (["--seed", "1"], ["--seed", "1"], ["--seed", "2"], ["--temperature", "0.5"]):
+        assert main(["--src", "a.wav", "--speaker", "p226", *options]) == 0
+        outcomes.append(Path("a-p226.wav").read_bytes())
+    assert outcomes[0] == outcomes[1]
+    assert len(set(outcomes)) == 3
+
+
+def test_several_sources_and_speakers(capsys):
+    for name in ("a.wav", "deep/b.flac", "deep/er/c.wav"):
+        record(name)
+    record("other-rate.wav")
+    Path("deep/notes.txt").touch()
+    assert main(["--src", "a.wav", "deep", "--speaker", "p225", "p226", "p225", "--json"]) == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["failed"] == []
+    assert [w["output"] for w in outcome["written"]] == [
+        "a-p225.wav", "a-p226.wav", "deep/b-p225.wav", "deep/b-p226.wav",
+        "deep/er/c-p225.wav", "deep/er/c-p226.wav",
+    ]  # fmt: skip
+    assert outcome["written"][0]["seconds"] == 0.2
+    assert all(Path(w["output"]).exists() for w in outcome["written"])
+
+
+def test_each_of_several_is_as_if_alone():
+    for i in range(3):
+        record(f"{i}.wav", 0.1 + 0.1 * i, seed=i)
+    assert main(["--src", "0.wav", "1.wav", "2.wav", "--speaker", "p225", "--out", "all"]) == 0
+    for i in range(3):
+        assert main(["--src", f"{i}.wav", "--speaker", "p225"]) == 0
+        assert Path(f"{i}-p225.wav").read_bytes() == Path(f"all/{i}-p225.wav").read_bytes()
+
+
+def test_another_rate_and_two_channels():
+    stereo = np.random.default_rng(0).standard_normal((22050, 2)) / 10
+    soundfile.write("s.wav", stereo, 44100, subtype="FLOAT")
+    assert main(["--src", "s.wav", "--speaker", "p225"]) == 0
+    info = soundfile.info("s-p225.wav")
+    assert (info.samplerate, info.channels, info.frames) == (RATE, 1, RATE // 2)
+
+
+@pytest.mark.parametrize(
+    ("out", "made"),
+    [
+        ("b.wav", "b.wav"),
+        ("b.FLAC", "b.FLAC"),
+        ("new/er/b.wav", "new/er/b.wav"),
+        ("folder", "folder/a-p225.wav"),
+        ("v1.5", "v1.5/a-p225.wav"),
+    ],
+)
+def test_out(out, made):
+    record("a.wav")
+    assert main(["--src", "a.wav", "--speaker", "p225", "--out", out]) == 0
+    assert files() == sorted(["a.wav", made])
+    expected = "FLAC" if made.endswith("FLAC") else "WAV"
+    assert soundfile.info(made).format == expected
+
+
+def test_an_earlier_output_is_replaced():
+    record("a.wav")
+    Path("a-p225.wav").write_text("old")
+    assert main(["--src", "a.wav", "--speaker", "p225"]) == 0
+    assert soundfile.info("a-p225.wav").frames
+
+
+def refused(capsys, arguments, *words):
+    """The command ends with 2 and one line of error that holds the words; nothing is written."""
+    before = files()
+    try:
+        assert main(arguments) == 2
+    except SystemExit as stop:  # argparse's own
+        assert stop.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    errors = [line for line in err.splitlines() if ": model: " not in line]
+    assert len(errors) == 1, err
+    assert errors[0].startswith("speechvq-convert: error: ")
+    for word in words:
+        assert word in errors[0]
+    assert files() == before
+
+
+def nan():
+    soundfile.write("x.wav", np.array([0.1, np.nan] * 2000), RATE, subtype="FLOAT")
+
+
+def truncated():
+    path = record("x.wav", 1)
+    path.write_bytes(path.read_bytes()[:-3000])
+
+
+def truncated_flac():
+    path = record("y.flac", 2)
+    Path("x.wav").write_bytes(path.read_bytes()[:-9000])
+    path.unlink()
+
+
+BAD = {
+    "empty": (lambda: Path("x.wav").touch(), "empty file"),
+    "no samples": (lambda: soundfile.write("x.wav", np.zeros(0), RATE), "no samples"),
+    "too short": (lambda: record("x.wav", 0.05), "too short, 0.050 s"),
+    "silent": (lambda: soundfile.write("x.wav", np.zeros(4000), RATE), "silent"),
+    "NaN": (nan, "NaN"),
+    "truncated": (truncated, "truncated"),
+    "truncated FLAC": (truncated_flac, "truncated"),
+    "not audio": (lambda: Path("x.wav").write_text("Dear Sir or Madam,\n" * 99), "not audio"),
+    "missing": (lambda: None, "no such file"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_source(kind, capsys):
+    make, words = BAD[kind]
+    make()
+    refused(capsys, ["--src", "x.wav", "--speaker", "p225"], "x.wav: ", words)
+
+
+def test_one_bad_source_among_good_ones(capsys):
+    record("a.wav")
+    record("b.wav")
+    truncated()
+    assert main(["--src", "a.wav", "x.wav", "b.wav", "--speaker", "p225"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "a-p225.wav\nb-p225.wav\n"
+    assert err.count("error") == 1
+    assert "speechvq-convert: error: x.wav: truncated" in err
+    assert files() == ["a-p225.wav", "a.wav", "b-p225.wav", "b.wav", "x.wav"]
+
+
+def test_bad_and_good_as_json(capsys):
+    record("a.wav")
+    truncated()
+    assert main(["--src", "x.wav", "a.wav", "--speaker", "p225", "--json"]) == 2
+    outcome = json.loads(capsys.readouterr().out)
+    assert [w["source"] for w in outcome["written"]] == ["a.wav"]
+    assert [f["source"] for f in outcome["failed"]] == ["x.wav"]
+    assert "truncated" in outcome["failed"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--speaker", "p224"], ["unknown speaker 'p224'", "p225, p226", "did you mean p22"]),
+        (["--speaker", "p225", "p226", "nobody"], ["unknown speaker 'nobody'"]),
+        ([], ["--speaker is missing"]),
+        (["--speaker", "p225", "--temperature", "0"], ["must be above 0", "argmax"]),
+        (["--speaker", "p225", "--temperature", "warm"], ["--temperature", "'warm'"]),
+        (["--speaker", "p225", "--seed", "-1"], ["--seed"]),
+        (["--speaker", "p225", "--model", "none"], ["none: no such model folder"]),
+        (["--speaker", "p225", "--device", "toaster"], ["device 'toaster' cannot be used"]),
+        (["--speaker", "p225", "--out", "b.mp3"], ["cannot write .mp3; use .wav or .flac"]),
+        (["--speaker", "p225", "--out", "a.wav"], ["a.wav: the output would overwrite"]),
+        (["--speaker", "p225", "--out", "./deep/../a.wav"], ["would overwrite"]),
+        (["--speaker", "p225", "p226", "--out", "b.wav"], ["name a folder"]),
+        (["--speaker", "p225", "--out", "a.wav/b"], ["a.wav: a file, where a folder"]),
+        (["--speaker", "p225", "--nonsense"], ["--nonsense"]),
+    ],
+)
+def test_a_mistake(options, words, capsys):
+    record("a.wav")
+    Path("deep").mkdir()
+    refused(capsys, ["--src", "a.wav", *options], *words)
+
+
+def test_outputs_that_clash(capsys):
+    record("one/a.wav")
+    record("two/a.flac")
+    refused(
+        capsys,
+        ["--src", "one", "two", "--speaker", "p225", "--out", "all"],
+        "one/a.wav and two/a.flac would both be written to all/a-p225.wav",
+    )
+
+
+def test_a_source_is_never_overwritten(capsys):
+    """Not even by the output for another source."""
+    record("a.wav")
+    record("a-p225.wav")
+    refused(capsys, ["--src", ".", "--speaker", "p225"], "a-p225.wav: the output would overwrite")
+    Path("link.wav").symlink_to("a.wav")
+    refused(capsys, ["--src", "a.wav", "--speaker", "p225", "--out", "link.wav"], "overwrite")
+
+
+def test_an_empty_folder_and_no_source(capsys):
+    Path("empty").mkdir()
+    refused(capsys, ["--src", "empty", "--speaker", "p225"], "empty: no .wav")
+    refused(capsys, ["--speaker", "p225"], "--src is missing")
+
+
+def test_no_model(tmp_path, capsys):
+    (tmp_path / "exp").unlink()
+    record("a.wav")
+    refused(capsys, ["--src", "a.wav", "--speaker", "p225"], "no model found", "--model DIR")
+
+
+def test_an_interrupt_leaves_nothing(capsys, monkeypatch):
+    from speechvq import sampling
+
+    def interrupted(*args, **kwargs):
+        kwargs["progress"](100)
+        raise KeyboardInterrupt
+
+    record("a.wav")
+    monkeypatch.setattr(sampling, "sample_batch", interrupted)
+    assert main(["--src", "a.wav", "--speaker", "p225"]) == 130
+    assert files() == ["a.wav"]
+    assert capsys.readouterr().err.endswith("speechvq-convert: interrupted\n")
+
+
+def test_list_speakers(capsys):
+    assert main(["--list-speakers"]) == 0
+    assert capsys.readouterr().out == "p225\np226\n"
+    assert main(["--list-speakers", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == ["p225", "p226"]
+
+
+def test_as_a_process_of_its_own():
+    """No traceback, the exit code, and stdout apart from stderr."""
+    record("a.wav")
+    truncated()
+    root = Path(speechvq.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "speechvq.cli.convert", "--src", "x.wav", "a.wav"]
+        + ["--speaker", "p225"],
+        capture_output=True, text=True, env={"PYTHONPATH": str(root), "PATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stdout == "a-p225.wav\n"
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 2, done.stderr

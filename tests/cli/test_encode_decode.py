@@ -1,0 +1,226 @@
+"""speechvq-encode and speechvq-decode: the two halves of a conversion."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import speechvq
+from speechvq import audio, checkpoint, codes
+from speechvq.cli import convert, decode, encode
+from speechvq.data.manifest import Utterance, write_manifest
+from speechvq.models.vqvae import VQVAE
+
+RATE = 8000
+MODEL = "model"
+
+
+@pytest.fixture(scope="session")
+def saved(tiny_config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    torch.manual_seed(0)
+    model = VQVAE(tiny_config, ["p225", "p226"]).eval()
+    with torch.no_grad():  # codes among the latents, so that several are in use
+        z = model.latents(0.1 * torch.randn(1, 8 * model.hop_length))[0]
+        model.quantizer.codebook.copy_(z)
+    checkpoint.save_model(folder / MODEL, model, {}, "card")
+    return folder / MODEL
+
+
+@pytest.fixture(autouse=True)
+def working_folder(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPEECHVQ_MODEL", str(saved))
+
+
+def record(path, seconds=0.2, seed=0):
+    rng = np.random.default_rng(seed)
+    waveform = 0.1 * rng.standard_normal(round(seconds * RATE))
+    audio.write(path, waveform.astype(np.float32), RATE)
+
+
+def run(command, arguments, capsys, code=0):
+    try:
+        assert command.main(arguments) == code
+    except SystemExit as stop:
+        assert stop.code == code
+    out, err = capsys.readouterr()
+    return out, [line for line in err.splitlines() if ": model: " not in line]
+
+
+def test_codes_on_stdout(saved, capsys):
+    record("a.wav", 0.2)
+    record("deep/b.flac", 0.3, seed=1)
+    out, errors = run(encode, ["--src", "a.wav", "deep"], capsys)
+    assert errors == []
+    model = speechvq.load(saved)
+    *header, first, second = out.splitlines()
+    assert header == [
+        "# speechvq codes 1",
+        "# codebook_size 8",
+        "# hop_length 16",
+        "# sample_rate 8000",
+        f"# model {checkpoint.fingerprint(model)}",
+    ]
+    expected = speechvq.encode(model, audio.read("a.wav")[0])
+    assert first == "a\t" + " ".join(map(str, expected))
+    assert len(set(expected.tolist())) > 2
+    assert second.startswith("b\t")
+
+
+def test_codes_in_a_file_and_as_json(capsys):
+    record("a.wav")
+    text, _ = run(encode, ["--src", "a.wav"], capsys)
+    assert run(encode, ["--src", "a.wav", "--out", "new/c.txt"], capsys) == ("", [])
+    assert Path("new/c.txt").read_text() == text
+    values = json.loads(run(encode, ["--src", "a.wav", "--json"], capsys)[0])
+    codebook, utterances = codes.read_codes("new/c.txt")
+    assert values["codes"] == {"a": utterances["a"].tolist()}
+    assert values["model"] == codebook.model
+    assert values["hop_length"] == 16
+
+
+def test_a_manifest(saved, capsys):
+    record("long.wav", 1.0)
+    write_manifest(
+        "test.jsonl",
+        [
+            Utterance("p225_001", "p225", "long.wav", 0.25, 0.5),
+            Utterance("p225_002", "p225", "long.wav", 1.0),
+        ],
+    )
+    out, errors = run(encode, ["--manifest", "test.jsonl"], capsys)
+    assert errors == []
+    _, utterances = codes.parse_codes(out, "stdout")
+    model = speechvq.load(saved)
+    assert list(utterances) == ["p225_001", "p225_002"]
+    for id, (start, duration) in {"p225_001": (0.5, 0.25), "p225_002": (0.0, 1.0)}.items():
+        waveform, _ = audio.read("long.wav", RATE, start, duration)
+        np.testing.assert_array_equal(utterances[id], speechvq.encode(model, waveform))
+
+
+def test_encode_then_decode_is_convert(capsys, monkeypatch):
+    """A source of a whole number of codes: 0.2 s are 100 codes of 16 samples."""
+    record("a.wav", 0.2)
+    text, _ = run(encode, ["--src", "a.wav"], capsys)
+    Path("c.txt").write_text(text)
+    options = ["--speaker", "p226", "--seed", "3", "--temperature", "0.9"]
+    out, errors = run(decode, ["--codes", "c.txt", "--out", "one", *options], capsys)
+    assert (out, errors) == ("one/a-p226.wav\n", [])
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert run(decode, ["--codes", "-", *options], capsys)[0] == "a-p226.wav\n"
+    run(convert, ["--src", "a.wav", "--out", "two.wav", *options], capsys)
+    contents = {Path(p).read_bytes() for p in ("one/a-p226.wav", "a-p226.wav", "two.wav")}
+    assert len(contents) == 1
+
+
+def test_several_utterances_and_speakers(capsys):
+    for i in range(3):
+        record(f"{i}.wav", 0.1 + 0.1 * i)
+    run(encode, ["--src", ".", "--out", "c.txt"], capsys)
+    arguments = ["--codes", "c.txt", "--speaker", "p225", "p226", "--out", "d", "--json"]
+    outcome = json.loads(run(decode, arguments, capsys)[0])
+    assert [w["output"] for w in outcome["written"]] == [
+        f"d/{i}-{speaker}.wav" for i in range(3) for speaker in ("p225", "p226")
+    ]
+    for i in range(3):
+        frames = soundfile.info(f"d/{i}-p226.wav").frames
+        assert frames == -(-(i + 1) * 800 // 16) * 16
+
+
+def test_a_bad_recording_among_good_ones(capsys):
+    record("a.wav")
+    record("c.wav")
+    Path("b.wav").write_text("no audio, no audio, no audio, no audio")
+    soundfile.write("s.wav", np.zeros(4000), RATE)
+    sources = ["--src", "a.wav", "b.wav", "s.wav", "c.wav"]
+    out, errors = run(encode, [*sources, "--out", "c.txt"], capsys, code=2)
+    assert len(errors) == 2
+    assert errors[0].startswith("speechvq-encode: error: b.wav: not audio")
+    assert errors[1].startswith("speechvq-encode: error: s.wav: silent")
+    assert list(codes.read_codes("c.txt")[1]) == ["a", "c"]
+
+
+def encode_refused(capsys, arguments, *words):
+    out, errors = run(encode, arguments, capsys, code=2)
+    assert out == ""
+    assert len(errors) == 1, errors
+    assert errors[0].startswith("speechvq-encode: error: ")
+    assert all(word in errors[0] for word in words), errors
+    assert not Path("c.txt").exists()
+
+
+def test_encode_refuses(capsys):
+    record("a.wav")
+    record("deep/a.flac")
+    Path("bad.wav").touch()
+    Path("bad.jsonl").write_text("{}")
+    soundfile.write("short.wav", np.ones(10), RATE)
+    soundfile.write("nan.wav", np.full(4000, np.nan), RATE, subtype="FLOAT")
+    to_file = ["--out", "c.txt"]
+    encode_refused(capsys, ["--src", "bad.wav", *to_file], "bad.wav: an empty file")
+    encode_refused(capsys, ["--src", "short.wav", *to_file], "short.wav: too short")
+    encode_refused(capsys, ["--src", "nan.wav", *to_file], "nan.wav: ", "NaN")
+    encode_refused(capsys, ["--src", "gone.wav", *to_file], "gone.wav: no such file")
+    encode_refused(
+        capsys, ["--src", "a.wav", "deep", *to_file], "a.wav and", "deep/a.flac", "the id 'a'"
+    )
+    encode_refused(capsys, ["--manifest", "bad.jsonl", *to_file], "bad.jsonl:1: no 'id'")
+    encode_refused(capsys, ["--manifest", "gone.jsonl", *to_file], "no such manifest")
+    encode_refused(capsys, ["--src", "a.wav", "--manifest", "bad.jsonl"], "not allowed with")
+    encode_refused(capsys, [*to_file], "--src --manifest")
+    encode_refused(capsys, ["--src", "a.wav", "--out", "deep"], "--out deep: a folder")
+    encode_refused(capsys, ["--src", "a.wav", "--out", "a.wav"], "overwrite")
+    encode_refused(capsys, ["--src", "a.wav", "--out", "a.wav/c"], "a.wav: a file, where")
+    encode_refused(capsys, ["--src", "a.wav", "--model", "gone"], "gone: no such model folder")
+
+
+def decode_refused(capsys, text, *words, options=("--speaker", "p225")):
+    Path("c.txt").write_text(text)
+    out, errors = run(decode, ["--codes", "c.txt", *options], capsys, code=2)
+    assert out == ""
+    assert len(errors) == 1, errors
+    assert errors[0].startswith("speechvq-decode: error: ")
+    assert all(word in errors[0] for word in words), errors
+    assert not list(Path().glob("**/*-p22*"))
+
+
+def test_decode_refuses(capsys, saved, tiny_config, tmp_path):
+    record("a.wav")
+    text, _ = run(encode, ["--src", "a.wav"], capsys)
+    header = text.partition("a\t")[0]
+    decode_refused(capsys, text + "b\t3 8 2\n", "c.txt:7: code 8 is out of range 0 … 7")
+    decode_refused(capsys, text + "b\t3 -2\n", "c.txt:7: a code must be a whole number, got '-2'")
+    decode_refused(capsys, header, "c.txt: no utterances")
+    decode_refused(capsys, "hello", "c.txt:1: expected '# speechvq codes 1', got 'hello'")
+    decode_refused(capsys, "", "c.txt:1: expected", "got nothing")
+    decode_refused(capsys, text, "unknown speaker 'p999'", options=["--speaker", "p999"])
+    decode_refused(capsys, header + "x/a\t1\nx-a\t1\n", "'x/a' and 'x-a' would both be written")
+    decode_refused(
+        capsys, text.replace("# hop_length 16", "# hop_length 64"), "hop_length 64", "has 16"
+    )
+    Path("dir").touch()
+    decode_refused(
+        capsys, text, "dir: a file, where", options=["--speaker", "p225", "--out", "dir"]
+    )
+    torch.manual_seed(1)
+    other = VQVAE(tiny_config, ["p225"])
+    checkpoint.save_model("other", other, {}, "card")
+    decode_refused(
+        capsys, text, "c.txt: made with model ", "pass --model",
+        options=["--speaker", "p225", "--model", "other"],
+    )  # fmt: skip
+    out, errors = run(decode, ["--codes", "gone.txt", "--speaker", "p225"], capsys, code=2)
+    assert errors == ["speechvq-decode: error: gone.txt: no such file; speechvq-encode makes them"]
+
+
+def test_an_id_stays_within_the_folder(capsys):
+    record("a.wav")
+    text, _ = run(encode, ["--src", "a.wav"], capsys)
+    Path("c.txt").write_text(text.replace("a\t", "../../a\t"))
+    out, _ = run(decode, ["--codes", "c.txt", "--speaker", "p225", "--out", "d"], capsys)
+    assert out == "d/..-..-a-p225.wav\n"

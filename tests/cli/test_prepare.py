@@ -1,0 +1,114 @@
+"""speechvq-prepare, from a directory tree to manifests."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechvq.cli.prepare import main
+from speechvq.data.manifest import read_manifest
+from speechvq.data.split import group_sentences
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    root = tmp_path / "mine"
+    for speaker in ("ann", "bob"):
+        (root / speaker).mkdir(parents=True)
+        for n in range(12):
+            path = root / speaker / f"{n:02d}.wav"
+            soundfile.write(path, 0.3 * np.sin(np.arange(4800) * 0.3), 16000)
+            words = f"Shared {n}" if n < 4 else f"{speaker} says {n}"
+            path.with_suffix(".txt").write_text(words)
+    return root
+
+
+def test_manifests_and_a_table(corpus, tmp_path, capsys):
+    out = tmp_path / "out" / "data"
+    assert main([str(corpus), "--out", str(out), "--valid", "0.1", "--test", "0.2"]) == 0
+    parts = {name: read_manifest(out / f"{name}.jsonl") for name in ("train", "valid", "test")}
+    assert sum(map(len, parts.values())) == 24
+    sides = [set(group_sentences(part)) for part in parts.values()]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 20
+    assert json.loads((out / "speakers.json").read_text()) == {"ann": {}, "bob": {}}
+    assert sorted(path.name for path in out.iterdir()) == [
+        "speakers.json",
+        "test.jsonl",
+        "train.jsonl",
+        "valid.jsonl",
+    ]
+    table = capsys.readouterr().out.splitlines()
+    assert " ".join(table[0].split()) == (
+        "split utterances sentences speakers minutes with text with phones"
+    )
+    assert table[4].split() == ["all", "24", "20", "2", "0.12", "24", "0"]
+    assert table[5] == f"folder corpus; manifests in {out}"
+
+
+def test_json_alone_is_on_stdout(corpus, tmp_path, capsys, monkeypatch):
+    (corpus / "ann" / "00.txt").unlink()
+    monkeypatch.chdir(tmp_path)
+    assert main([str(corpus), "--json", "--speakers", "ann", "--trim", "--seed", "3"]) == 0
+    said = capsys.readouterr()
+    summary = json.loads(said.out)
+    assert summary["out"] == "exp/folder/data"
+    assert [row["split"] for row in summary["splits"]] == ["train", "valid", "test", "all"]
+    assert (summary["splits"][3]["utterances"], summary["splits"][3]["with_text"]) == (12, 11)
+    assert said.err == (
+        "speechvq-prepare: warning: 1 utterance of ann without text, kept (ann_00)\n"
+    )
+    assert (tmp_path / "exp/folder/data/train.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["{tmp}/gone"], "/gone: no such folder"),
+        (["{tmp}", "--corpus", "vctk"], "not vctk"),
+        (["{root}", "--corpus", "vctk"], "not vctk; expected wav48"),
+        (["{root}", "--corpus", "timit"], "argument --corpus: invalid choice"),
+        (["{root}", "--speakers", "anne"], "did you mean ann?"),
+        (["{root}", "--valid", "0.5", "--test", "0.5"], "leave nothing to train on"),
+        (["{root}", "--valid", "x"], "argument --valid: invalid float"),
+        (["{root}", "--phones", "{tmp}/gone"], "/gone: no such folder of label files"),
+        (["{root}", "--out", "{root}/ann/00.wav"], "00.wav: a file, where the folder"),
+        (["{root}", "--out", "{root}/ann/00.wav/x"], "part of its folder's path is a file"),
+        (["{root}", "--mic", "3"], "argument --mic: invalid choice"),
+        ([], "the following arguments are required: ROOT"),
+    ],
+)
+def test_every_mistake_is_one_line_and_code_2(corpus, tmp_path, capsys, arguments, reason):
+    filled = [a.format(tmp=tmp_path, root=corpus) for a in arguments]
+    if "--out" not in filled:
+        filled += ["--out", str(tmp_path / "out")]
+    try:
+        code = main(filled)
+    except SystemExit as exit:
+        code = exit.code
+    said = capsys.readouterr()
+    assert code == 2
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("speechvq-prepare: error: ")
+    assert reason in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_is_quick_and_needs_no_heavy_imports():
+    code = (
+        "import sys\n"
+        "from speechvq.cli.prepare import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'librosa', 'scipy', 'soxr', 'praatio', 'tqdm'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    begin = time.monotonic()
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "usage: speechvq-prepare" in process.stdout
+    assert time.monotonic() - begin < 5  # a second on a quiet machine

@@ -1,0 +1,90 @@
+"""speechvq-report, with and without the parts that it shows."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from speechvq import audio
+from speechvq.cli.report import EMBEDDED, main
+
+SCORES = {
+    "accuracy": 0.5, "accuracy_interval": [0.4, 0.6], "chance": 0.1, "phone_purity": 0.55,
+    "cluster_purity": 0.3, "pnmi": 0.6, "v_measure": 0.5, "codebook_size": 8, "codes_used": 7,
+    "perplexity": 6.5, "phone_classes": 4, "frames_map": 90, "frames_score": 30,
+}  # fmt: skip
+RESULT = {
+    "model": "m", "codebook_size": 8, "frame_rate": 25.0, "bitrate": 75.0, "phone_classes": 4,
+    "map_on": "train.jsonl", "score_on": "test.jsonl", "seed": 0, "codebook_well_used": True,
+    "scores": {"learned codes": SCORES, "MFCC k-means": SCORES | {"accuracy_interval": None}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def exp(tmp_path):
+    """An experiment with a model folder that has its files but no weights worth loading."""
+    model = tmp_path / "vqvae"
+    model.mkdir()
+    values = {"model": {"strides": [5, 4, 4, 4, 2], "codebook_size": 8}, "training": {}}
+    (model / "config.yaml").write_text(yaml.safe_dump(values))
+    (model / "model.safetensors").write_bytes(b"")
+    (model / "speakers.json").write_text('[{"name": "p225"}]')
+    return tmp_path
+
+
+def report(exp, *options: str) -> str:
+    assert main(["--model", str(exp / "vqvae"), *options]) == 0
+    return (exp / "report.html").read_text()
+
+
+def test_a_bare_model_gives_a_page_that_says_what_is_missing(exp, capsys):
+    text = report(exp)
+    assert text.count('class="missing"') == 4
+    for command in ("stage 4", "speechvq-analyze phonemes", "metrics.jsonl", "README.md"):
+        assert command in text
+    captured = capsys.readouterr()
+    assert captured.out == f"{exp / 'report.html'}\n"
+    assert "not on the page" in captured.err
+
+
+def test_a_whole_experiment(exp):
+    noise = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
+    for name in ("p225_001-to-p226", "p225_001-reconstruction", "p225_001-original", "mine"):
+        audio.write(exp / "wavs" / f"{name}.wav", noise, 16000)
+    (exp / "phonemes").mkdir()
+    (exp / "phonemes" / "scores.json").write_text(json.dumps(RESULT))
+    (exp / "phonemes" / "codes.tsv").write_text("code\tcount\n3\t12\n")
+    record = {"kind": "valid", "phase": "likelihood", "global_step": 5, "bits_per_sample": 4.25}
+    (exp / "vqvae" / "metrics.jsonl").write_text(json.dumps(record) + '\n{"cut o')
+    (exp / "vqvae" / "README.md").write_text("# The card")
+    text = report(exp)
+    places = [text.index(f"<figcaption>{title}<") for title in
+              ("original", "reconstruction", "in the voice of p226")]  # fmt: skip
+    assert places == sorted(places)
+    assert text.count("data:audio/wav;base64,") == 4 and "other sounds" in text
+    assert "0.500 (0.400 to 0.600)" in text and "7 of 8" in text
+    assert "4.250" in text and "# The card" in text
+    assert text.count('class="missing"') == 2  # the two pictures that were not drawn
+
+
+def test_large_sounds_are_linked(exp):
+    audio.write(exp / "wavs" / "a b-original.wav", np.zeros(EMBEDDED // 2), 16000)
+    assert 'src="wavs/a%20b-original.wav"' in report(exp)
+
+
+def test_mistakes_are_one_line(exp, capsys, tmp_path):
+    model = str(exp / "vqvae")
+    for options, says in (
+        (["--model", str(tmp_path / "nowhere")], "no such model folder"),
+        (["--model", model, "--out", str(tmp_path)], "a folder"),
+        (["--model", model, "--wavs", f"{model}/config.yaml"], "a folder was expected"),
+    ):
+        assert main(options) == 2
+        assert says in capsys.readouterr().err
+    (exp / "phonemes").mkdir()
+    (exp / "phonemes" / "scores.json").write_text("[]")
+    assert main(["--model", model]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "scores.json: damaged" in lines[-1]
+    assert not (exp / "report.html").exists()

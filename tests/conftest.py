@@ -1,0 +1,70 @@
+"""Tiny models and corpora for all tests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speechvq import audio
+from speechvq.config import DataConfig, VQVAEConfig, WaveNetConfig
+from speechvq.data.manifest import Utterance, write_manifest
+
+SAMPLE_RATE = 8000
+SPEAKERS = {"p225": 210.0, "p226": 110.0}  # pitch in Hz
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> VQVAEConfig:
+    """A VQ-VAE of a few thousand weights: 16 samples a code, 8 codes."""
+    return VQVAEConfig(
+        sample_rate=SAMPLE_RATE,
+        strides=(4, 4),
+        encoder_channels=8,
+        codebook_size=8,
+        codebook_dim=4,
+        condition_channels=4,
+        wavenet=WaveNetConfig(
+            layers=2, dilation_cycle=2, residual_channels=8, skip_channels=8, output_channels=16
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory) -> DataConfig:
+    """Manifests of two speakers' harmonic tones, some seconds in all, as 16-bit files."""
+    folder = tmp_path_factory.mktemp("corpus")
+    splits = {"train": 3, "valid": 1, "test": 1}
+    paths = {}
+    for split, (name, count) in enumerate(splits.items()):
+        utterances = []
+        for speaker, pitch in SPEAKERS.items():
+            for i in range(count):
+                seconds = 0.4 + 0.25 * i
+                path = folder / speaker / f"{speaker}_{name}{i}.wav"
+                audio.write(path, tones(pitch, seconds, seed=100 * split + i), SAMPLE_RATE)
+                utterances.append(Utterance(path.stem, speaker, str(path), seconds))
+        paths[name] = str(folder / f"{name}.jsonl")
+        write_manifest(paths[name], utterances)
+    return DataConfig(**paths)
+
+
+def tones(pitch: float, seconds: float, seed: int) -> np.ndarray:
+    """A voice of sorts: harmonics of a pitch whose weights change every 80 ms, and some noise."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    syllables = rng.random((len(t) // 640 + 1, 12)) ** 2
+    weights = syllables[np.arange(len(t)) // 640]
+    harmonics = np.sin(2 * np.pi * pitch * np.outer(t, np.arange(1, 13)))
+    waveform = (weights * harmonics).sum(1) / 12 + 0.003 * rng.standard_normal(len(t))
+    return waveform.astype(np.float32)
+
+
+@pytest.fixture
+def read_lines():
+    """Records of a JSON-lines file."""
+    import json
+
+    def read(path: Path) -> list[dict]:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    return read

@@ -1,0 +1,236 @@
+import sys
+
+import pytest
+
+from speechvq.data.labels import SILENCE, read_ctm, read_phones, write_lab
+from speechvq.data.manifest import CorpusError, Phone
+
+EXPECTED = (Phone(0.0, 0.25, SILENCE), Phone(0.25, 0.4, "HH"), Phone(0.4, 0.75, "AH0"))
+
+LONG = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 0.75
+tiers? <exists>
+size = 2
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "{prefix}words"
+        xmin = 0
+        xmax = 0.75
+        intervals: size = 1
+        intervals [1]:
+            xmin = 0
+            xmax = 0.75
+            text = "h\u00fch"
+    item [2]:
+        class = "IntervalTier"
+        name = "{prefix}phones"
+        xmin = 0
+        xmax = 0.75
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 0.25
+            text = ""
+        intervals [2]:
+            xmin = 0.25
+            xmax = 0.4
+            text = "HH"
+        intervals [3]:
+            xmin = 0.4
+            xmax = 0.75
+            text = "AH0"
+"""
+
+SHORT = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+0
+0.75
+<exists>
+1
+"IntervalTier"
+"{prefix}phones"
+0
+0.75
+3
+0
+0.25
+"sp"
+0.25
+0.4
+"HH"
+0.4
+0.75
+"AH0"
+"""
+
+
+@pytest.mark.parametrize("text", [LONG, SHORT], ids=["long", "short"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("prefix", ["", "p225 - "])
+def test_textgrid(tmp_path, text, encoding, prefix):
+    path = tmp_path / "a.TextGrid"
+    path.write_text(text.format(prefix=prefix), encoding=encoding)
+    assert read_phones(path) == EXPECTED
+
+
+def test_textgrid_big_endian_and_suffix_in_lower_case(tmp_path):
+    path = tmp_path / "a.textgrid"
+    path.write_bytes(b"\xfe\xff" + LONG.format(prefix="").encode("utf-16-be"))
+    assert read_phones(path) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("phones", "words"), "expected one tier named 'phones'"),
+        (("xmin = 0.4\n", "xmin = 0.8\n"), "after its end"),
+        (("xmin = 0.4\n", "xmin = 0.3\n"), "overlap"),
+        (("xmin = 0.4\n", "xmin = soon\n"), "not a TextGrid"),
+    ],
+    ids=["no tier", "reversed", "overlap", "not a number"],
+)
+def test_bad_textgrid(tmp_path, change, complaint):
+    path = tmp_path / "a.TextGrid"
+    path.write_text(LONG.format(prefix="").replace(*change), encoding="utf-8")
+    with pytest.raises(CorpusError, match=complaint) as caught:
+        read_phones(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello\n", b"\xff\xfe\xff", b"\x00" * 40])
+def test_textgrid_that_is_none(tmp_path, content):
+    path = tmp_path / "a.TextGrid"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match="TextGrid"):
+        read_phones(path)
+
+
+def test_textgrid_without_praatio(tmp_path, monkeypatch):
+    path = tmp_path / "a.TextGrid"
+    path.write_text(LONG.format(prefix=""), encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "praatio", None)
+    with pytest.raises(ValueError, match="pip install praatio"):
+        read_phones(path)
+
+
+def test_textgrid_tier_of_points(tmp_path):
+    path = tmp_path / "a.TextGrid"
+    path.write_text(
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n1\n<exists>\n1\n'
+        '"TextTier"\n"phones"\n0\n1\n1\n0.5\n"AH0"\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(CorpusError, match="points"):
+        read_phones(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.PHN", "0 4000 h#\n4000 6400 HH\n6400 12000 AH0\n"),
+        ("a.phn", "0 4000 h#\r\n4000 6400 HH\r\n\r\n6400 12000 AH0\r\n"),
+        ("htk.lab", "0 2500000 sil\n2500000 4000000 HH -12.5 HELLO\n4000000 7500000 AH0\n"),
+        ("seconds.lab", "0 0.25 pau\n0.25 0.4 HH\n0.4 0.75 AH0\n"),
+        ("a.ctm", ";; note\nu1 1 0.25 0.15 HH 0.9\nu1 1 0.00 0.25 <sil>\nu1 1 0.40 0.35 AH0\n"),
+    ],
+)
+def test_line_formats(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8", newline="")
+    phones = read_phones(path, sample_rate=16000)
+    assert [phone.label for phone in phones] == [phone.label for phone in EXPECTED]
+    for phone, expected in zip(phones, EXPECTED, strict=True):
+        assert (phone.start, phone.end) == pytest.approx((expected.start, expected.end))
+
+
+def test_phn_counts_samples_at_the_given_rate(tmp_path):
+    path = tmp_path / "a.phn"
+    path.write_text("0 12000 aa\n", encoding="utf-8")
+    assert read_phones(path, sample_rate=48000) == (Phone(0.0, 0.25, "aa"),)
+
+
+def test_ctm_of_several_utterances(tmp_path):
+    path = tmp_path / "all.ctm"
+    path.write_text("u1 A 0.0 0.5 AA1\nu2 A 0.0 0.2 B\nu1 A 0.5 0.1 SIL\n", encoding="utf-8")
+    assert read_ctm(path) == {
+        "u1": (Phone(0.0, 0.5, "AA1"), Phone(0.5, 0.6, SILENCE)),
+        "u2": (Phone(0.0, 0.2, "B"),),
+    }
+    with pytest.raises(CorpusError, match="2 utterances"):
+        read_phones(path)
+
+
+def test_rounding_overlap_is_given_to_the_earlier_phone(tmp_path):
+    path = tmp_path / "a.ctm"
+    path.write_text("u 1 0.00 0.11 AA1\nu 1 0.10 0.10 B\n", encoding="utf-8")
+    assert read_phones(path) == (Phone(0.0, 0.11, "AA1"), Phone(0.11, 0.2, "B"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "complaint"),
+    [
+        ("a.lab", "0.0 0.5 aa\n0.7 0.6 b\n", 2, "before start"),
+        ("a.lab", "-0.1 0.5 aa\n", 1, "negative"),
+        ("a.lab", "0.0 0.5 aa\n0.3 0.9 b\n", 2, "overlaps 'aa'"),
+        ("a.lab", "0.0 0.50 aa\n0.495 0.498 b\n", 2, "overlaps 'aa'"),
+        ("a.lab", "0.0 half aa\n", 1, "'half' is not a time"),
+        ("a.lab", "0.0 nan aa\n", 1, "'nan' is not a time"),
+        ("a.lab", "hello\n", 1, "expected 'start end phone'"),
+        ("a.lab", "please call stella\n", 1, "not a time"),
+        ("a.phn", "0 4000 h#\n\n4000 oops aa\n", 3, "'oops' is not a time"),
+        ("a.phn", "4000 0 h#\n", 1, "before start"),
+        ("a.ctm", "u 1 0.0 -0.5 aa\n", 1, "negative"),
+        ("a.ctm", "u 1 0.0 0.5\n", 1, "4 fields"),
+        ("a.ctm", "u 1 0.0 0.5 aa\nu 1 0.2 0.5 b\n", 2, "overlaps"),
+        ("a.mp3", "", 1, "unknown label format"),
+    ],
+)
+def test_bad_lines(tmp_path, name, text, line, complaint):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CorpusError, match=complaint) as caught:
+        read_phones(path)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+
+
+def test_binary_file_and_missing_file(tmp_path):
+    path = tmp_path / "a.lab"
+    path.write_bytes(b"\xff\xfe\x00\xd8")
+    with pytest.raises(CorpusError, match="UTF-8"):
+        read_phones(path)
+    with pytest.raises(FileNotFoundError, match="no such label file"):
+        read_phones(tmp_path / "none.lab")
+    with pytest.raises(FileNotFoundError, match="no such label file"):
+        read_ctm(tmp_path / "none.ctm")
+
+
+@pytest.mark.parametrize(
+    "label", ["", "sil", "SIL", "sp", "spn", "pau", "h#", "<sil>", "<eps>", "epi"]
+)
+def test_every_silence_is_one(tmp_path, label):
+    path = tmp_path / "a.lab"
+    path.write_text(f"0.0 1.0 {label}\n", encoding="utf-8")
+    assert read_phones(path) == (Phone(0.0, 1.0, SILENCE),)
+
+
+def test_write_lab(tmp_path):
+    path = tmp_path / "a.lab"
+    write_lab(path, EXPECTED)
+    assert path.read_text() == (
+        "0.000000 0.250000 sil\n0.250000 0.400000 HH\n0.400000 0.750000 AH0\n"
+    )
+    assert read_phones(path) == EXPECTED
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.lab"]
+
+
+def test_write_lab_leaves_nothing_behind_when_it_fails(tmp_path):
+    (tmp_path / "a.lab").mkdir()
+    with pytest.raises(OSError):
+        write_lab(tmp_path / "a.lab", EXPECTED)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.lab"]

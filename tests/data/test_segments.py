@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from speechvq import audio
+from speechvq.data.manifest import Utterance, read_manifest
+from speechvq.data.segments import SegmentBatches, Waveforms, pieces
+
+RATE = 1000
+SETTINGS = {
+    "seed": 3,
+    "phase": "spectral",
+    "batch_size": 6,
+    "segment_length": 50,
+    "hop_length": 16,
+    "steps": 100,
+}
+
+
+@pytest.fixture(scope="module")
+def utterances(tmp_path_factory):
+    """Ramps that tell where each sample comes from: utterance i at sample t holds 500 i + t."""
+    folder = tmp_path_factory.mktemp("ramps")
+    result = []
+    for i, length in enumerate((400, 100, 30)):
+        path = folder / f"{i}.wav"
+        audio.write(path, (1000 * i + 1 + np.arange(length)) / 32768, RATE)
+        result.append(Utterance(str(i), f"s{i % 2}", str(path), length / RATE))
+    return result
+
+
+def batches(utterances, cache_bytes=1 << 20, **changes) -> SegmentBatches:
+    waveforms = Waveforms(utterances, RATE, cache_bytes=cache_bytes)
+    return SegmentBatches(waveforms, ["s0", "s1"], **{**SETTINGS, **changes})
+
+
+def test_shapes_and_types(utterances):
+    waveform, speaker = batches(utterances)[0]
+    assert waveform.shape == (6, 64)  # 50 samples are 4 codes of 16
+    assert waveform.dtype == torch.float32
+    assert speaker.shape == (6,)
+    assert speaker.dtype == torch.int64
+
+
+def test_crops_are_pieces_of_utterances_and_short_ones_are_padded(utterances):
+    lengths = (400, 100, 30)
+    seen = set()
+    for step in range(30):
+        for row, speaker in zip(*batches(utterances)[step], strict=True):
+            values = (row * 32768).round().int().numpy()
+            i, start = divmod(int(values[0]) - 1, 1000)
+            length = min(64, lengths[i] - start)
+            assert values[:length].tolist() == list(range(values[0], values[0] + length))
+            assert not values[length:].any()
+            assert length == min(64, lengths[i])  # whole segments wherever there is enough
+            assert speaker == i % 2
+            seen.add((i, start))
+    assert {i for i, _ in seen} == {0, 1, 2}
+    assert len({start % 16 for i, start in seen if i == 0}) == 16  # not at whole codes only
+
+
+def test_utterances_are_drawn_in_proportion_to_their_duration(utterances):
+    rows = torch.cat([batches(utterances)[step][0][:, 0] for step in range(100)])
+    drawn = np.bincount(((rows * 32768 - 1) // 1000).int().numpy()) / len(rows)
+    # 600 draws: standard errors below 0.02
+    assert drawn == pytest.approx(np.array([400, 100, 30]) / 530, abs=0.06)
+
+
+def test_a_batch_is_a_function_of_seed_phase_and_step(utterances):
+    here, again = batches(utterances), batches(utterances)
+    here[7]
+    assert torch.equal(here[3][0], again[3][0])
+    others = [
+        here[4],
+        batches(utterances, seed=4)[3],
+        batches(utterances, phase="likelihood")[3],
+    ]
+    assert not any(torch.equal(here[3][0], waveform) for waveform, _ in others)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_that_starts_later_gives_the_same(utterances, workers):
+    data = batches(utterances, steps=8)
+    loader = DataLoader(data, batch_size=None, sampler=range(3, 8), num_workers=workers)
+    for step, (waveform, speaker) in enumerate(loader, start=3):
+        assert torch.equal(waveform, data[step][0])
+        assert torch.equal(speaker, data[step][1])
+    assert step == 7
+
+
+def test_processes_share_the_batch_of_one(utterances):
+    whole = batches(utterances)[5]
+    shards = [batches(utterances, rank=rank, world_size=3)[5] for rank in range(3)]
+    for part, expected in zip(zip(*shards, strict=True), whole, strict=True):
+        assert torch.equal(torch.cat(part), expected)
+
+
+def test_cached_and_read_each_time_are_the_same(utterances):
+    cached, read = batches(utterances), batches(utterances, cache_bytes=0)
+    assert cached.waveforms.cached
+    assert not read.waveforms.cached
+    for step in range(10):
+        assert torch.equal(cached[step][0], read[step][0])
+
+
+def test_only_the_crop_is_decoded(utterances, monkeypatch):
+    data = batches(utterances, cache_bytes=0)
+    decoded = []
+
+    def read(*arguments):
+        waveform, rate = audio_read(*arguments)
+        decoded.append(len(waveform))
+        return waveform, rate
+
+    audio_read = audio.read
+    monkeypatch.setattr(audio, "read", read)
+    data[0]
+    assert len(decoded) == 6
+    assert max(decoded) <= 64 + 3 * 20  # the segment and margins
+
+
+def test_resampled_crops_are_those_of_the_resampled_utterance(tmp_path):
+    rate, file_rate = 8000, 12000
+    t = np.arange(2 * file_rate) / file_rate
+    audio.write(tmp_path / "a.wav", 0.5 * np.sin(2 * np.pi * 440 * t * (1 + t / 4)), file_rate)
+    utterance = Utterance("a", "s0", str(tmp_path / "a.wav"), duration=1.5, start=0.25)
+    cached = Waveforms([utterance], rate)
+    read = Waveforms([utterance], rate, cache_bytes=0)
+    for start in (0, 1, 4321, 12000 - 500):
+        assert read.crop(0, start, 500) == pytest.approx(cached.crop(0, start, 500), abs=2e-3)
+
+
+def test_an_utterance_is_cut_out_of_its_file(tmp_path):
+    audio.write(tmp_path / "a.wav", np.arange(1000) / 32768, RATE)
+    inner = Utterance("a", "s0", str(tmp_path / "a.wav"), duration=0.2, start=0.3)
+    for cache_bytes in (0, 1 << 20):
+        waveforms = Waveforms([inner], RATE, cache_bytes=cache_bytes)
+        samples = np.rint(waveforms.crop(0, 150, 80) * 32768)
+        assert samples.tolist() == list(range(450, 500)) + [0] * 30
+
+
+def test_seconds_and_epochs(utterances):
+    data = batches(utterances)
+    assert data.waveforms.seconds == pytest.approx(0.53)
+    assert data.samples_per_step == 6 * 64
+    assert batches(utterances, batch_size=1, segment_length=16).steps_per_epoch == round(530 / 16)
+    assert data.steps_per_epoch == 1
+
+
+def test_mistakes_are_named(utterances):
+    with pytest.raises(ValueError, match="6 segments do not divide among 4 processes"):
+        batches(utterances, world_size=4)
+    with pytest.raises(ValueError, match="speaker 's1'"):
+        SegmentBatches(Waveforms(utterances, RATE), ["s0"], **SETTINGS)
+    with pytest.raises(ValueError, match="no utterances"):
+        Waveforms([], RATE)
+    with pytest.raises(IndexError):
+        batches(utterances)[100]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    gone = Utterance("a", "s0", str(tmp_path / "gone.wav"), 1.0)
+    with pytest.raises(FileNotFoundError, match="gone.wav"):
+        Waveforms([gone], RATE)
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"), [(1, [1]), (10, [10]), (11, [10, 1]), (20, [10, 10])]
+)
+def test_pieces_cover_everything_once(length, expected):
+    cut = list(pieces(length, 10))
+    assert [n for _, n in cut] == expected
+    assert [start for start, _ in cut] == [10 * i for i in range(len(expected))]
+
+
+def test_the_tiny_corpus_is_readable(tiny_corpus):
+    assert Waveforms(read_manifest(tiny_corpus.train), 8000).seconds > 2

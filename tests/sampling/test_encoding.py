@@ -1,0 +1,96 @@
+"""Recordings of any length to codes, piece by piece as if at once."""
+
+import numpy as np
+import pytest
+import torch
+
+from speechvq.config import VQVAEConfig, WaveNetConfig
+from speechvq.models.vqvae import VQVAE
+from speechvq.sampling import encode, encoding
+
+CONFIGS = [
+    {"strides": (2, 2, 2, 2, 2, 2)},
+    {"strides": (4, 4, 5, 8), "encoder_residual_layers": 2, "encoder_norm": True},
+    {"strides": (3, 5, 2), "encoder_residual_layers": 1},
+]
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda c: str(c["strides"]))
+def model(request):
+    torch.manual_seed(0)
+    config = VQVAEConfig(
+        encoder_channels=16,
+        codebook_size=64,
+        codebook_dim=8,
+        condition_channels=4,
+        wavenet=WaveNetConfig(1, 1, 2, 4, 4, 4),
+        **request.param,
+    )
+    model = VQVAE(config, ["a"]).eval()
+    with torch.no_grad():  # untrained, all latents are alike: put the codes among them
+        z = model.latents(torch.from_numpy(noise(64 * config.hop_length))[None])[0]
+        model.quantizer.codebook.copy_(z)
+    return model
+
+
+def noise(T):
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal(T) / 4).clip(-1, 1).astype(np.float32)
+
+
+def test_a_long_recording_has_the_codes_of_the_whole(model, monkeypatch):
+    waveform = noise(40 * model.hop_length + 17)
+    expected = model.encode(torch.from_numpy(waveform)[None])[0].numpy()
+    assert len(set(expected.tolist())) > 10
+    for codes in (1, 3, 8, 39, 40, 41, 100):
+        monkeypatch.setattr(encoding, "CHUNK", codes / model.frame_rate)
+        np.testing.assert_array_equal(encode(model, waveform), expected)
+
+
+def test_without_its_neighbours_a_piece_would_differ(model, monkeypatch):
+    """The test above can fail."""
+    waveform = noise(40 * model.hop_length)
+    expected = model.encode(torch.from_numpy(waveform)[None])[0].numpy()
+    monkeypatch.setattr(encoding, "CHUNK", 2 / model.frame_rate)
+    monkeypatch.setattr(encoding, "receptive_field", lambda config: 0)
+    assert (encode(model, waveform) != expected).any()
+
+
+def test_memory_is_bounded(model, monkeypatch):
+    lengths = []
+    whole = model.encode
+    monkeypatch.setattr(model, "encode", lambda x: lengths.append(x.shape[-1]) or whole(x))
+    monkeypatch.setattr(encoding, "CHUNK", 0.5)
+    waveform = noise(model.sample_rate * 5)
+    assert len(encode(model, waveform)) == -(-len(waveform) // model.hop_length)
+    assert len(lengths) >= 10
+    assert max(lengths) <= model.sample_rate // 2 + 4 * encoding.receptive_field(model.config)
+
+
+def test_no_sample_beyond_the_receptive_field_matters(model):
+    """By gradients: all that one latent depends on lies within the receptive field."""
+    hop = model.hop_length
+    x = torch.randn(1, 41 * hop, dtype=torch.float32, requires_grad=True)
+    model.latents(x)[0, 20].square().sum().backward()
+    depends = x.grad[0].nonzero()[:, 0]
+    assert len(depends) > hop
+    span = int(depends.max() - depends.min()) + 1
+    field = encoding.receptive_field(model.config)
+    assert field / 2 < span <= field
+    margin = -(-field // hop) * hop
+    assert depends.min() >= 20 * hop - margin
+    assert depends.max() < 21 * hop + margin
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (np.zeros(0), r"expected shape \(T,\), T at least 1, got \(0,\)"),
+        (np.zeros((2, 100)), r"got \(2, 100\)"),
+        (np.array([0.0, np.nan]), "NaN or infinite"),
+        (np.array([0.0, np.inf]), "NaN or infinite"),
+    ],
+)
+def test_what_is_refused(model, waveform, message):
+    with pytest.raises(ValueError, match=message):
+        encode(model, waveform)

@@ -1,0 +1,103 @@
+"""The text format of codes: a golden file, round trips, and every wrong line."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechvq.codes import Codebook, parse_codes, read_codes, write_codes
+
+CODEBOOK = Codebook(codebook_size=128, hop_length=640, sample_rate=16000, model="595857f535cf")
+GOLDEN = """\
+# speechvq codes 1
+# codebook_size 128
+# hop_length 640
+# sample_rate 16000
+# model 595857f535cf
+p225_001\t17 17 93 0
+über alles\t127
+"""
+
+
+def test_the_golden_file(tmp_path):
+    utterances = {"p225_001": np.array([17, 17, 93, 0]), "über alles": np.array([127])}
+    path = tmp_path / "new" / "codes.txt"
+    write_codes(path, CODEBOOK, utterances)
+    assert path.read_text(encoding="utf-8") == GOLDEN
+    codebook, got = read_codes(path)
+    assert codebook == CODEBOOK
+    assert codebook.frame_rate == 25
+    assert list(got) == list(utterances)
+    for id, codes in utterances.items():
+        assert got[id].dtype == np.int64
+        np.testing.assert_array_equal(got[id], codes)
+
+
+def test_other_line_ends_empty_lines_and_new_header_keys(tmp_path):
+    text = GOLDEN.replace("# model", "# made_by speechvq 0.9\n# model") + "\n\n"
+    path = tmp_path / "codes.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    codebook, utterances = read_codes(path)
+    assert codebook == CODEBOOK
+    assert [codes.tolist() for codes in utterances.values()] == [[17, 17, 93, 0], [127]]
+
+
+ids = st.text(st.characters(exclude_characters="\t\n\r", codec="utf-8"), min_size=1).filter(
+    lambda id: id == id.strip() and not id.startswith("#")
+)
+
+
+@given(st.dictionaries(ids, st.lists(st.integers(0, 127), min_size=1), min_size=1))
+def test_round_trip(tmp_path_factory, utterances):
+    path = tmp_path_factory.mktemp("round") / "codes.txt"
+    write_codes(path, CODEBOOK, ((id, np.array(codes)) for id, codes in utterances.items()))
+    _, got = read_codes(path)
+    assert {id: codes.tolist() for id, codes in got.items()} == utterances
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("codes 1", "codes 2", r"f:1: expected '# speechvq codes 1', got '# speechvq codes 2'"),
+        ("# speechvq codes 1\n", "", "f:1: expected"),
+        ("# hop_length 640\n", "", "f: no line '# hop_length …' in its header"),
+        ("# model 595857f535cf\n", "# model\n", "f: no line '# model …'"),
+        ("640", "64.0", r"f: hop_length must be a whole number above 0, got '64\.0'"),
+        ("640", "0", "f: hop_length must be a whole number above 0"),
+        ("17 17", "17 x", "f:6: a code must be a whole number, got 'x'"),
+        ("17 17", "17 1.5", r"f:6: a code must be a whole number, got '1\.5'"),
+        ("17 17", "17 -1", "f:6: a code must be a whole number, got '-1'"),
+        ("17 17", "17 ²", "f:6: a code must be a whole number"),
+        ("17 17", "17 128", "f:6: code 128 is out of range 0 … 127"),
+        ("17 17", "17 99999999999999999999", "f:6: code 9+ is out of range"),
+        ("17 17 93 0", "", "f:6: no codes after the tab"),
+        ("p225_001\t", "p225_001 ", "f:6: expected an id, a tab and codes"),
+        ("p225_001\t", "\t", "f:6: expected an id, a tab and codes"),
+        ("über alles", "p225_001", "f:7: 'p225_001' stands in the file twice"),
+    ],
+)
+def test_a_wrong_line(old, new, message):
+    assert old in GOLDEN
+    with pytest.raises(ValueError, match=message):
+        parse_codes(GOLDEN.replace(old, new, 1), "f")
+
+
+def test_not_text(tmp_path):
+    (tmp_path / "x").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="x: not UTF-8 text"):
+        read_codes(tmp_path / "x")
+    with pytest.raises(FileNotFoundError, match="no such file; speechvq-encode makes them"):
+        read_codes(tmp_path / "y")
+
+
+@pytest.mark.parametrize("id", ["", "#a", " a", "a ", "a\tb", "a\nb", "a\rb"])
+def test_an_id_that_cannot_be_written(tmp_path, id):
+    with pytest.raises(ValueError, match="utterance id"):
+        write_codes(tmp_path / "x", CODEBOOK, {id: np.array([1])})
+    assert not (tmp_path / "x").exists()
+
+
+def test_another_codebook():
+    with pytest.raises(ValueError, match="f: made with sample_rate 16000, this model has 8000"):
+        CODEBOOK.check_same(Codebook(128, 640, 8000, "595857f535cf"), "f")
+    CODEBOOK.check_same(Codebook(128, 640, 16000, "595857f535cf"), "f")

@@ -1,0 +1,78 @@
+import math
+
+import pytest
+import torch
+
+from speechvq.data.manifest import read_manifest
+from speechvq.data.segments import Waveforms
+from speechvq.models.spectral import SpectralObjective
+from speechvq.models.vqvae import VQVAE
+from speechvq.training import validation
+from speechvq.training.processes import Processes
+from speechvq.training.validation import Validator
+
+CPU = Processes(torch.device("cpu"))
+
+
+@pytest.fixture
+def model(tiny_config):
+    torch.manual_seed(1)
+    model = VQVAE(tiny_config, ["p225", "p226"]).eval()
+    model.quantizer.codebook.mul_(0.1)
+    return model
+
+
+@pytest.fixture
+def waveforms(tiny_corpus):
+    return Waveforms(read_manifest(tiny_corpus.train), 8000)
+
+
+def test_likelihood_is_that_of_the_utterances(model, waveforms):
+    nats, samples, codes = 0.0, 0, []
+    for i, length in enumerate(waveforms.lengths):
+        waveform = torch.from_numpy(waveforms.crop(i, 0, length))[None]
+        speaker = torch.tensor([model.speaker_index(waveforms.utterances[i].speaker)])
+        with torch.no_grad():
+            output = model(waveform, speaker)
+        nats += output.nll.item() * length
+        samples += length
+        codes += output.codes.flatten().tolist()
+    result = Validator(model, waveforms, CPU, bfloat16=False).likelihood()
+    bits = nats / samples / math.log(2)
+    assert result.score == pytest.approx(bits, rel=1e-5)
+    assert result.metrics["dead_codes"] == 8 - len(set(codes))
+    assert result.metrics["total_bits_per_second"] == pytest.approx(bits * 8000 + 1500, rel=1e-5)
+
+
+def test_pieces_bound_the_length(model, waveforms, monkeypatch):
+    monkeypatch.setattr(validation, "LONGEST", 0.1)
+    lengths = []
+    encode = model.encode
+    model.encode = lambda waveform: (lengths.append(waveform.shape[-1]), encode(waveform))[1]
+    Validator(model, waveforms, CPU, bfloat16=False).likelihood()
+    assert max(lengths) == 800
+    assert sum(lengths) == waveforms.lengths.sum()
+
+
+def test_processes_share_the_utterances(model, waveforms):
+    speakers = []
+    for rank in range(2):
+        processes = Processes(torch.device("cpu"), rank, 2)
+        pieces = Validator(model, waveforms, processes, bfloat16=False)._pieces()
+        speakers += [int(speaker) for _, speaker in pieces]
+    assert sorted(speakers) == [0, 0, 0, 1, 1, 1]
+
+
+def test_spectral_before_and_after_the_quantizer_starts(model, waveforms):
+    objective = SpectralObjective(model, mel_bands=8).eval()
+    validator = Validator(model, waveforms, CPU, bfloat16=False)
+    before = validator.spectral(objective, quantize=False)
+    after = validator.spectral(objective, quantize=True)
+    assert before.score is None
+    assert "perplexity" not in before.metrics
+    assert after.score == after.metrics["spectral_loss"] != before.metrics["spectral_loss"]
+    assert 1 <= after.metrics["perplexity"] <= 8
+
+
+def test_a_user_can_break_it_off(model, waveforms):
+    assert Validator(model, waveforms, CPU, bfloat16=False).likelihood(lambda: True) is None

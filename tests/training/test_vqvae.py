@@ -1,0 +1,323 @@
+"""Training a VQ-VAE: phases, resume, model folder, and processes."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from speechvq.checkpoint import load_model, read_config
+from speechvq.config import PhaseConfig, SpectralPhaseConfig, TrainingConfig
+from speechvq.models.quantizer import Quantizer
+from speechvq.models.vqvae import VQVAE
+from speechvq.training.checkpoints import LAST, _load, read_header
+from speechvq.training.loop import Interrupted, Loop
+from speechvq.training.metrics import FILE
+from speechvq.training.vqvae import train_vqvae
+
+TRAINING = TrainingConfig(
+    spectral=SpectralPhaseConfig(
+        steps=6,
+        unquantized_steps=2,
+        mel_bands=8,
+        batch_size=4,
+        segment_length=512,
+        learning_rate=3e-3,
+        warmup_steps=2,
+    ),
+    likelihood=PhaseConfig(
+        steps=4, batch_size=4, segment_length=256, learning_rate=3e-3, warmup_steps=2
+    ),
+    precision="float32",
+    log_every=2,
+    valid_every=3,
+    checkpoint_every=100,
+    valid_utterances=2,
+    samples=0,
+    tensorboard=False,
+)
+PAPER = replace(TRAINING, spectral=SpectralPhaseConfig())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def interrupt_before(monkeypatch, global_step):
+    """Ctrl-C during the step that follows `global_step` steps."""
+    step = Loop._step
+
+    def stopped(self, *arguments):
+        step(self, *arguments)
+        if self.state.global_step == global_step:
+            self._interrupted = True
+
+    monkeypatch.setattr(Loop, "_step", stopped)
+
+
+def final(folder):
+    return {
+        name: tensor for name, tensor in _load(folder / LAST).items() if "num_batches" not in name
+    }
+
+
+def numbers(records):
+    return [
+        {k: v for k, v in r.items() if k not in ("seconds", "samples_per_second")} for r in records
+    ]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, tiny_config, tiny_corpus):
+    folder = tmp_path_factory.mktemp("straight") / "vqvae"
+    return train_vqvae(tiny_config, tiny_corpus, TRAINING, folder)
+
+
+def test_the_model_folder(straight, tiny_config, tiny_corpus):
+    model = load_model(straight)
+    assert model.config == tiny_config
+    assert model.speakers == ["p225", "p226"]
+    config = read_config(straight)
+    assert config["training"]["spectral"]["unquantized_steps"] == 2
+    assert config["data"]["train"] == tiny_corpus.train
+    card = (straight / "README.md").read_text()
+    for text in ("p225, p226", "6 utterances", "6 spectral and 4 of likelihood steps", "bits per"):
+        assert text in card
+
+
+def test_the_metrics(straight, tiny_config, read_lines):
+    records = read_lines(straight / FILE)
+    spectral = [r for r in records if (r["kind"], r["phase"]) == ("train", "spectral")]
+    assert "codebook_loss" not in spectral[0]  # unquantised
+    assert "commitment_loss" in spectral[1]
+    valid = [r for r in records if r["kind"] == "valid"]
+    assert [(r["phase"], r["step"]) for r in valid] == [
+        ("spectral", 3),
+        ("spectral", 6),
+        ("likelihood", 3),
+        ("likelihood", 4),
+    ]
+    assert {"spectral_loss", "perplexity", "dead_codes"} <= valid[0].keys()
+    last = valid[-1]
+    assert last["kl_bits_per_code"] == 3.0
+    assert last["bitrate"] == 8000 / 16 * 3
+    total = last["bits_per_sample"] * 8000 + last["bitrate"]
+    assert last["total_bits_per_second"] == pytest.approx(total)
+    assert 1 <= last["perplexity"] <= 8
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 5, 6, 7, 9])
+def test_resume_is_exact(
+    straight, after, tmp_path, tiny_config, tiny_corpus, monkeypatch, read_lines
+):
+    """Also just before (2) and after (3) the codebook starts, and between the phases (6)."""
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        interrupt_before(patch, after)
+        train_vqvae(tiny_config, tiny_corpus, TRAINING, tmp_path)
+    assert read_header(tmp_path / LAST)[0].global_step == after
+    train_vqvae(tiny_config, tiny_corpus, TRAINING, tmp_path, resume=True)
+    expected, got = final(straight), final(tmp_path)
+    assert expected.keys() == got.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(got[name], tensor), name
+    assert numbers(read_lines(tmp_path / FILE)) == numbers(read_lines(straight / FILE))
+
+
+def test_codebook_starts_at_data_without_a_spectral_phase(tmp_path, tiny_config, tiny_corpus):
+    """k-means centres lie among the latents, unlike the unit normal codes of a new model."""
+    training = replace(PAPER, likelihood=replace(PAPER.likelihood, steps=1))
+    train_vqvae(tiny_config, tiny_corpus, training, tmp_path)
+    weights = final(tmp_path)
+    codebook = weights["weights.model.quantizer.codebook"]
+    torch.manual_seed(0)
+    fresh = VQVAE(tiny_config, ["p225", "p226"])
+    latents = fresh.latents(torch.zeros(1, 64)).flatten(0, 1)
+    assert torch.cdist(latents, codebook).min() < 0.5
+    assert codebook.std() < 0.7 * fresh.quantizer.codebook.std()
+
+
+def test_kmeans_gets_enough_latents(tmp_path, tiny_config, tiny_corpus, monkeypatch):
+    seen = []
+    original = Quantizer.initialise
+    monkeypatch.setattr(
+        Quantizer, "initialise", lambda self, z: (seen.append(z), original(self, z))
+    )
+    training = replace(PAPER, likelihood=replace(PAPER.likelihood, steps=1))
+    train_vqvae(tiny_config, tiny_corpus, training, tmp_path)
+    assert len(seen) == 1
+    assert len(seen[0]) >= 64 * tiny_config.codebook_size
+
+
+def test_nothing_is_quantised_before_the_codebook_starts(
+    tmp_path, tiny_config, tiny_corpus, monkeypatch
+):
+    calls = []
+    for name in ("initialise", "_learn"):
+        original = getattr(Quantizer, name)
+
+        def watched(self, *arguments, name=name, original=original):
+            calls.append(name)
+            return original(self, *arguments)
+
+        monkeypatch.setattr(Quantizer, name, watched)
+    training = replace(TRAINING, likelihood=replace(TRAINING.likelihood, steps=0))
+    train_vqvae(tiny_config, tiny_corpus, training, tmp_path)
+    assert calls == ["initialise"] + 4 * ["_learn"]  # steps 3 to 6
+
+
+def test_loss_falls(tmp_path, tiny_config, tiny_corpus, read_lines):
+    training = replace(
+        TRAINING,
+        spectral=replace(TRAINING.spectral, steps=60, unquantized_steps=20),
+        likelihood=replace(TRAINING.likelihood, steps=60, learning_rate=1e-2),
+        log_every=10,
+        valid_every=1000,
+    )
+    train_vqvae(tiny_config, tiny_corpus, training, tmp_path)
+    records = [r for r in read_lines(tmp_path / FILE) if r["kind"] == "train"]
+    spectral = [r["spectral_loss"] for r in records if r["phase"] == "spectral"]
+    likelihood = [r["bits_per_sample"] for r in records if r["phase"] == "likelihood"]
+    assert spectral[-1] < 0.9 * spectral[0]
+    assert likelihood[0] < 8.2
+    assert likelihood[-1] < likelihood[0] - 0.5
+
+
+@pytest.mark.parametrize("update", ["ema", "loss"])
+@pytest.mark.parametrize("norm", [False, True])
+def test_frozen_codes_stay(tmp_path, tiny_config, tiny_corpus, update, norm):
+    config = replace(tiny_config, codebook_update=update, encoder_norm=norm)
+    training = replace(TRAINING, freeze_codes=True)
+    spectral_only = replace(training, likelihood=replace(training.likelihood, steps=0))
+    before = final(train_vqvae(config, tiny_corpus, spectral_only, tmp_path / "a"))
+    after = final(train_vqvae(config, tiny_corpus, training, tmp_path / "b"))
+    for name in before:
+        if name.startswith(("weights.model.encoder", "weights.model.quantizer")):
+            assert torch.equal(before[name], after[name]), name
+    for part in ("decoder.output.weight", "conditioner.project.weight"):
+        assert not torch.equal(before[f"weights.model.{part}"], after[f"weights.model.{part}"])
+
+
+def test_a_taken_folder_is_refused_and_overwritten(tmp_path, tiny_config, tiny_corpus):
+    short = replace(PAPER, likelihood=replace(PAPER.likelihood, steps=1))
+    train_vqvae(tiny_config, tiny_corpus, short, tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds a training already; --resume.*--overwrite.*--out"):
+        train_vqvae(tiny_config, tiny_corpus, short, tmp_path)
+    train_vqvae(tiny_config, tiny_corpus, replace(short, seed=1), tmp_path, overwrite=True)
+    assert read_config(tmp_path)["training"]["seed"] == 1
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_resume_refuses_another_configuration(tmp_path, tiny_config, tiny_corpus):
+    short = replace(PAPER, likelihood=replace(PAPER.likelihood, steps=1))
+    train_vqvae(tiny_config, tiny_corpus, short, tmp_path)
+    longer = replace(short, likelihood=replace(short.likelihood, steps=2))
+    with pytest.raises(ValueError, match=r"training.likelihood.steps: .*started with 1, not 2"):
+        train_vqvae(tiny_config, tiny_corpus, longer, tmp_path, resume=True)
+    other = replace(tiny_config, beta=0.5)
+    with pytest.raises(ValueError, match=r"model.beta: .*started with 0.25, not 0.5"):
+        train_vqvae(other, tiny_corpus, short, tmp_path, resume=True)
+    # What no number depends on may change
+    train_vqvae(tiny_config, tiny_corpus, replace(short, workers=3), tmp_path, resume=True)
+
+
+def test_resume_refuses_another_manifest(tmp_path, tiny_config, tiny_corpus):
+    from speechvq.data.manifest import read_manifest, write_manifest
+
+    manifest = str(tmp_path / "train.jsonl")
+    write_manifest(manifest, read_manifest(tiny_corpus.train))
+    data = replace(tiny_corpus, train=manifest)
+    short = replace(PAPER, likelihood=replace(PAPER.likelihood, steps=1))
+    train_vqvae(tiny_config, data, short, tmp_path / "out")
+    write_manifest(manifest, read_manifest(tiny_corpus.train)[1:])
+    with pytest.raises(ValueError, match=r"data.train: the manifest has changed"):
+        train_vqvae(tiny_config, data, short, tmp_path / "out", resume=True)
+
+
+def test_resume_without_a_checkpoint_begins(tmp_path, tiny_config, tiny_corpus):
+    short = replace(PAPER, likelihood=replace(PAPER.likelihood, steps=1))
+    train_vqvae(tiny_config, tiny_corpus, short, tmp_path / "new", resume=True)
+    assert (tmp_path / "new" / "model.safetensors").exists()
+
+
+def test_unknown_speakers_of_the_valid_set(tmp_path, tiny_config, tiny_corpus, caplog):
+    from speechvq.data.manifest import read_manifest, write_manifest
+
+    valid = read_manifest(tiny_corpus.valid)
+    manifest = str(tmp_path / "valid.jsonl")
+    data = replace(tiny_corpus, valid=manifest)
+    short = replace(PAPER, likelihood=replace(PAPER.likelihood, steps=1))
+    write_manifest(manifest, [replace(valid[0], speaker="p999"), valid[1]])
+    train_vqvae(tiny_config, data, short, tmp_path / "out")
+    assert "1 utterances of speakers unknown" in caplog.text
+    write_manifest(manifest, [replace(valid[0], speaker="p999")])
+    with pytest.raises(ValueError, match="no utterance by a speaker of the training set"):
+        train_vqvae(tiny_config, data, short, tmp_path / "none")
+
+
+def test_bfloat16_and_samples(tmp_path, tiny_config, tiny_corpus):
+    training = replace(PAPER, precision="bfloat16", samples=1)
+    training = replace(training, likelihood=replace(PAPER.likelihood, steps=1))
+    train_vqvae(tiny_config, tiny_corpus, training, tmp_path)
+    sounds = list((tmp_path / "samples").iterdir())
+    assert [p.name for p in sounds] == ["likelihood-0000001-p225_valid0.wav"]
+
+
+def test_two_processes_are_one(tmp_path, tiny_config, tiny_corpus):
+    """Two processes with half the batch each learn what one learns with the whole."""
+    config = replace(tiny_config, restart_below=0.0)
+    training = replace(PAPER, likelihood=replace(PAPER.likelihood, steps=3), valid_every=2)
+    train_vqvae(config, tiny_corpus, training, tmp_path / "one")
+    together(tmp_path / "two", config, tiny_corpus, training)
+    one, two = final(tmp_path / "one"), final(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert torch.allclose(two[name], tensor, rtol=1e-4, atol=2e-5), name
+    a, b = (read_header(tmp_path / name / LAST)[0] for name in ("one", "two"))
+    assert b.best == pytest.approx(a.best, rel=1e-5)
+
+
+def test_two_processes_train_both_phases(tmp_path, tiny_config, tiny_corpus):
+    """The learned codebook has no gradient in the warm-up, and frozen codes have none at all."""
+    config = replace(tiny_config, codebook_update="loss")
+    training = replace(TRAINING, freeze_codes=True)
+    together(tmp_path, config, tiny_corpus, training)
+    assert load_model(tmp_path).speakers == ["p225", "p226"]
+
+
+def together(folder, config, data, training):
+    """Train in two processes, as torchrun would start them."""
+    program = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from speechvq.config import *\n"
+        "from speechvq.training.vqvae import train_vqvae\n"
+        f"train_vqvae({config!r}, {data!r}, {training!r}, {str(folder)!r}, device='cpu')\n"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    runs = []
+    for rank in range(2):
+        environment = {
+            **os.environ,
+            "WORLD_SIZE": "2",
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "OMP_NUM_THREADS": "1",
+        }
+        runs.append(
+            subprocess.Popen(
+                [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True
+            )
+        )
+    errors = [run.communicate(timeout=120)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], "\n".join(errors)
