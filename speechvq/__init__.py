@@ -1,5 +1,7 @@
 """speechvq: discrete speech codes from raw audio, after the VQ-VAE paper, section 4.3.
 
+From a recording to the same words in another voice:
+
     import speechvq
 
     model = speechvq.load("exp/vctk/vqvae")

@@ -66,11 +66,14 @@ class VQVAEConfig:
     encoder_channels : int or tuple of int
         Width of the encoder: one for all convolutions, or one for each. Narrow first layers, which
         run at the highest rates, save most of the time.
+    encoder_filterbank : bool
+        Start the first convolution as a filterbank of log powers (models/filterbank.py); it wants
+        a large first stride. The paper's is a convolution like the others.
     encoder_residual_layers : int
         Residual convolutions after the last stride. The paper has none.
     encoder_norm : bool
-        Layer normalisation of the encoder's activations and of the latents, so that these have
-        unit variance from the first step on. The paper does not; short runs need it.
+        Layer normalisation of the encoder's activations. The paper has none; short runs learn
+        faster with it.
     codebook_size : int
         K, the number of codes.
     codebook_dim : int
@@ -98,6 +101,7 @@ class VQVAEConfig:
     sample_rate: int = 16000
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
     encoder_channels: int | tuple[int, ...] = 256
+    encoder_filterbank: bool = False
     encoder_residual_layers: int = 0
     encoder_norm: bool = False
     codebook_size: int = 512
@@ -162,7 +166,6 @@ class VQVAEConfig:
         return self.sample_rate / self.hop_length
 
 
-
 @dataclass(frozen=True)
 class PhaseConfig:
     """One phase of training.
@@ -202,7 +205,8 @@ class SpectralPhaseConfig(PhaseConfig):
     Attributes
     ----------
     unquantized_steps : int
-        Steps before the quantizer starts, at k-means centres of the latents so far.
+        How many of the steps teach the encoder, before the codebook starts at clusters of its
+        latents. The learning rate runs its course in both parts.
     mel_bands : int
         Bands of the log-mel frames to predict.
     """

@@ -119,14 +119,29 @@ def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> 
         K, to show where the perplexity could be.
     """
     records = list(records)
-    measures = [
-        ("spectral_loss", "spectral loss", ("train", "valid")),
-        ("bits_per_sample", "bits per sample", ("train", "valid")),
-        ("perplexity", "perplexity of the codes", ("epoch", "valid")),
-    ]
     curves = [
-        (title, {kind: _points(records, kind, name) for kind in kinds})
-        for name, title, kinds in measures
+        (
+            "cepstral loss",
+            {
+                "train": _points(records, "train", "loss", "latents"),
+                "valid": _points(records, "valid", "cepstral_loss"),
+            },
+        ),
+        (
+            "spectral loss",
+            {
+                "train": _points(records, "train", "loss", "spectral"),
+                "valid": _points(records, "valid", "spectral_loss"),
+            },
+        ),
+        (
+            "bits per sample",
+            {kind: _points(records, kind, "bits_per_sample") for kind in ("train", "valid")},
+        ),
+        (
+            "perplexity of the codes",
+            {kind: _points(records, kind, "perplexity") for kind in ("epoch", "valid")},
+        ),
     ]
     curves = [(title, lines) for title, lines in curves if any(len(x) for x, _ in lines.values())]
     if not curves:
@@ -205,8 +220,17 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _points(records: Sequence[Mapping], kind: str, name: str) -> tuple[list, list]:
-    found = [r for r in records if r.get("kind") == kind and r.get(name) is not None]
+def _points(
+    records: Sequence[Mapping], kind: str, name: str, phase: str | None = None
+) -> tuple[list, list]:
+    """Steps and values of a number, of one phase or of all."""
+    found = [
+        r
+        for r in records
+        if r.get("kind") == kind
+        and r.get(name) is not None
+        and (phase is None or r.get("phase") == phase)
+    ]
     return [r.get("global_step", r.get("step", 0)) for r in found], [r[name] for r in found]
 
 

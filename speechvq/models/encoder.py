@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import VQVAEConfig
+from speechvq.models.blocks import overlapping_blocks
+from speechvq.models.filterbank import Filterbank
 
 
 class Encoder(nn.Module):
@@ -26,27 +28,26 @@ class Encoder(nn.Module):
         layers: list[nn.Module] = []
         channels = 1
         for stride, width in zip(config.strides, config.encoder_widths, strict=True):
-            layers += [StridedConvolution(channels, width, stride), *_activation(width, config)]
+            if config.encoder_filterbank and not layers:
+                layers.append(Filterbank(width, stride))
+            else:
+                layers.append(StridedConvolution(channels, width, stride))
+            layers += _activation(width, config)
             channels = width
         for _ in range(config.encoder_residual_layers):
             layers.append(ResidualLayer(channels, config))
-        layers.append(nn.Linear(channels, config.codebook_dim))
-        if config.encoder_norm:
-            layers.append(nn.LayerNorm(config.codebook_dim, elementwise_affine=False))
         self.layers = nn.Sequential(*layers)
+        self.output = nn.Linear(channels, config.codebook_dim)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Latents (B, N, D) of a waveform (B, T); N = ceil(T / hop_length)."""
         T = waveform.shape[-1]
         padded = F.pad(waveform, (0, -T % self.hop_length))
-        return self.layers(padded.unsqueeze(-1))
+        return self.output(self.layers(padded.unsqueeze(-1)))
 
 
 class StridedConvolution(nn.Module):
-    """Convolution with a window of 2 · stride: (B, T, C) to (B, T / stride, C').
-
-    The padding on both sides centres each output on its own block of `stride` inputs.
-    """
+    """Convolution with a window of 2 · stride: (B, T, C) to (B, T / stride, C')."""
 
     def __init__(self, channels: int, outputs: int, stride: int):
         super().__init__()
@@ -54,10 +55,7 @@ class StridedConvolution(nn.Module):
         self.weights = nn.Linear(2 * stride * channels, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        s = self.stride
-        x = F.pad(x, (0, 0, s // 2, s - s // 2))
-        blocks = x.unflatten(1, (-1, s)).flatten(2)  # (B, T/s + 1, s·C)
-        return self.weights(torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=-1))
+        return self.weights(overlapping_blocks(x, self.stride))
 
 
 class ResidualLayer(nn.Module):

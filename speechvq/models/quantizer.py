@@ -67,7 +67,9 @@ class Quantizer(nn.Module):
         z_q = self.lookup(codes)
 
         # Equation 3, second and third term: ‖sg[z_e(x)] - e‖² and ‖z_e(x) - sg[e]‖²
-        codebook_loss = F.mse_loss(z_q, z_e.detach()) if self.update == "loss" else z_e.new_zeros(())
+        codebook_loss = z_e.new_zeros(())
+        if self.update == "loss":
+            codebook_loss = F.mse_loss(z_q, z_e.detach())
         commitment_loss = F.mse_loss(z_e, z_q.detach())
 
         # Straight-through: forward z_q, backward as if it were z_e
@@ -88,8 +90,10 @@ class Quantizer(nn.Module):
         self.code_counts.lerp_(counts, 1 - self.decay)
         self.code_sums.lerp_(sums, 1 - self.decay)
         if self.update == "ema":
-            # A code that is not used keeps its place: its sum and count fade alike
-            self.codebook.copy_(self.code_sums / self.code_counts.clamp(min=1e-5).unsqueeze(1))
+            # A code that is not used keeps its place: its sum and count fade alike, until both
+            # are too small to divide
+            known = self.code_counts > 1e-5
+            self.codebook[known] = self.code_sums[known] / self.code_counts[known].unsqueeze(1)
 
         dead = self.code_counts < self.restart_below * self.code_counts.mean()
         if dead.any():
@@ -111,28 +115,28 @@ class Quantizer(nn.Module):
         self.code_sums[dead] = chosen * count
 
     @torch.no_grad()
-    def initialise(self, z: Tensor, iterations: int = 20) -> None:
+    def initialise(self, z: Tensor) -> None:
         """Start the codebook at the k-means centres of latents z (≥ K, D)."""
+        from sklearn.cluster import KMeans
+
         K = len(self.code_counts)
         if len(z) < K:
             raise ValueError(
                 f"{len(z)} latents cannot initialise {K} codes; "
                 "use more audio, a larger batch or a smaller codebook_size"
             )
-        z = z.float()
-        centres = z[torch.randperm(len(z), device=z.device)[:K]]
-        for _ in range(iterations):
-            codes = (centres.square().sum(1) - 2 * z @ centres.T).argmin(-1)
-            counts = torch.bincount(codes, minlength=K).float()
-            sums = torch.zeros_like(centres).index_add_(0, codes, z)
-            empty = counts == 0
-            centres = sums / counts.clamp(min=1).unsqueeze(1)
-            centres[empty] = z[torch.randint(len(z), (int(empty.sum()),), device=z.device)]
+        seed = int(torch.randint(2**31, ()))
+        kmeans = KMeans(K, n_init=1, random_state=seed).fit(z.float().cpu().numpy())
+        self.start(torch.from_numpy(kmeans.cluster_centers_).to(self.codebook))
+
+    @torch.no_grad()
+    def start(self, codebook: Tensor) -> None:
+        """Take the code vectors (K, D) as they are, in every process those of the first."""
         if dist.is_initialized():
-            dist.broadcast(centres, src=0)
-        self.codebook.data.copy_(centres)
+            dist.broadcast(codebook, src=0)
+        self.codebook.data.copy_(codebook)
         self.code_counts.fill_(1.0)
-        self.code_sums.copy_(centres)
+        self.code_sums.copy_(codebook)
 
 
 def _sum_over_processes(x: Tensor) -> None:

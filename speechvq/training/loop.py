@@ -79,14 +79,11 @@ class Phase:
     """Over all processes."""
     steps_per_epoch: int
     codebook_size: int
-    validate: Callable[[int, Callable[[], bool]], Validation | None]
-    """Takes the number of steps done, and a function that tells whether to break off, in which
-    case it returns None."""
+    validate: Callable[[Callable[[], bool]], Validation | None]
+    """Takes a function that tells whether to break off, in which case it returns None."""
     before_step: Callable[[int], None] = lambda step: None
     workers: int = 0
     """Processes that load batches."""
-    leaves_out: bool = False
-    """Whether some steps use some of the parameters only."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -204,7 +201,7 @@ class Loop:
             meter.restore(state.meter)
         module = phase.module
         if self.processes.world_size > 1:
-            module = DistributedDataParallel(module, find_unused_parameters=phase.leaves_out)
+            module = DistributedDataParallel(module)
         batches = iter(self._loader(phase, state.step))
         busy, timed_steps = 0.0, 0
         with self._bar(phase) as bar:
@@ -285,7 +282,7 @@ class Loop:
         state = self.state
         alone = self.processes.world_size == 1
         phase.module.eval()
-        validation = phase.validate(state.step, lambda: alone and self._interrupted)
+        validation = phase.validate(lambda: alone and self._interrupted)
         if validation is None:
             return False
         state.validated = state.step

@@ -22,7 +22,7 @@ class Meter:
     def __init__(self, processes: Processes, codebook_size: int):
         self._processes = processes
         self._sums: dict[str, Tensor] = {}
-        self._steps: dict[str, int] = {}  # of each metric: the warm-up lacks some
+        self._steps: dict[str, int] = {}  # of each metric
         self._counts = torch.zeros(codebook_size, dtype=torch.int64, device=processes.device)
 
     def add(self, metrics: dict[str, Tensor], codes: Tensor | None) -> None:

@@ -94,7 +94,7 @@ class Validator:
     ) -> Validation | None:
         """The auxiliary loss and the use of codes; None when `stop` broke it off.
 
-        Before the quantizer starts the loss is that of the latents, and no candidate for the best.
+        The loss of the latents, `cepstral_loss`, is no candidate for the best.
         """
         counts, sums = self._zeros()
         for waveform, speaker in self._pieces():
@@ -102,16 +102,15 @@ class Validator:
                 return None
             T = waveform.shape[-1]
             output = objective(_padded(waveform, self.model.hop_length), speaker, quantize)
-            sums += torch.tensor([output.spectral_loss.double() * T, T], device=sums.device)
+            sums += torch.tensor([output.loss.double() * T, T], device=sums.device)
             if quantize:
                 counts += torch.bincount(output.codes.flatten(), minlength=len(counts))
-        loss, samples = self.processes.sum(sums).tolist()
-        metrics = {"spectral_loss": loss / samples}
+        total, samples = self.processes.sum(sums).tolist()
+        loss = total / samples
         if not quantize:
-            return Validation(metrics, None)
-        metrics["bitrate"] = self.model.bitrate
-        metrics |= code_use(self.processes.sum(counts))
-        return Validation(metrics, metrics["spectral_loss"])
+            return Validation({"cepstral_loss": loss}, None)
+        use = code_use(self.processes.sum(counts))
+        return Validation({"spectral_loss": loss, "bitrate": self.model.bitrate, **use}, loss)
 
     def _zeros(self) -> tuple[Tensor, Tensor]:
         device, K = self.processes.device, self.model.config.codebook_size

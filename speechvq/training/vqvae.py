@@ -1,8 +1,8 @@
 """Training a VQ-VAE: its phases, and the model folder that comes out.
 
-1. The spectral phase (`SpectralObjective`, not in the paper): encoder, codebook and conditioner
-   learn to predict log-mel frames, first from the latents as they are, then, once the encoder has
-   something to say, from a codebook that starts at the k-means centres of its latents.
+1. The spectral phase (`SpectralObjective`, not in the paper), in the loop two: `latents`, in which
+   the encoder learns to find cepstra; and `spectral`, in which the codebook starts at clusters of
+   them and the conditioner learns to predict log-mel frames from the codes.
 2. The likelihood phase: the paper's equation 3; or, with `freeze_codes`, the decoder and its
    conditioner alone, on codes that stay what they are.
 
@@ -16,7 +16,8 @@ import math
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,16 @@ import torch
 from torch import Tensor, nn
 
 from speechvq.checkpoint import CARD, CONFIG, SPEAKERS, WEIGHTS, save_model
-from speechvq.config import DataConfig, PhaseConfig, TrainingConfig, VQVAEConfig
+from speechvq.config import (
+    DataConfig,
+    PhaseConfig,
+    SpectralPhaseConfig,
+    TrainingConfig,
+    VQVAEConfig,
+)
 from speechvq.data.manifest import Utterance, read_manifest
 from speechvq.data.segments import SegmentBatches, Waveforms
-from speechvq.models.spectral import SpectralObjective
+from speechvq.models.spectral import SpectralObjective, start_codebook
 from speechvq.models.vqvae import VQVAE
 from speechvq.training import metrics
 from speechvq.training.card import Facts, model_card
@@ -39,7 +46,7 @@ from speechvq.training.validation import Validator
 
 logger = logging.getLogger(__name__)
 
-SPECTRAL, LIKELIHOOD = "spectral", "likelihood"
+LATENTS, SPECTRAL, LIKELIHOOD = "latents", "spectral", "likelihood"
 LATENTS_PER_CODE = 64
 """Latents that k-means gets for each code, if there is so much data."""
 _FREE = ("training.workers", "training.samples", "training.tensorboard")
@@ -47,21 +54,27 @@ _FREE = ("training.workers", "training.samples", "training.tensorboard")
 
 
 class SpectralPhase(nn.Module):
-    """The auxiliary objective, with or without the quantizer."""
+    """The auxiliary objective, of the latents or of the codes."""
 
-    def __init__(self, objective: SpectralObjective):
+    def __init__(self, objective: SpectralObjective, quantize: bool):
         super().__init__()
         self.objective = objective
-        self.quantize = False
+        self.quantize = quantize
+
+    @property
+    def learned(self) -> list[nn.Parameter]:
+        """What the phase trains."""
+        objective = self.objective
+        if self.quantize:
+            modules = (objective.conditioner, objective.mel_of_condition)
+        else:
+            modules = (objective.encoder, objective.cepstra_of_speaker)
+        return [p for module in modules for p in module.parameters()]
 
     def forward(self, waveform: Tensor, speaker: Tensor) -> StepOutput:
         """Loss for a waveform (B, T) and speakers (B,)."""
         out = self.objective(waveform, speaker, self.quantize)
-        terms = {"spectral_loss": out.spectral_loss}
-        if not self.quantize:
-            return StepOutput(out.loss, terms)
-        terms |= {"codebook_loss": out.codebook_loss, "commitment_loss": out.commitment_loss}
-        return StepOutput(out.loss, terms, out.codes)
+        return StepOutput(out.loss, {}, out.codes)
 
 
 class LikelihoodPhase(nn.Module):
@@ -179,7 +192,7 @@ def train_vqvae(
         vqvae = VQVAE(model, speakers).to(group.device)
         objective = None
         if training.spectral.steps:
-            objective = SpectralObjective(vqvae, training.spectral.mel_bands).to(group.device)
+            objective = SpectralObjective(vqvae, training.spectral).to(group.device)
         waveforms = Waveforms(train_set, model.sample_rate, progress=progress and group.first)
         held_out = Waveforms(valid_set, model.sample_rate)
         phases = _phases(vqvae, objective, waveforms, held_out, training, group)
@@ -229,16 +242,16 @@ def _phases(
                 world_size=group.world_size,
             )
         except ValueError as error:
-            raise ValueError(f"training.{name}.{error}") from error
+            section = SPECTRAL if isinstance(phase, SpectralPhaseConfig) else LIKELIHOOD
+            raise ValueError(f"training.{section}.{error}") from error
 
     def phase(
         name: str,
         module: nn.Module,
         parameters: list[nn.Parameter],
         config: PhaseConfig,
-        validate: Callable[[int, Callable[[], bool]], Validation | None],
+        validate: Callable[[Callable[[], bool]], Validation | None],
         before_step: Callable[[int], None],
-        leaves_out: bool = False,
     ) -> Phase:
         segments = batches(name, config, config.steps)
         return Phase(
@@ -254,10 +267,9 @@ def _phases(
             before_step,
             # What is in memory is cropped faster than a batch is passed between processes
             workers=0 if waveforms.cached else training.workers,
-            leaves_out=leaves_out,
         )
 
-    def initialise(name: str, config: PhaseConfig) -> None:
+    def first_latents(name: str, config: PhaseConfig) -> Tensor:
         K = model.config.codebook_size
         available = int(waveforms.seconds * model.frame_rate)
         wanted = max(K, min(LATENTS_PER_CODE * K, available))
@@ -265,46 +277,46 @@ def _phases(
         steps = math.ceil(wanted / (first.samples_per_step // model.hop_length))
         segments = batches(f"{name} codebook", config, steps)
         latents = []
-        with torch.no_grad(), torch.autocast(group.device.type, torch.bfloat16, enabled=bfloat16):
+        with torch.no_grad():
             for step in range(steps):
                 waveform = segments[step][0].to(group.device)
-                latents.append(group.gather(model.latents(waveform).float()).flatten(0, 1))
-        model.quantizer.initialise(torch.cat(latents))
+                latents.append(group.gather(model.latents(waveform)).flatten(0, 1))
+        return torch.cat(latents)
 
     bfloat16 = use_bfloat16(training.precision, group.device)
     validator = Validator(model, held_out, group, bfloat16, training.samples)
     phases = []
     if objective is not None:
         config = training.spectral
-        spectral = SpectralPhase(objective)
 
-        def start_quantizer(step: int) -> None:
-            spectral.quantize = step >= config.unquantized_steps
-            if step == config.unquantized_steps:
-                initialise(SPECTRAL, config)
+        def start(step: int) -> None:
+            if step == 0:
+                start_codebook(model, first_latents(SPECTRAL, config))
 
-        phases.append(
-            phase(
-                SPECTRAL,
-                spectral,
-                list(spectral.parameters()),
-                config,
-                lambda done, stop: validator.spectral(
-                    objective, done > config.unquantized_steps, stop
-                ),
-                start_quantizer,
-                # A codebook that learns by gradients has none in the warm-up
-                leaves_out=model.config.codebook_update == "loss",
-            )
-        )
+        for name, quantize, steps in (
+            (LATENTS, False, config.unquantized_steps),
+            (SPECTRAL, True, config.steps - config.unquantized_steps),
+        ):
+            if steps:
+                module = SpectralPhase(objective, quantize)
+                phases.append(
+                    phase(
+                        name,
+                        module,
+                        module.learned,
+                        replace(config, steps=steps, unquantized_steps=0),
+                        partial(validator.spectral, objective, quantize),
+                        start if quantize else lambda step: None,
+                    )
+                )
     if training.likelihood.steps:
 
-        def start_codebook(step: int) -> None:
+        def start_paper(step: int) -> None:
             if step == 0 and objective is None:
-                initialise(LIKELIHOOD, training.likelihood)
+                model.quantizer.initialise(first_latents(LIKELIHOOD, training.likelihood))
 
         if training.freeze_codes:
-            module: nn.Module = FrozenCodesPhase(model)
+            module = FrozenCodesPhase(model)
             parameters = module.parameters_of_decoder
         else:
             module = LikelihoodPhase(model)
@@ -315,8 +327,8 @@ def _phases(
                 module,
                 parameters,
                 training.likelihood,
-                lambda done, stop: validator.likelihood(stop),
-                start_codebook,
+                validator.likelihood,
+                start_paper,
             )
         )
     return phases

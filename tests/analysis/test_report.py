@@ -49,13 +49,18 @@ def test_silent_and_short_sounds_can_be_drawn(waveform):
 
 def test_curves():
     records = [
-        {"kind": "train", "phase": "spectral", "global_step": 1, "spectral_loss": 0.9},
-        {"kind": "train", "phase": "spectral", "global_step": 2, "spectral_loss": 0.8},
-        {"kind": "valid", "phase": "spectral", "global_step": 2, "perplexity": 3.0},
+        {"kind": "train", "phase": "latents", "global_step": 1, "loss": 0.9},
+        {"kind": "valid", "phase": "latents", "global_step": 1, "cepstral_loss": 0.8},
+        {"kind": "train", "phase": "spectral", "global_step": 2, "loss": 0.7},
+        {"kind": "valid", "phase": "spectral", "global_step": 2, "spectral_loss": 0.7},
+        {"kind": "epoch", "phase": "spectral", "global_step": 2, "perplexity": 3.0},
+        {"kind": "train", "phase": "likelihood", "global_step": 3, "loss": 4, "bits_per_sample": 5},
     ]
-    two = matplotlib.image.imread(io.BytesIO(curves_png(records, 16)))
-    one = matplotlib.image.imread(io.BytesIO(curves_png(records[:2])))
-    assert two.shape[1] == 2 * one.shape[1]
+    widths = [
+        matplotlib.image.imread(io.BytesIO(curves_png(records[:n], 16))).shape[1]
+        for n in range(1, 7)
+    ]
+    assert [round(width / widths[0]) for width in widths] == [1, 1, 2, 2, 3, 4]
     assert curves_png([]) is None
     assert curves_png([{"kind": "train", "loss": 1.0}]) is None
 

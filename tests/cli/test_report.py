@@ -56,7 +56,9 @@ def test_a_whole_experiment(exp):
     (exp / "phonemes" / "scores.json").write_text(json.dumps(RESULT))
     (exp / "phonemes" / "codes.tsv").write_text("code\tcount\n3\t12\n")
     record = {"kind": "valid", "phase": "likelihood", "global_step": 5, "bits_per_sample": 4.25}
-    (exp / "vqvae" / "metrics.jsonl").write_text(json.dumps(record) + '\n{"cut o')
+    early = {"kind": "valid", "phase": "latents", "global_step": 2, "cepstral_loss": 0.625}
+    lines = json.dumps(early) + "\n" + json.dumps(record) + '\n{"cut o'
+    (exp / "vqvae" / "metrics.jsonl").write_text(lines)
     (exp / "vqvae" / "README.md").write_text("# The card")
     text = report(exp)
     places = [text.index(f"<figcaption>{title}<") for title in
@@ -64,7 +66,7 @@ def test_a_whole_experiment(exp):
     assert places == sorted(places)
     assert text.count("data:audio/wav;base64,") == 4 and "other sounds" in text
     assert "0.500 (0.400 to 0.600)" in text and "7 of 8" in text
-    assert "4.250" in text and "# The card" in text
+    assert "4.250" in text and "0.625" in text and "# The card" in text
     assert text.count('class="missing"') == 2  # the two pictures that were not drawn
 
 

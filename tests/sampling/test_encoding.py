@@ -12,20 +12,27 @@ CONFIGS = [
     {"strides": (2, 2, 2, 2, 2, 2)},
     {"strides": (4, 4, 5, 8), "encoder_residual_layers": 2, "encoder_norm": True},
     {"strides": (3, 5, 2), "encoder_residual_layers": 1},
+    {
+        "strides": (160, 4),
+        "encoder_channels": (24, 16),
+        "encoder_filterbank": True,
+        "encoder_residual_layers": 2,
+        "encoder_norm": True,
+    },
 ]
 
 
 @pytest.fixture(params=CONFIGS, ids=lambda c: str(c["strides"]))
 def model(request):
     torch.manual_seed(0)
-    config = VQVAEConfig(
-        encoder_channels=16,
-        codebook_size=64,
-        codebook_dim=8,
-        condition_channels=4,
-        wavenet=WaveNetConfig(1, 1, 2, 4, 4, 4),
-        **request.param,
-    )
+    settings = {
+        "encoder_channels": 16,
+        "codebook_size": 64,
+        "codebook_dim": 8,
+        "condition_channels": 4,
+        "wavenet": WaveNetConfig(1, 1, 2, 4, 4, 4),
+    }
+    config = VQVAEConfig(**settings | request.param)
     model = VQVAE(config, ["a"]).eval()
     with torch.no_grad():  # untrained, all latents are alike: put the codes among them
         z = model.latents(torch.from_numpy(noise(64 * config.hop_length))[None])[0]

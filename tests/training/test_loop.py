@@ -65,8 +65,8 @@ class Run:
         self.validations, self.published = [], []
         scores = iter(scores) if scores else None
 
-        def validate(step, stop):
-            self.validations.append(step)
+        def validate(stop):
+            self.validations.append(self.loop.state.step)
             assert not self.module.training
             score = next(scores) if scores else self.module.line.bias.item()
             return None if stop() else Validation({"score": score}, score)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from speechvq.config import SpectralPhaseConfig
 from speechvq.data.manifest import read_manifest
 from speechvq.data.segments import Waveforms
 from speechvq.models.spectral import SpectralObjective
@@ -64,15 +65,34 @@ def test_processes_share_the_utterances(model, waveforms):
 
 
 def test_spectral_before_and_after_the_quantizer_starts(model, waveforms):
-    objective = SpectralObjective(model, mel_bands=8).eval()
+    objective = SpectralObjective(model, SpectralPhaseConfig(mel_bands=8)).eval()
     validator = Validator(model, waveforms, CPU, bfloat16=False)
     before = validator.spectral(objective, quantize=False)
     after = validator.spectral(objective, quantize=True)
     assert before.score is None
-    assert "perplexity" not in before.metrics
-    assert after.score == after.metrics["spectral_loss"] != before.metrics["spectral_loss"]
+    assert before.metrics.keys() == {"cepstral_loss"}
+    assert after.metrics.keys() == {"spectral_loss", "bitrate", "perplexity", "dead_codes"}
+    assert after.score == after.metrics["spectral_loss"] != before.metrics["cepstral_loss"]
     assert 1 <= after.metrics["perplexity"] <= 8
 
 
+@pytest.mark.parametrize("quantize", [False, True])
+def test_spectral_loss_is_that_of_the_utterances(model, waveforms, quantize):
+    objective = SpectralObjective(model, SpectralPhaseConfig(mel_bands=8)).eval()
+    total = 0.0
+    for i, length in enumerate(waveforms.lengths):
+        waveform = torch.from_numpy(waveforms.crop(i, 0, length))[None]
+        waveform = torch.nn.functional.pad(waveform, (0, -length % 16))
+        speaker = torch.tensor([model.speaker_index(waveforms.utterances[i].speaker)])
+        with torch.no_grad():
+            total += objective(waveform, speaker, quantize).loss.item() * length
+    metrics = Validator(model, waveforms, CPU, bfloat16=False).spectral(objective, quantize).metrics
+    got = metrics["spectral_loss" if quantize else "cepstral_loss"]
+    assert got == pytest.approx(total / sum(waveforms.lengths), rel=1e-5)
+
+
 def test_a_user_can_break_it_off(model, waveforms):
-    assert Validator(model, waveforms, CPU, bfloat16=False).likelihood(lambda: True) is None
+    objective = SpectralObjective(model, SpectralPhaseConfig(mel_bands=8)).eval()
+    validator = Validator(model, waveforms, CPU, bfloat16=False)
+    assert validator.likelihood(lambda: True) is None
+    assert validator.spectral(objective, True, lambda: True) is None

@@ -11,12 +11,16 @@ import torch
 
 from speechvq.checkpoint import load_model, read_config
 from speechvq.config import PhaseConfig, SpectralPhaseConfig, TrainingConfig
+from speechvq.data.manifest import read_manifest
+from speechvq.data.segments import Waveforms
 from speechvq.models.quantizer import Quantizer
+from speechvq.models.spectral import SpectralObjective
 from speechvq.models.vqvae import VQVAE
 from speechvq.training.checkpoints import LAST, _load, read_header
 from speechvq.training.loop import Interrupted, Loop
 from speechvq.training.metrics import FILE
-from speechvq.training.vqvae import train_vqvae
+from speechvq.training.processes import Processes
+from speechvq.training.vqvae import _phases, train_vqvae
 
 TRAINING = TrainingConfig(
     spectral=SpectralPhaseConfig(
@@ -94,17 +98,26 @@ def test_the_model_folder(straight, tiny_config, tiny_corpus):
 
 def test_the_metrics(straight, tiny_config, read_lines):
     records = read_lines(straight / FILE)
-    spectral = [r for r in records if (r["kind"], r["phase"]) == ("train", "spectral")]
-    assert "codebook_loss" not in spectral[0]  # unquantised
-    assert "commitment_loss" in spectral[1]
+    trained = [(r["phase"], r["global_step"]) for r in records if r["kind"] == "train"]
+    assert trained == [
+        ("latents", 2),
+        ("spectral", 4),
+        ("spectral", 6),
+        ("likelihood", 8),
+        ("likelihood", 10),
+    ]
+    assert all("loss" in r for r in records if r["kind"] == "train")
+    assert {r["phase"] for r in records if r["kind"] == "epoch"} == {"spectral", "likelihood"}
     valid = [r for r in records if r["kind"] == "valid"]
     assert [(r["phase"], r["step"]) for r in valid] == [
+        ("latents", 2),
         ("spectral", 3),
-        ("spectral", 6),
+        ("spectral", 4),
         ("likelihood", 3),
         ("likelihood", 4),
     ]
-    assert {"spectral_loss", "perplexity", "dead_codes"} <= valid[0].keys()
+    assert "cepstral_loss" in valid[0] and "perplexity" not in valid[0]
+    assert {"spectral_loss", "perplexity", "dead_codes"} <= valid[1].keys()
     last = valid[-1]
     assert last["kl_bits_per_code"] == 3.0
     assert last["bitrate"] == 8000 / 16 * 3
@@ -117,7 +130,8 @@ def test_the_metrics(straight, tiny_config, read_lines):
 def test_resume_is_exact(
     straight, after, tmp_path, tiny_config, tiny_corpus, monkeypatch, read_lines
 ):
-    """Also just before (2) and after (3) the codebook starts, and between the phases (6)."""
+    """Also between latents and spectral (2), just after the codebook starts (3), and between
+    spectral and likelihood (6)."""
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         interrupt_before(patch, after)
         train_vqvae(tiny_config, tiny_corpus, TRAINING, tmp_path)
@@ -172,21 +186,62 @@ def test_nothing_is_quantised_before_the_codebook_starts(
     assert calls == ["initialise"] + 4 * ["_learn"]  # steps 3 to 6
 
 
+def test_the_spectral_phase_leaves_the_encoder_alone(tmp_path, tiny_config, tiny_corpus):
+    """But for the whitening of its last layer, when the codebook starts."""
+    training = replace(TRAINING, likelihood=replace(TRAINING.likelihood, steps=0))
+    ends = []
+    for steps in (3, 6):
+        training = replace(
+            training, spectral=replace(training.spectral, steps=steps, warmup_steps=0)
+        )
+        ends.append(final(train_vqvae(tiny_config, tiny_corpus, training, tmp_path / str(steps))))
+    for name in (name for name in ends[0] if name.startswith("weights.model.encoder")):
+        assert torch.equal(ends[0][name], ends[1][name]), name
+    name = "weights.model.conditioner.project.weight"
+    assert not torch.equal(ends[0][name], ends[1][name])
+
+
+def test_settings_of_the_spectral_phase_are_named_as_in_the_file(
+    tmp_path, tiny_config, tiny_corpus
+):
+    model = VQVAE(tiny_config, ["p225", "p226"])
+    objective = SpectralObjective(model, TRAINING.spectral)
+    waveforms = Waveforms(read_manifest(tiny_corpus.train), tiny_config.sample_rate)
+    pair = Processes(torch.device("cpu"), 0, 2)
+    for name in ("spectral", "likelihood"):
+        odd = replace(TRAINING, **{name: replace(getattr(TRAINING, name), batch_size=3)})
+        with pytest.raises(ValueError, match=rf"^training\.{name}\.batch_size: 3 segments do not"):
+            _phases(model, objective, waveforms, waveforms, odd, pair)
+    few_bands = replace(TRAINING, spectral=replace(TRAINING.spectral, mel_bands=3))
+    with pytest.raises(ValueError, match=r"^training\.spectral\.mel_bands: 3 bands have no 4"):
+        train_vqvae(tiny_config, tiny_corpus, few_bands, tmp_path)
+
+
+def test_without_unquantized_steps_the_codebook_starts_at_once(
+    tmp_path, tiny_config, tiny_corpus, read_lines
+):
+    training = replace(TRAINING, spectral=replace(TRAINING.spectral, unquantized_steps=0))
+    train_vqvae(tiny_config, tiny_corpus, training, tmp_path)
+    assert {r["phase"] for r in read_lines(tmp_path / FILE)} == {"spectral", "likelihood"}
+
+
 def test_loss_falls(tmp_path, tiny_config, tiny_corpus, read_lines):
     training = replace(
         TRAINING,
-        spectral=replace(TRAINING.spectral, steps=60, unquantized_steps=20),
+        spectral=replace(TRAINING.spectral, steps=120, unquantized_steps=60, learning_rate=1e-2),
         likelihood=replace(TRAINING.likelihood, steps=60, learning_rate=1e-2),
         log_every=10,
         valid_every=1000,
     )
     train_vqvae(tiny_config, tiny_corpus, training, tmp_path)
     records = [r for r in read_lines(tmp_path / FILE) if r["kind"] == "train"]
-    spectral = [r["spectral_loss"] for r in records if r["phase"] == "spectral"]
+    latents = [r["loss"] for r in records if r["phase"] == "latents"]
+    spectral = [r["loss"] for r in records if r["phase"] == "spectral"]
     likelihood = [r["bits_per_sample"] for r in records if r["phase"] == "likelihood"]
+    assert latents[-1] < 0.9 * latents[0]
     assert spectral[-1] < 0.9 * spectral[0]
     assert likelihood[0] < 8.2
-    assert likelihood[-1] < likelihood[0] - 0.5
+    assert likelihood[-1] < likelihood[0] - 0.3
 
 
 @pytest.mark.parametrize("update", ["ema", "loss"])
@@ -284,12 +339,14 @@ def test_two_processes_are_one(tmp_path, tiny_config, tiny_corpus):
     assert b.best == pytest.approx(a.best, rel=1e-5)
 
 
-def test_two_processes_train_both_phases(tmp_path, tiny_config, tiny_corpus):
-    """The learned codebook has no gradient in the warm-up, and frozen codes have none at all."""
+def test_two_processes_train_all_phases(tmp_path, tiny_config, tiny_corpus, read_lines):
+    """Every phase leaves some of the weights without a gradient."""
     config = replace(tiny_config, codebook_update="loss")
     training = replace(TRAINING, freeze_codes=True)
     together(tmp_path, config, tiny_corpus, training)
     assert load_model(tmp_path).speakers == ["p225", "p226"]
+    phases = dict.fromkeys(r["phase"] for r in read_lines(tmp_path / FILE))
+    assert list(phases) == ["latents", "spectral", "likelihood"]
 
 
 def together(folder, config, data, training):

@@ -1,0 +1,42 @@
+"""A learned filterbank, as the encoder's first convolution.
+
+A plain convolution must spend most of a short training on finding out that speech is heard by the
+energy of its bands and not by its phase. This one begins with that knowledge, and learns on.
+
+Shapes: B batch, T samples, C channels. After Zeghidour et al., "Learning Filterbanks from Raw
+Speech for Phone Recognition", 2018, which starts from mel filters; these start evenly spaced.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from speechvq.models.blocks import overlapping_blocks
+
+FLOOR = 1e-8
+"""Added to powers before the logarithm: some 80 dB below speech at a usual level."""
+
+
+class Filterbank(nn.Module):
+    """Log power of C pairs of filters in quadrature: (B, T, 1) to (B, T / stride, C).
+
+    The filters span twice the stride. They start as Hann-windowed cosines and sines, from 0 Hz to
+    half the sample rate.
+    """
+
+    def __init__(self, channels: int, stride: int):
+        super().__init__()
+        self.stride = stride
+        window = 2 * stride
+        time = torch.arange(window) - window / 2 + 0.5
+        phase = math.pi * torch.arange(channels).unsqueeze(1) / channels * time  # (C, window)
+        hann = torch.hann_window(window, periodic=False)
+        self.cosines = nn.Parameter(hann * torch.cos(phase))
+        self.sines = nn.Parameter(hann * torch.sin(phase))
+
+    def forward(self, x: Tensor) -> Tensor:
+        blocks = overlapping_blocks(x, self.stride)  # (B, T / stride, window)
+        # The logarithm needs float32: in bfloat16 quiet bands would lose their power
+        cosine, sine = (blocks @ filters.T for filters in (self.cosines, self.sines))
+        return torch.log(cosine.float().square() + sine.float().square() + FLOOR)

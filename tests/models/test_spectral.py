@@ -1,0 +1,192 @@
+import math
+from types import SimpleNamespace
+
+import librosa
+import numpy as np
+import pytest
+import scipy.fft
+import scipy.stats
+import sklearn.mixture
+import torch
+import torch.nn.functional as F
+
+from speechvq.config import SpectralPhaseConfig, VQVAEConfig, WaveNetConfig
+from speechvq.models.quantizer import Quantizer
+from speechvq.models.spectral import FrameCepstra, LogMel, SpectralObjective, start_codebook
+from speechvq.models.vqvae import VQVAE
+
+
+def objective(**settings) -> SpectralObjective:
+    torch.manual_seed(0)
+    config = VQVAEConfig(
+        strides=(80, 2),
+        encoder_channels=(32, 16),
+        encoder_filterbank=True,
+        encoder_norm=True,
+        codebook_size=8,
+        codebook_dim=6,
+        condition_channels=6,
+        condition_upsample=2,
+        condition_layers=1,
+        wavenet=WaveNetConfig(1, 1, 2, 4, 4, 4),
+        **settings,
+    )
+    return SpectralObjective(VQVAE(config, ["a", "b"]), SpectralPhaseConfig(mel_bands=12))
+
+
+def test_log_mel_is_librosas():
+    waveform = 0.1 * torch.randn(1, 1600)
+    mel = LogMel(16000, 160, 12)
+    power = librosa.feature.melspectrogram(
+        y=np.pad(waveform[0].numpy(), (176, 176)),
+        sr=16000,
+        n_fft=mel.n_fft,
+        win_length=mel.window_length,
+        hop_length=160,
+        n_mels=12,
+        center=False,
+    )
+    torch.testing.assert_close(mel(waveform)[0], torch.from_numpy(np.log(power.T + 1e-8)))
+
+
+def test_frame_cepstra_are_means_over_frame_and_margin():
+    waveform = 0.1 * torch.randn(1, 640 * 3)
+    cepstra = FrameCepstra(16000, 640, 12, 6)
+    frames = LogMel(16000, 160, 12)(waveform)[0].numpy()
+    expected = scipy.fft.dct(frames, norm="ortho", axis=1)[:, :6]
+    middle = expected[2:10].mean(0)  # four windows of the frame, two on either side
+    np.testing.assert_allclose(cepstra(waveform)[0, 1], middle, atol=1e-4)
+
+
+@pytest.mark.parametrize("hop_length", [64, 128, 320, 640, 150])
+def test_one_vector_of_cepstra_a_code(hop_length):
+    cepstra = FrameCepstra(16000, hop_length, 12, 6)(torch.randn(2, 3 * hop_length))
+    assert cepstra.shape == (2, 3, 6)
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    return 0.1 * torch.randn(2, 480), torch.tensor([0, 1])
+
+
+def test_loss_of_the_latents():
+    model = objective().eval()  # the standardisation is then that of the start: none
+    torch.nn.init.normal_(model.cepstra_of_speaker.weight)
+    waveform, speaker = batch()
+    out = model(waveform, speaker, quantize=False)
+    predicted = model.encoder(waveform) + model.cepstra_of_speaker.weight[:, None]
+    expected = F.mse_loss(predicted, model.cepstra(waveform))
+    torch.testing.assert_close(out.loss, expected, rtol=1e-3, atol=0)
+    assert out.codes is None
+
+
+def test_loss_of_the_codes():
+    model = objective().eval()
+    waveform, speaker = batch()
+    out = model(waveform, speaker)
+    assert out.codes.shape == (2, 3)
+    condition = model.conditioner(model.quantizer.lookup(out.codes), speaker)
+    expected = F.l1_loss(model.mel_of_condition(condition), model.mel(waveform))
+    torch.testing.assert_close(out.loss, expected, rtol=1e-3, atol=0)
+
+
+def test_a_constant_guess_scores_one():
+    model = objective().train()
+    torch.nn.init.zeros_(model.encoder.output.weight)
+    torch.nn.init.zeros_(model.encoder.output.bias)
+    waveform = 0.1 * torch.randn(16, 1600) * torch.rand(16, 1)
+    loss = model(waveform, torch.zeros(16, dtype=torch.int64), quantize=False).loss
+    assert loss.item() == pytest.approx(1, abs=1e-3)
+
+
+def test_each_step_trains_its_own_side():
+    def learns(module):
+        return any(p.grad is not None for p in module.parameters())
+
+    model = objective(codebook_update="loss")
+    model(*batch(), quantize=False).loss.backward()
+    assert learns(model.encoder) and learns(model.cepstra_of_speaker)
+    assert not learns(model.conditioner) and not learns(model.quantizer)
+    model = objective(codebook_update="loss")
+    model(*batch()).loss.backward()
+    assert learns(model.conditioner) and learns(model.mel_of_condition)
+    assert not learns(model.encoder) and not learns(model.quantizer)
+
+
+def test_too_few_bands_for_the_cepstra():
+    model = VQVAE(VQVAEConfig(codebook_dim=6, wavenet=WaveNetConfig(1, 1, 2, 4, 4, 4)), ["a"])
+    with pytest.raises(ValueError, match="mel_bands: 5 bands have no 6 cepstra"):
+        SpectralObjective(model, SpectralPhaseConfig(mel_bands=5))
+
+
+@pytest.mark.parametrize("update", ["ema", "loss"])
+def test_start_codebook_makes_the_clusters_round(monkeypatch, update):
+    """Clusters long in one direction; what start_codebook asks of a model, and no more."""
+    K, D = 5, 3
+    torch.manual_seed(1)
+    model = SimpleNamespace(
+        quantizer=Quantizer(VQVAEConfig(codebook_size=K, codebook_dim=D, codebook_update=update)),
+        encoder=SimpleNamespace(output=torch.nn.Linear(D, D)),
+    )
+    shape = torch.tensor([[2.0, 0.0, 0.0], [0.8, 0.4, 0.0], [0.0, 0.1, 0.3]])
+    centres = 3 * torch.randn(K, D)
+    z = centres.repeat(1000, 1) + torch.randn(1000 * K, D) @ shape
+    output = model.encoder.output
+    x = (z - output.bias) @ torch.linalg.inv(output.weight).T  # activations that give z
+    mixtures = []
+
+    class Watched(sklearn.mixture.GaussianMixture):
+        def fit(self, points):
+            mixtures.append(self)
+            return super().fit(points)
+
+    monkeypatch.setattr(sklearn.mixture, "GaussianMixture", Watched)
+    with torch.no_grad():
+        torch.testing.assert_close(output(x), z, rtol=1e-3, atol=1e-3)
+        start_codebook(model, z)
+        whitened = output(x)
+    codes = model.quantizer.nearest(whitened[None])[0]
+
+    # The nearest code is the component under which the latent, as it was, is likeliest
+    (mixture,) = mixtures
+    densities = [
+        scipy.stats.multivariate_normal(mean, mixture.covariances_).logpdf(z.numpy())
+        for mean in mixture.means_
+    ]
+    likeliest = np.argmax(densities, axis=0)
+    assert (codes.numpy() == likeliest).mean() > 0.999  # but for rounding
+    nearest = torch.cdist(z, torch.from_numpy(mixture.means_).float()).argmin(1)
+    assert (codes != nearest).float().mean() > 0.02  # before the whitening it was another
+
+    # Round: within the codes the covariance is the identity
+    within = whitened - model.quantizer.lookup(codes)
+    torch.testing.assert_close(within.T.cov(), torch.eye(D), atol=0.15, rtol=0)
+    assert len(codes.unique()) == K
+
+
+def test_it_learns_tones():
+    """Four tones, two speakers: the codes must come to name the tone."""
+    model = objective().train()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    time = torch.arange(480) / 16000
+
+    def tones():
+        tone = torch.randint(4, (16,))
+        waveform = 0.1 * torch.sin(2 * math.pi * (500 * 2**tone)[:, None] * time)
+        return tone, waveform + 1e-3 * torch.randn(16, 480), torch.randint(2, (16,))
+
+    losses = {False: [], True: []}
+    for step in range(160):
+        _, waveform, speaker = tones()
+        if step == 80:
+            start_codebook(model, model.encoder(waveform).detach().flatten(0, 1))
+        out = model(waveform, speaker, quantize=step >= 80)
+        losses[step >= 80].append(out.loss.item())
+        optimizer.zero_grad()
+        out.loss.backward()
+        optimizer.step()
+    assert losses[False][-1] < 0.4
+    assert losses[True][-1] < 0.5 * losses[True][0]
+    tone, waveform, speaker = tones()
+    codes = model.eval()(waveform, speaker).codes[:, 1]
+    for code in codes.unique():
+        assert len(tone[codes == code].unique()) == 1

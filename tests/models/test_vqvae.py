@@ -1,0 +1,71 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from speechvq import mu_law
+from speechvq.config import VQVAEConfig, WaveNetConfig
+from speechvq.models.vqvae import VQVAE
+
+CONFIG = VQVAEConfig(
+    strides=(4, 4),
+    encoder_channels=6,
+    codebook_size=8,
+    codebook_dim=4,
+    condition_channels=6,
+    condition_upsample=2,
+    condition_layers=1,
+    wavenet=WaveNetConfig(3, 3, 2, 8, 8, 8),
+)
+
+
+@pytest.fixture
+def model() -> VQVAE:
+    torch.manual_seed(0)
+    return VQVAE(CONFIG, ["p225", "p226", "p227"])
+
+
+@pytest.mark.parametrize("T", [1, 15, 16, 17, 50])
+def test_loss_is_equation_3_for_any_length(model, T):
+    model.eval()
+    waveform, speaker = 0.5 * torch.randn(2, T).clamp(-1, 1), torch.tensor([0, 2])
+    out = model(waveform, speaker)
+    assert out.codes.shape == (2, math.ceil(T / 16))
+    assert torch.equal(out.codes, model.encode(waveform))
+    torch.testing.assert_close(
+        out.loss, out.nll + out.codebook_loss + CONFIG.beta * out.commitment_loss
+    )
+    # -log p(x | z_q), spelled out
+    padded = F.pad(waveform, (0, -T % 16))
+    levels = mu_law.encode(padded)
+    log_p = model.decoder(levels, model.condition(out.codes, speaker)).log_softmax(-1)
+    nll = -log_p.gather(-1, levels[..., None])[:, :T].mean()
+    torch.testing.assert_close(out.nll, nll)
+    torch.testing.assert_close(out.bits_per_sample, nll / math.log(2))
+
+
+def test_every_part_learns_from_the_loss(model):
+    model(torch.randn(2, 64).clamp(-1, 1), torch.tensor([0, 1])).loss.backward()
+    for part in (model.encoder, model.conditioner, model.decoder):
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
+
+
+def test_the_speaker_changes_the_decoder_and_not_the_codes(model):
+    waveform = torch.randn(1, 64).clamp(-1, 1)
+    codes = model.encode(waveform)
+    one, other = (model.condition(codes, torch.tensor([s])) for s in (0, 1))
+    assert one.shape == (1, 8, 6)
+    assert not torch.allclose(one, other)
+
+
+def test_rates(model):
+    assert model.hop_length == 16 and model.frame_rate == 1000
+    assert model.kl_bits_per_code == 3
+    assert model.bitrate == 3000
+
+
+def test_unknown_speaker_gets_the_list_and_the_nearest(model):
+    assert model.speaker_index("p226") == 1
+    with pytest.raises(ValueError, match=r"unknown speaker 'P226'.*p225, p226, p227.*mean p226"):
+        model.speaker_index("P226")

@@ -1,0 +1,70 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from speechvq.config import WaveNetConfig
+from speechvq.models.wavenet import WaveNet
+
+CONFIGS = {
+    "two taps": WaveNetConfig(6, 3, 2, 8, 4, 12),
+    "three taps": WaveNetConfig(4, 2, 3, 6, 8, 10),
+    "one layer": WaveNetConfig(1, 1, 2, 4, 4, 4),
+}
+
+
+def wavenet(config: WaveNetConfig) -> WaveNet:
+    torch.manual_seed(0)
+    return WaveNet(config, levels=16, condition_channels=5, start=7)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_hears_its_receptive_field_and_no_future(name):
+    config, T, t = CONFIGS[name], 60, 45
+    model = wavenet(config)
+    embedded = []
+    model.embed.register_forward_hook(lambda m, i, o: embedded.append(o.retain_grad() or o))
+    model(torch.randint(16, (1, T)), torch.randn(1, T, 5))[0, t].sum().backward()
+    # Embedding i holds x at i - 1, so t hears x from t - receptive_field to t - 1
+    heard = embedded[0].grad[0].abs().sum(-1).nonzero().flatten() - 1
+    assert heard.max() == t - 1
+    assert heard.min() == t - config.receptive_field
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_is_the_stack_of_convolutions_of_the_wavenet_paper(name):
+    config = CONFIGS[name]
+    model, C = wavenet(config), config.residual_channels
+    x, condition = torch.randint(16, (2, 24)), torch.randn(2, 6, 5)
+    before = torch.cat([torch.full((2, 1), 7), x[:, :-1]], 1)
+    h = model.embed(before).transpose(1, 2)
+    conditions = model.condition(condition).transpose(1, 2).repeat_interleave(4, dim=2)
+    skips = 0
+    for i, (layer, dilation) in enumerate(zip(model.layers, config.dilations, strict=True)):
+        kernel = layer.gates.weight.view(2 * C, config.kernel_size, C).transpose(1, 2)
+        past = F.pad(h, ((config.kernel_size - 1) * dilation, 0))
+        z = F.conv1d(past, kernel, layer.gates.bias, dilation=dilation)
+        z = z + conditions[:, 2 * C * i : 2 * C * (i + 1)]
+        out = F.conv1d(
+            torch.tanh(z[:, :C]) * torch.sigmoid(z[:, C:]),
+            layer.outputs.weight[:, :, None],
+            layer.outputs.bias,
+        )
+        h, skips = h + out[:, :C], skips + out[:, C:]
+    expected = model.output(F.relu(model.hidden(F.relu(skips.transpose(1, 2)))))
+    torch.testing.assert_close(model(x, condition), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_condition_reaches_its_own_elements_only():
+    model = wavenet(CONFIGS["two taps"])
+    x, condition = torch.randint(16, (1, 12)), torch.randn(1, 3, 5)
+    other = condition.clone()
+    other[0, 2] += 1
+    one, two = model(x, condition), model(x, other)
+    torch.testing.assert_close(one[:, :8], two[:, :8])
+    assert (one[:, 8:] - two[:, 8:]).abs().min() > 0
+
+
+def test_dilations_and_receptive_field():
+    config = WaveNetConfig(layers=20, dilation_cycle=10)
+    assert config.dilations == tuple(2**i for i in range(10)) * 2
+    assert config.receptive_field == 2047
