@@ -17,6 +17,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -109,6 +110,9 @@ def start_codebook(model: VQVAE, latents: Tensor) -> None:
     output = model.encoder.output
     output.weight.copy_(whiten.T @ output.weight)
     output.bias.copy_(output.bias @ whiten)
+    if dist.is_initialized():  # rounding may differ between machines
+        for parameter in (output.weight, output.bias):
+            dist.broadcast(parameter.data, src=0)
     model.quantizer.start(torch.from_numpy(mixture.means_).to(latents) @ whiten)
 
 

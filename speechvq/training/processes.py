@@ -1,5 +1,6 @@
 """The processes that train together, as `torchrun` starts them."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,8 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     try:
         yield Processes(chosen, rank(), world_size)
     finally:
+        # What still holds on to the group would end its threads too late, which aborts the process
+        gc.collect()
         dist.destroy_process_group()
 
 

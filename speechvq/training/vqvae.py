@@ -183,11 +183,6 @@ def train_vqvae(
         }
         settings = json.loads(json.dumps(settings))  # tuples become lists, as they will be read
         resume = _resumes(out, settings, resume, overwrite)
-        group.wait()  # every process looks before one deletes
-        if group.first and not resume:
-            _clear(out)
-        group.wait()
-
         torch.manual_seed(training.seed)
         vqvae = VQVAE(model, speakers).to(group.device)
         objective = None
@@ -196,6 +191,11 @@ def train_vqvae(
         waveforms = Waveforms(train_set, model.sample_rate, progress=progress and group.first)
         held_out = Waveforms(valid_set, model.sample_rate)
         phases = _phases(vqvae, objective, waveforms, held_out, training, group)
+
+        group.wait()  # no process has anything against it: only now may one delete
+        if group.first and not resume:
+            _clear(out)
+        group.wait()
 
         facts = Facts(
             utterances=len(train_set),
