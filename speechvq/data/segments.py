@@ -135,6 +135,8 @@ class SegmentBatches(Dataset):
         Samples per code.
     steps : int
         Length of the data set.
+    margin : int
+        Samples that a crop has on either side beyond its segment; zeros outside the utterance.
     rank, world_size : int
         Which process this is, of how many.
 
@@ -155,6 +157,7 @@ class SegmentBatches(Dataset):
         segment_length: int,
         hop_length: int,
         steps: int,
+        margin: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ):
@@ -175,6 +178,7 @@ class SegmentBatches(Dataset):
         self.batch_size = batch_size
         self.segment_length = -(-segment_length // hop_length) * hop_length
         self.steps = steps
+        self.margin = margin
         self._seed = (seed, zlib.crc32(phase.encode()))
         self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
         self._speakers = np.array([index[u.speaker] for u in waveforms.utterances])
@@ -185,7 +189,7 @@ class SegmentBatches(Dataset):
 
     @property
     def samples_per_step(self) -> int:
-        """Samples of a step, over all processes."""
+        """Samples of a step, margins apart, over all processes."""
         return self.batch_size * self.segment_length
 
     @property
@@ -194,7 +198,10 @@ class SegmentBatches(Dataset):
         return max(1, round(int(self._until[-1]) / self.samples_per_step))
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        """This process's part of a step: waveform (B, T) float32 and speaker indices (B,) int64."""
+        """This process's part of a step: waveform (B, T) float32 and speaker indices (B,) int64.
+
+        T is `segment_length` and twice the `margin`.
+        """
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of {self.steps}")
         rng = np.random.default_rng((*self._seed, step))
@@ -203,11 +210,17 @@ class SegmentBatches(Dataset):
         latest = np.maximum(self.waveforms.lengths[utterances] - self.segment_length, 0)
         starts = rng.integers(latest + 1)
         crops = [
-            self.waveforms.crop(utterance, start, self.segment_length)
+            self._crop(utterance, start)
             for utterance, start in zip(utterances[self._rows], starts[self._rows], strict=True)
         ]
         speaker = self._speakers[utterances[self._rows]]
         return torch.from_numpy(np.stack(crops)), torch.from_numpy(speaker)
+
+    def _crop(self, utterance: int, start: int) -> np.ndarray:
+        """A segment with its margins: (segment_length + 2 · margin,)."""
+        first, last = start - self.margin, start + self.segment_length + self.margin
+        inside = max(first, 0)
+        return np.pad(self.waveforms.crop(utterance, inside, last - inside), (inside - first, 0))
 
 
 def pieces(length: int, longest: int) -> Iterator[tuple[int, int]]:

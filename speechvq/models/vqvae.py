@@ -104,10 +104,20 @@ class VQVAE(nn.Module):
         """Condition vectors (B, M, C) for codes (B, N) and speaker indices (B,)."""
         return self.conditioner(self.quantizer.lookup(codes), speaker)
 
-    def log_likelihood(self, waveform: Tensor, quantized: Tensor, speaker: Tensor) -> Tensor:
-        """log p(x | z_q, speaker), nats for each sample: (B, T), T a multiple of hop_length."""
+    def log_likelihood(
+        self, waveform: Tensor, quantized: Tensor, speaker: Tensor, margin: int = 0
+    ) -> Tensor:
+        """log p(x | z_q, speaker), nats for each sample: (B, T), T a multiple of hop_length.
+
+        `quantized` (B, N, D) may have `margin` vectors before and after those of the waveform:
+        they bear on the conditions next to them, as their neighbours do in a longer recording.
+        """
         levels = mu_law.encode(waveform)  # (B, T)
-        logits = self.decoder(levels, self.conditioner(quantized, speaker))  # (B, T, 256)
+        condition = self.conditioner(quantized, speaker)  # (B, M, C)
+        if margin:
+            beyond = margin * self.config.condition_upsample
+            condition = condition[:, beyond:-beyond]
+        logits = self.decoder(levels, condition)  # (B, T, 256)
         return -F.cross_entropy(logits.float().transpose(1, 2), levels, reduction="none")
 
     def forward(self, waveform: Tensor, speaker: Tensor) -> VQVAEOutput:

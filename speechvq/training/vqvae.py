@@ -49,6 +49,12 @@ logger = logging.getLogger(__name__)
 LATENTS, SPECTRAL, LIKELIHOOD = "latents", "spectral", "likelihood"
 LATENTS_PER_CODE = 64
 """Latents that k-means gets for each code, if there is so much data."""
+MARGIN = 8
+"""Codes beyond a segment, on either side, from which frozen codes and their conditions are made.
+
+At the edge of a crop the encoder finds other codes than in the whole recording, and a segment of
+few codes is nearly all edge.
+"""
 _FREE = ("training.workers", "training.samples", "training.tensorboard")
 """Settings that a resume may change, since no number depends on them."""
 
@@ -118,11 +124,16 @@ class FrozenCodesPhase(nn.Module):
         return self
 
     def forward(self, waveform: Tensor, speaker: Tensor) -> StepOutput:
-        """Loss for a waveform (B, T), T a multiple of the hop length, and speakers (B,)."""
+        """Loss for a waveform (B, T) with MARGIN codes on either side, and speakers (B,).
+
+        T is a multiple of the hop length.
+        """
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             codes = self.model.encode(waveform)
             quantized = self.model.quantizer.lookup(codes)
-        nll = -self.model.log_likelihood(waveform, quantized, speaker).mean()
+        beyond = MARGIN * self.model.hop_length
+        scored, codes = waveform[:, beyond:-beyond], codes[:, MARGIN:-MARGIN]
+        nll = -self.model.log_likelihood(scored, quantized, speaker, MARGIN).mean()
         return StepOutput(nll, {"bits_per_sample": nll.detach() / math.log(2)}, codes)
 
 
@@ -227,7 +238,7 @@ def _phases(
     training: TrainingConfig,
     group: Processes,
 ) -> list[Phase]:
-    def batches(name: str, phase: PhaseConfig, steps: int) -> SegmentBatches:
+    def batches(name: str, phase: PhaseConfig, steps: int, margin: int = 0) -> SegmentBatches:
         try:
             return SegmentBatches(
                 waveforms,
@@ -238,6 +249,7 @@ def _phases(
                 segment_length=phase.segment_length,
                 hop_length=model.hop_length,
                 steps=steps,
+                margin=margin * model.hop_length,
                 rank=group.rank,
                 world_size=group.world_size,
             )
@@ -252,8 +264,9 @@ def _phases(
         config: PhaseConfig,
         validate: Callable[[Callable[[], bool]], Validation | None],
         before_step: Callable[[int], None],
+        margin: int = 0,
     ) -> Phase:
-        segments = batches(name, config, config.steps)
+        segments = batches(name, config, config.steps, margin)
         return Phase(
             name,
             module,
@@ -329,6 +342,7 @@ def _phases(
                 training.likelihood,
                 validator.likelihood,
                 start_paper,
+                MARGIN if training.freeze_codes else 0,
             )
         )
     return phases

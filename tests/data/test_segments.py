@@ -176,3 +176,17 @@ def test_pieces_cover_everything_once(length, expected):
 
 def test_the_tiny_corpus_is_readable(tiny_corpus):
     assert Waveforms(read_manifest(tiny_corpus.train), 8000).seconds > 2
+
+
+def test_margins_are_what_lies_beside_the_segment(utterances):
+    plain, wide = batches(utterances), batches(utterances, margin=32)
+    assert wide.samples_per_step == plain.samples_per_step
+    before = set()
+    for step in range(10):
+        for row, segment in zip(wide[step][0], plain[step][0], strict=True):
+            assert row.shape == (32 + 64 + 32,)
+            assert torch.equal(row[32:96], segment)
+            inside = row[row != 0] * 32768
+            assert (inside.diff() == 1).all()  # one stretch of one utterance
+            before.add(int((row[:32] == 0).sum()))
+    assert {0, 32} <= before  # both in the middle and at the beginning of utterances

@@ -69,3 +69,18 @@ def test_unknown_speaker_gets_the_list_and_the_nearest(model):
     assert model.speaker_index("p226") == 1
     with pytest.raises(ValueError, match=r"unknown speaker 'P226'.*p225, p226, p227.*mean p226"):
         model.speaker_index("P226")
+
+
+def test_margins_make_a_crop_sound_as_in_the_whole_recording(model):
+    model.eval()
+    waveform, speaker = 0.3 * torch.randn(1, 320).clamp(-1, 1), torch.tensor([1])
+    quantized = model.quantizer.lookup(model.encode(waveform))
+    # Up to the middle the decoder has no past, in the crop; compare it on the same past
+    crop = waveform[:, 96:224]
+    widely = model.log_likelihood(crop, quantized[:, 2:18], speaker, margin=4)
+    hidden = model.conditioner(quantized, speaker)[:, 12:28]
+    levels = mu_law.encode(crop)
+    expected = model.decoder(levels, hidden).log_softmax(-1).gather(-1, levels[..., None])[..., 0]
+    torch.testing.assert_close(widely, expected)
+    narrowly = model.log_likelihood(crop, quantized[:, 6:14], speaker)
+    assert not torch.allclose(narrowly, expected, atol=1e-4)
