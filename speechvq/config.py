@@ -200,7 +200,7 @@ class PhaseConfig:
 
 @dataclass(frozen=True)
 class SpectralPhaseConfig(PhaseConfig):
-    """The phase that trains encoder and codebook by `models/spectral.py`.
+    """The phase that trains encoder, codebook and conditioner by `models/spectral.py`.
 
     Attributes
     ----------

@@ -77,6 +77,7 @@ fi
 corpus=${db_root:-$HERE/standin}
 [[ -d $corpus ]] || fail "--db-root $corpus: no such folder"
 trim=()
+[[ -z $db_root ]] || trim=(--check) # reads every file, so that a damaged or silent one is left out
 [[ -d $corpus/wav48_silence_trimmed || ! -d $corpus/wav48 ]] || trim=(--trim) # VCTK 0.80
 [[ -d $corpus/wav48_silence_trimmed || -d $corpus/wav48 ]] ||
     fail "--db-root $corpus: not VCTK; it has neither wav48_silence_trimmed/ nor wav48/"
@@ -85,7 +86,7 @@ python=${PYTHON:-python3}
 command -v "$python" >/dev/null || fail "no $python on the PATH; install Python 3.11 or newer"
 missing=$("$python" - <<'CHECK' 2>&1
 import importlib.util as u
-names = "speechvq torch librosa soundfile soxr jsonargparse yaml safetensors numba sklearn matplotlib tqdm"
+names = "speechvq torch numpy tensorboard librosa soundfile soxr jsonargparse yaml safetensors numba sklearn matplotlib tqdm"
 print(*[name for name in names.split() if u.find_spec(name) is None])
 CHECK
 ) || fail "$python does not work: $missing"
@@ -166,19 +167,16 @@ if wanted 5; then
     begin 5 "what phonemes the codes stand for, beside two baselines"
     need "$model/model.safetensors" 2
     need "$data/test.jsonl" 1
-    map_on=$data/train.jsonl
-    if ! grep -q '"phones"' "$map_on"; then
-        # Real VCTK has no phone labels: align the smaller parts and map on one of them
+    if ! grep -q '"phones"' "$data/train.jsonl"; then
+        # Real VCTK has no phone labels: align the smaller parts, the one to map on, the other to score
         "$python" -c 'import pocketsphinx' 2>/dev/null ||
             fail "this corpus has no phone labels; to make them: $python -m pip install pocketsphinx"
-        map_on=$data/valid.jsonl
         for part in valid test; do
             echo "phone labels of $part by forced alignment"
             run align "$data/$part.jsonl"
         done
     fi
-    run analyze phonemes --model "$model" --map-on "$map_on" --score-on "$data/test.jsonl" \
-        --out "$exp/phonemes"
+    run analyze phonemes --model "$model" --out "$exp/phonemes"
     end "$exp/phonemes/"
 fi
 

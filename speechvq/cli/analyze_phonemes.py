@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     folder = checkpoint.find_model(options.model)
     config = checkpoint.read_config(folder)
     map_on, score_on = (
-        _manifest(options.map_on, config, "train", "--map-on"),
+        _map_manifest(options.map_on, config),
         _manifest(options.score_on, config, "test", "--score-on"),
     )
     spoken = [_utterances(path, options) for path in (map_on, score_on)]
@@ -103,6 +103,21 @@ def run(options: argparse.Namespace) -> int:
     else:
         _report(model, folder, mapped, scored, rows, out)
     return 0
+
+
+def _map_manifest(given: str | None, config: dict) -> str:
+    """The train manifest; where it has no phones and the valid one does, that."""
+    from speechvq.data.manifest import read_manifest
+
+    train = _manifest(given, config, "train", "--map-on")
+    valid = (config.get("data") or {}).get("valid")
+    if given or not valid or not Path(valid).is_file():
+        return train
+    labelled = [any(u.phones for u in read_manifest(path)) for path in (train, valid)]
+    if labelled == [False, True]:
+        logger.info("%s has no phones; mapping on %s", train, valid)
+        return str(valid)
+    return train
 
 
 def _manifest(given: str | None, config: dict, split: str, option: str) -> str:

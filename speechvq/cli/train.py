@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from speechvq.cli.errors import ERROR, INTERRUPTED, OK, command
 from speechvq.config import DataConfig, TrainingConfig, VQVAEConfig
 
 DESCRIPTION = """Train a VQ-VAE on the manifests of speechvq-prepare. Every setting of the
-configuration file is an option too, and the option goes before the file: --model.codebook_size 128.
+configuration file is an option too, which overrides the file: --model.codebook_size 128.
 Ctrl-C writes a checkpoint, and the same command with --resume goes on from it, exactly. torchrun
 --nproc-per-node N -m speechvq.cli.train … shares each batch among N processes."""
 
@@ -59,7 +60,7 @@ def parser() -> ArgumentParser:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Train as the configuration says and print the model folder."""
-    options = parser().parse_args(argv)
+    options = parser().parse_args(_file_first(sys.argv[1:] if argv is None else argv))
     values = options.as_dict()
     model, data, training = (_built(cls, values[name], name) for name, cls in _SECTIONS.items())
     for path in (data.train, data.valid):
@@ -91,6 +92,18 @@ def main(argv: list[str] | None = None) -> int:
     if rank() == 0:
         print(folder)
     return OK
+
+
+def _file_first(argv: list[str]) -> list[str]:
+    """The arguments with --config before all others, so that these override the file."""
+    first, others = [], []
+    arguments = iter(argv)
+    for argument in arguments:
+        if argument == "--config":
+            first += [argument, *itertools.islice(arguments, 1)]
+        else:
+            (first if argument.startswith("--config=") else others).append(argument)
+    return first + others
 
 
 def _built(cls: type, values: dict, path: str):

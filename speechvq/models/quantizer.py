@@ -52,9 +52,10 @@ class Quantizer(nn.Module):
 
     def nearest(self, latents: Tensor) -> Tensor:
         """Equation 1: codes (B, N) with k = argmin_j ‖z_e(x) - e_j‖ for latents (B, N, D)."""
-        z, e = latents.float(), self.codebook.float()
-        # ‖z - e‖² without ‖z‖², which is the same for every code
-        return (e.square().sum(1) - 2 * z @ e.T).argmin(-1)
+        with torch.autocast(latents.device.type, enabled=False):  # codes must not hang on rounding
+            z, e = latents.float(), self.codebook.float()
+            # ‖z - e‖² without ‖z‖², which is the same for every code
+            return (e.square().sum(1) - 2 * z @ e.T).argmin(-1)
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Equation 2: code vectors (B, N, D) with z_q(x) = e_k."""

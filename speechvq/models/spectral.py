@@ -32,7 +32,7 @@ class SpectralOutput:
     loss: Tensor
     """Of the latents: mean squared error of the standardised cepstra, where a constant guess
     scores 1. Of the codes: mean absolute error of the standardised log-mel frames, where it scores
-    about 0.8."""
+    about 0.8, and the codebook loss if the codebook learns by it."""
     codes: Tensor | None
     """(B, N); None before the quantizer starts."""
 
@@ -46,7 +46,8 @@ class SpectralObjective(nn.Module):
     Parameters
     ----------
     model : VQVAE
-        Its encoder, quantizer and conditioner are trained; its decoder is not touched.
+        Its encoder is trained by the first loss, its codebook and conditioner by the second; its
+        decoder is not touched.
     config : SpectralPhaseConfig
     """
 
@@ -84,9 +85,11 @@ class SpectralObjective(nn.Module):
 
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             mel = _standardise(self.standard_mel, self.mel(waveform))  # (B, M, F)
-            z = self.quantizer(self.encoder(waveform))
-        predicted = self.mel_of_condition(self.conditioner(z.quantized, speaker))
-        return SpectralOutput(F.l1_loss(predicted.float(), mel), z.codes)
+            latents = self.encoder(waveform)
+        z = self.quantizer(latents)
+        predicted = self.mel_of_condition(self.conditioner(z.quantized.detach(), speaker))
+        loss = F.l1_loss(predicted.float(), mel)
+        return SpectralOutput(loss + z.codebook_loss, z.codes)
 
 
 @torch.no_grad()

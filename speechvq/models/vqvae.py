@@ -143,7 +143,7 @@ def unknown_speaker(speaker: str, speakers: Sequence[str]) -> str:
     """The message for a speaker that a model does not know."""
     import difflib
 
-    shown = ", ".join(speakers[:20]) + (", …" if len(speakers) > 20 else "")
+    shown = ", ".join(speakers)
     near = difflib.get_close_matches(speaker, speakers, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown speaker {speaker!r}; this model knows {shown}{hint}"

@@ -72,7 +72,7 @@ class SpectralPhase(nn.Module):
         """What the phase trains."""
         objective = self.objective
         if self.quantize:
-            modules = (objective.conditioner, objective.mel_of_condition)
+            modules = (objective.quantizer, objective.conditioner, objective.mel_of_condition)
         else:
             modules = (objective.encoder, objective.cepstra_of_speaker)
         return [p for module in modules for p in module.parameters()]
@@ -217,6 +217,8 @@ def train_vqvae(
         config = {key: settings[key] for key in ("model", "data", "training")}
 
         def publish(state: State) -> None:
+            if state.phase != phases[-1].name:
+                return  # a model whose decoder has yet to learn would be taken for a finished one
             save_model(out, vqvae, config, model_card(vqvae, data, training, facts, state))
 
         modules = {"model": vqvae} if objective is None else {"model": vqvae, "spectral": objective}

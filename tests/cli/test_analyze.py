@@ -62,7 +62,7 @@ def exp(tmp_path, monkeypatch):
     with torch.no_grad():
         latents = model.latents(torch.from_numpy(sounds(0)[0])[None])[0]
         model.quantizer.codebook.copy_(latents[torch.linspace(0, 49, CODEBOOK_SIZE).long()])
-    manifests = {split: str(data / f"{split}.jsonl") for split in ("train", "test")}
+    manifests = {split: str(data / f"{split}.jsonl") for split in ("train", "valid", "test")}
     checkpoint.save_model(folder, model, {"data": manifests}, "# test model\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
@@ -103,6 +103,15 @@ def test_json_options_and_reproducibility(exp, tmp_path, capsys):
     assert one["scores"]["learned codes"]["phone_classes"] == 3
     for name in ("codes.tsv", "codes.png", "confusion.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_valid_is_mapped_on_where_train_has_no_phones(exp, capsys):
+    write_part(exp / "data/valid.jsonl", range(20, 26))
+    assert analyze.main(["phonemes", "--no-baselines"]) == 0
+    assert "train.jsonl" in capsys.readouterr().out  # train, as long as it can be
+    write_part(exp / "data/train.jsonl", range(6), with_phones=False)
+    assert analyze.main(["phonemes", "--no-baselines"]) == 0
+    assert "valid.jsonl" in capsys.readouterr().out
 
 
 def test_no_baselines_and_overlap(exp, capsys):

@@ -48,6 +48,12 @@ def failure(capsys, *arguments) -> str:
     return output.err.removeprefix("speechvq-train: error: ")
 
 
+def test_an_option_overrides_the_file_on_either_side_of_it(conf, tmp_path):
+    out = tmp_path / "vqvae"
+    assert main(["--model.codebook_size", "4", "--out", str(out), "--config", str(conf)]) == 0
+    assert load_model(out).config.codebook_size == 4
+
+
 def test_trains_and_prints_the_folder(conf, tmp_path, capsys):
     out = tmp_path / "vqvae"
     assert main(["--config", str(conf), "--out", str(out), "--model.codebook_size", "4"]) == 0

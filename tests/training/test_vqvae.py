@@ -259,6 +259,14 @@ def test_frozen_codes_stay(tmp_path, tiny_config, tiny_corpus, update, norm):
         assert not torch.equal(before[f"weights.model.{part}"], after[f"weights.model.{part}"])
 
 
+def test_no_model_to_find_before_the_decoder_has_learned(tmp_path, tiny_config, tiny_corpus):
+    broken = replace(TRAINING, likelihood=replace(TRAINING.likelihood, learning_rate=1e9))
+    with pytest.raises(ValueError, match="the loss became"):
+        train_vqvae(tiny_config, tiny_corpus, replace(broken, gradient_clip=1e9), tmp_path)
+    assert (tmp_path / LAST).exists()
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 def test_a_taken_folder_is_refused_and_overwritten(tmp_path, tiny_config, tiny_corpus):
     short = replace(PAPER, likelihood=replace(PAPER.likelihood, steps=1))
     train_vqvae(tiny_config, tiny_corpus, short, tmp_path)
