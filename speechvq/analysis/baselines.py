@@ -1,8 +1,9 @@
 """What an ordinary method makes of the same frames: k-means on MFCCs, and on any other vectors.
 
-Of the ordinary ways this is the strongest found on the stand-in corpus, so that a model has something
-to beat: standardised coefficients averaged over the frame map to phones better than those of one
-window at its centre, than without standardising, and much better than with deltas behind them.
+Of the ordinary ways this is the strongest found on the stand-in corpus, so that a model has
+something to beat: standardised coefficients averaged over the frame map to phones better than those
+of one window at its centre, than without standardising, and much better than with deltas behind
+them.
 """
 
 from collections.abc import Sequence

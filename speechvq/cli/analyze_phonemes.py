@@ -113,8 +113,11 @@ def _map_manifest(given: str | None, config: dict) -> str:
     valid = (config.get("data") or {}).get("valid")
     if given or not valid or not Path(valid).is_file():
         return train
-    labelled = [any(u.phones for u in read_manifest(path)) for path in (train, valid)]
-    if labelled == [False, True]:
+
+    def labelled(path: str) -> bool:
+        return any(u.phones for u in read_manifest(path))
+
+    if not labelled(train) and labelled(valid):
         logger.info("%s has no phones; mapping on %s", train, valid)
         return str(valid)
     return train

@@ -108,8 +108,7 @@ class Quantizer(nn.Module):
         process takes the first one's choice, else their codebooks would part.
         """
         chosen = z[torch.randint(len(z), (int(dead.sum()),), device=z.device)].float()
-        if dist.is_initialized():
-            dist.broadcast(chosen, src=0)
+        take_from_first(chosen)
         count = self.code_counts.mean()
         self.codebook.data[dead] = chosen
         self.code_counts[dead] = count
@@ -133,11 +132,16 @@ class Quantizer(nn.Module):
     @torch.no_grad()
     def start(self, codebook: Tensor) -> None:
         """Take the code vectors (K, D) as they are, in every process those of the first."""
-        if dist.is_initialized():
-            dist.broadcast(codebook, src=0)
+        take_from_first(codebook)
         self.codebook.data.copy_(codebook)
         self.code_counts.fill_(1.0)
         self.code_sums.copy_(codebook)
+
+
+def take_from_first(x: Tensor) -> None:
+    """Overwrite a tensor, in every process, with that of the first."""
+    if dist.is_initialized():
+        dist.broadcast(x, src=0)
 
 
 def _sum_over_processes(x: Tensor) -> None:

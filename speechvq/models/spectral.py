@@ -17,11 +17,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import SpectralPhaseConfig
+from speechvq.models.filterbank import FLOOR
+from speechvq.models.quantizer import take_from_first
 from speechvq.models.vqvae import VQVAE
 
 
@@ -113,9 +114,8 @@ def start_codebook(model: VQVAE, latents: Tensor) -> None:
     output = model.encoder.output
     output.weight.copy_(whiten.T @ output.weight)
     output.bias.copy_(output.bias @ whiten)
-    if dist.is_initialized():  # rounding may differ between machines
-        for parameter in (output.weight, output.bias):
-            dist.broadcast(parameter.data, src=0)
+    for parameter in (output.weight, output.bias):  # rounding may differ between machines
+        take_from_first(parameter.data)
     model.quantizer.start(torch.from_numpy(mixture.means_).to(latents) @ whiten)
 
 
@@ -152,8 +152,6 @@ class FrameCepstra(nn.Module):
 class LogMel(nn.Module):
     """Log-mel frames (B, T / hop_length, F) of a waveform (B, T), frame i centred on its own."""
 
-    FLOOR = 1e-8
-
     def __init__(self, sample_rate: int, hop_length: int, bands: int):
         super().__init__()
         from librosa.filters import mel
@@ -179,7 +177,7 @@ class LogMel(nn.Module):
                 return_complex=True,
             )
             power = self.filters @ spectrum.abs().square()
-            return torch.log(power + self.FLOOR).transpose(1, 2)
+            return torch.log(power + FLOOR).transpose(1, 2)
 
 
 def _standardise(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
