@@ -114,21 +114,21 @@ def _listed(manifest: str) -> list[Recording]:
 
 def _encode(model: VQVAE, recordings: list[Recording]) -> tuple[dict[str, np.ndarray], int]:
     """Codes by id of the recordings that can be used, and how many cannot."""
+    import numpy as np
     from tqdm import tqdm
 
-    from speechvq.sampling import encode
+    from speechvq.sampling.encoding import encode_blocks
 
     found = {}
     for recording in tqdm(recordings, unit=" recordings", disable=None, leave=False):
         try:
-            waveform, rate = audio.read(
+            blocks = audio.blocks(
                 recording.path, model.sample_rate, recording.start, recording.duration
             )
-            audio.check_speech(waveform, rate, recording.path)
+            speech = audio.checked(blocks, model.sample_rate, recording.path)
+            found[recording.id] = np.concatenate(list(encode_blocks(model, speech)))
         except (audio.AudioError, OSError) as error:
             logger.error("%s", one_line(error))
-        else:
-            found[recording.id] = encode(model, waveform)
     return found, len(recordings) - len(found)
 
 

@@ -5,6 +5,8 @@ Shapes: T samples, N codes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 
@@ -17,9 +19,6 @@ CHUNK = 10.0
 
 def encode(model: VQVAE, waveform: np.ndarray) -> np.ndarray:
     """Codes of a recording.
-
-    Long recordings are encoded in pieces, each with as much of its neighbours as the encoder can
-    see, so that the codes are those of the whole.
 
     Parameters
     ----------
@@ -38,23 +37,72 @@ def encode(model: VQVAE, waveform: np.ndarray) -> np.ndarray:
     ValueError
         Not one channel, empty, or NaN or infinite samples.
     """
-    waveform = np.asarray(waveform, dtype=np.float32)
-    if waveform.ndim != 1 or not len(waveform):
-        raise ValueError(f"waveform: expected shape (T,), T at least 1, got {waveform.shape}")
-    if not np.isfinite(waveform).all():
-        raise ValueError("waveform: holds NaN or infinite samples")
-    hop, device = model.hop_length, model.decoder.embed.weight.device
+    return np.concatenate(list(encode_blocks(model, [waveform])))
+
+
+def encode_blocks(model: VQVAE, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Codes of a recording that comes in pieces.
+
+    `CHUNK` seconds are encoded at a time, with as much of what is before and after them as the
+    encoder can see, so that the codes are those of the whole. They are given as soon as the samples
+    that they depend on have come.
+
+    Parameters
+    ----------
+    model : VQVAE
+        In eval mode.
+    blocks : iterable of ndarray
+        Pieces (T,) of a waveform, float in [-1, 1] at `model.sample_rate` Hz, of any lengths.
+
+    Yields
+    ------
+    ndarray
+        (n,) int64 in 0 … K-1, n at least 1; in all N = ceil(T / hop_length), T samples of all
+        pieces.
+
+    Raises
+    ------
+    ValueError
+        A piece of more than one channel, or with NaN or infinite samples; no samples at all.
+    """
+    hop = model.hop_length
     margin = -(-receptive_field(model.config) // hop)  # codes, on either side
     chunk = max(1, round(CHUNK * model.frame_rate))  # codes
-    N = -(-len(waveform) // hop)
-    pieces = []
-    with torch.inference_mode():
-        for first in range(0, N, chunk):
-            begin = max(0, first - margin)
-            piece = torch.from_numpy(waveform[begin * hop : (first + chunk + margin) * hop])
-            codes = model.encode(piece.unsqueeze(0).to(device))[0]
-            pieces.append(codes[first - begin :][:chunk].cpu().numpy())
-    return np.concatenate(pieces)
+    window = np.empty((margin + chunk + margin) * hop, dtype=np.float32)
+    T = held = 0  # samples that came, and those of them in the window
+    first = 0  # the window's code that is next to be given; those before it are its context
+    for block in blocks:
+        block = np.asarray(block, dtype=np.float32)
+        if block.ndim != 1:
+            raise ValueError(f"waveform: expected shape (T,), T at least 1, got {block.shape}")
+        if not np.isfinite(block).all():
+            raise ValueError("waveform: holds NaN or infinite samples")
+        T += len(block)
+        while len(block):
+            taken = block[: (first + chunk + margin) * hop - held]
+            window[held : held + len(taken)] = taken
+            held += len(taken)
+            block = block[len(taken) :]
+            if held == (first + chunk + margin) * hop:
+                yield _encode(model, window[:held])[first : first + chunk]
+                first += chunk
+                beyond = max(0, first - margin)  # codes whose samples no later code depends on
+                window[: held - beyond * hop] = window[beyond * hop : held]
+                held -= beyond * hop
+                first -= beyond
+    if not T:
+        raise ValueError("waveform: expected shape (T,), T at least 1, got (0,)")
+    for code in range(first, -(-held // hop), chunk):
+        begin = max(0, code - margin)
+        piece = window[begin * hop : min(held, (code + chunk + margin) * hop)]
+        yield _encode(model, piece)[code - begin :][:chunk]
+
+
+@torch.inference_mode()
+def _encode(model: VQVAE, waveform: np.ndarray) -> np.ndarray:
+    """Codes (N,) of a waveform (T,), all at once."""
+    device = model.decoder.embed.weight.device
+    return model.encode(torch.from_numpy(waveform).unsqueeze(0).to(device))[0].cpu().numpy()
 
 
 def receptive_field(config: VQVAEConfig) -> int:

@@ -103,6 +103,20 @@ def test_a_manifest(saved, capsys):
         np.testing.assert_array_equal(utterances[id], speechvq.encode(model, waveform))
 
 
+def test_a_long_recording_is_never_whole_in_memory(saved, capsys, monkeypatch):
+    record("a.wav", 25.0)
+    expected = speechvq.encode(speechvq.load(saved), audio.read("a.wav")[0])
+    heard = []
+    monkeypatch.setattr(audio, "read", lambda *_: pytest.fail("read as a whole"))
+    whole = VQVAE.encode
+    monkeypatch.setattr(VQVAE, "encode", lambda m, x: heard.append(x.shape[-1]) or whole(m, x))
+    out, errors = run(encode, ["--src", "a.wav"], capsys)
+    assert errors == []
+    np.testing.assert_array_equal(codes.parse_codes(out, "stdout")[1]["a"], expected)
+    assert len(heard) == 3
+    assert max(heard) < 11 * RATE
+
+
 def test_encode_then_decode_is_convert(capsys, monkeypatch):
     """A source of a whole number of codes: 0.2 s are 100 codes of 16 samples."""
     record("a.wav", 0.2)
@@ -137,11 +151,15 @@ def test_a_bad_recording_among_good_ones(capsys):
     record("c.wav")
     Path("b.wav").write_text("no audio, no audio, no audio, no audio")
     soundfile.write("s.wav", np.zeros(4000), RATE)
-    sources = ["--src", "a.wav", "b.wav", "s.wav", "c.wav"]
+    record("d.flac", 30)
+    content = Path("d.flac").read_bytes()
+    Path("d.flac").write_bytes(content[:-4000] + bytes(4000))  # met when most of it is encoded
+    sources = ["--src", "a.wav", "b.wav", "s.wav", "d.flac", "c.wav"]
     out, errors = run(encode, [*sources, "--out", "c.txt"], capsys, code=2)
-    assert len(errors) == 2
+    assert len(errors) == 3
     assert errors[0].startswith("speechvq-encode: error: b.wav: not audio")
     assert errors[1].startswith("speechvq-encode: error: s.wav: silent")
+    assert errors[2].startswith("speechvq-encode: error: d.flac: truncated or damaged")
     assert list(codes.read_codes("c.txt")[1]) == ["a", "c"]
 
 

@@ -7,6 +7,7 @@ import torch
 from speechvq.config import VQVAEConfig, WaveNetConfig
 from speechvq.models.vqvae import VQVAE
 from speechvq.sampling import encode, encoding
+from speechvq.sampling.encoding import encode_blocks
 
 CONFIGS = [
     {"strides": (2, 2, 2, 2, 2, 2)},
@@ -54,6 +55,40 @@ def test_a_long_recording_has_the_codes_of_the_whole(model, monkeypatch):
         np.testing.assert_array_equal(encode(model, waveform), expected)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_pieces_of_any_lengths_have_the_codes_of_the_whole(model, monkeypatch, seed):
+    rng = np.random.default_rng(seed)
+    waveform = noise(int(rng.integers(1, 40 * model.hop_length)))
+    expected = model.encode(torch.from_numpy(waveform)[None])[0].numpy()
+    cuts = np.sort(rng.integers(0, len(waveform) + 1, 30))
+    cuts[:5] = cuts[5]  # empty pieces, too
+    monkeypatch.setattr(encoding, "CHUNK", rng.integers(1, 12) / model.frame_rate)
+    codes = list(encode_blocks(model, np.split(waveform, cuts)))
+    assert min(map(len, codes)) > 0
+    np.testing.assert_array_equal(np.concatenate(codes), expected)
+    single = (waveform[t : t + 1] for t in range(len(waveform)))
+    np.testing.assert_array_equal(np.concatenate(list(encode_blocks(model, single))), expected)
+
+
+def test_codes_come_as_soon_as_what_they_depend_on(model, monkeypatch):
+    hop, chunk = model.hop_length, 4
+    margin = -(-encoding.receptive_field(model.config) // hop)
+    monkeypatch.setattr(encoding, "CHUNK", chunk / model.frame_rate)
+    heard = 0
+
+    def endless():
+        nonlocal heard
+        while True:
+            heard += 1
+            yield np.full(1, 0.1)
+
+    codes = encode_blocks(model, endless())
+    for given in range(1, 4):
+        assert len(next(codes)) == chunk
+        assert heard == (given * chunk + margin) * hop
+        assert not torch.is_inference_mode_enabled(), "that is for the encoder alone"
+
+
 def test_without_its_neighbours_a_piece_would_differ(model, monkeypatch):
     """The test above can fail."""
     waveform = noise(40 * model.hop_length)
@@ -71,7 +106,12 @@ def test_memory_is_bounded(model, monkeypatch):
     waveform = noise(model.sample_rate * 5)
     assert len(encode(model, waveform)) == -(-len(waveform) // model.hop_length)
     assert len(lengths) >= 10
-    assert max(lengths) <= model.sample_rate // 2 + 4 * encoding.receptive_field(model.config)
+    bound = model.sample_rate // 2 + 4 * encoding.receptive_field(model.config)
+    assert max(lengths) <= bound
+    lengths.clear()
+    list(encode_blocks(model, np.array_split(waveform, 100)))
+    assert len(lengths) >= 10
+    assert max(lengths) <= bound
 
 
 def test_no_sample_beyond_the_receptive_field_matters(model):
@@ -101,3 +141,10 @@ def test_no_sample_beyond_the_receptive_field_matters(model):
 def test_what_is_refused(model, waveform, message):
     with pytest.raises(ValueError, match=message):
         encode(model, waveform)
+    with pytest.raises(ValueError, match=message):
+        list(encode_blocks(model, [waveform]))
+
+
+def test_no_pieces_are_refused(model):
+    with pytest.raises(ValueError, match="T at least 1"):
+        list(encode_blocks(model, []))

@@ -1,0 +1,208 @@
+"""Writing files that appear whole or not at all, audio among them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+WRITTEN = {".wav": "WAV", ".flac": "FLAC"}
+"""What is written, by suffix."""
+
+
+class Writer:
+    """A 16-bit WAV or FLAC file, by suffix, written piece by piece.
+
+    The file appears whole when it is closed, or not at all: until then it is a temporary one in the
+    same folder. Missing folders are made. As a context manager it closes where the body ends well,
+    and discards what was written where it raises. Any thread may write, one piece at a time.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    sample_rate
+        Hz.
+
+    Raises
+    ------
+    ValueError
+        Another suffix.
+    OSError
+        The folder cannot be written to.
+    """
+
+    def __init__(self, path: str | os.PathLike, sample_rate: int):
+        self.path = Path(path)
+        kind = WRITTEN.get(self.path.suffix.lower())
+        if kind is None:
+            suffix = self.path.suffix or "without a suffix"
+            raise ValueError(f"{path}: cannot write {suffix}; use .wav or .flac")
+        self._lock = threading.Lock()  # an interrupted thread may discard what another one writes
+        self._open = True
+        self._new = _NewFile(self.path)
+        try:
+            # By its descriptor: through a Python object, Ctrl-C would get lost in libsndfile.
+            self._sound = soundfile.SoundFile(
+                self._new.raw.fileno(), "w", sample_rate, 1, "PCM_16", format=kind, closefd=False
+            )
+        except BaseException as error:
+            self._new.discard()
+            if isinstance(error, soundfile.LibsndfileError) and sample_rate > 0:
+                raise self._full() from error
+            raise
+
+    def write(self, waveform: np.ndarray) -> None:
+        """Append a piece (T,), clipped to [-1, 1]; T may be 0.
+
+        Raises
+        ------
+        ValueError
+            Another shape than (T,), or NaN; or the file has been closed.
+        OSError
+            The disk is full.
+        """
+        waveform = np.asarray(waveform)
+        if waveform.ndim != 1:
+            raise ValueError(
+                f"{self.path}: expected one channel of shape (T,), got {waveform.shape}"
+            )
+        if not np.isfinite(waveform).all():
+            raise ValueError(f"{self.path}: the waveform to write holds NaN or infinite samples")
+        # Times 32768, as readers divide: a 16-bit file survives reading and writing bit for bit.
+        levels = np.clip(np.rint(waveform.astype(np.float64) * 32768), -32768, 32767)
+        with self._lock:
+            if not self._open:
+                raise ValueError(f"{self.path}: closed, nothing more can be written to it")
+            try:
+                self._sound.write(levels.astype(np.int16))
+            except soundfile.LibsndfileError as error:
+                raise self._full() from error
+
+    def close(self) -> None:
+        """Put the file in its place; nothing if it has been closed or discarded.
+
+        Raises
+        ------
+        ValueError
+            No samples were written: there is no file then.
+        OSError
+            The disk is full, or the file cannot be put in its place.
+        """
+        with self._lock:
+            if not self._open:
+                return
+            try:
+                T = self._sound.frames
+                if not T:
+                    raise ValueError(f"{self.path}: no samples to write")
+                self._sound.close()
+                if not self._holds(T):
+                    raise self._full()
+                self._new.keep()
+            finally:
+                self._discard()
+
+    def discard(self) -> None:
+        """Leave no trace of what was written; nothing if it has been closed or discarded."""
+        with self._lock:
+            if self._open:
+                self._discard()
+
+    def _discard(self) -> None:
+        self._open = False
+        with contextlib.suppress(soundfile.LibsndfileError):
+            self._sound.close()
+        self._new.discard()
+
+    def _holds(self, T: int) -> bool:
+        """Whether all samples arrived: a FLAC's last ones can fail without a word."""
+        try:
+            return soundfile.info(self._new.temporary).frames == T
+        except soundfile.LibsndfileError:
+            return False
+
+    def _full(self) -> OSError:
+        """What libsndfile's errors mean; it does not pass on the system's."""
+        return OSError(errno.ENOSPC, "cannot be written: is the disk full?", str(self.path))
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+def write(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> None:
+    """Write a waveform (T,) as 16-bit WAV or FLAC, by suffix, clipped to [-1, 1].
+
+    The file appears whole or not at all; missing folders are made.
+
+    Raises
+    ------
+    ValueError
+        Another suffix, another shape than (T,), nothing to write, or NaN.
+    OSError
+        The folder cannot be written to.
+    """
+    with Writer(path, sample_rate) as writer:
+        writer.write(waveform)
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file that appears whole or not at all, by a temporary one in the same folder."""
+    new = _NewFile(Path(path))
+    try:
+        with _naming(new.path):
+            new.raw.write(content)
+        new.keep()
+    finally:
+        new.discard()
+
+
+class _NewFile:
+    """A file under a temporary name in its own folder, until it is kept or discarded."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        with _naming(path):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.raw = open(self.temporary, "wb")  # noqa: SIM115
+
+    def keep(self) -> None:
+        """Give it its name."""
+        with _naming(self.path):
+            self.raw.close()
+            os.replace(self.temporary, self.path)
+
+    def discard(self) -> None:
+        """Remove it, unless it has been kept."""
+        with contextlib.suppress(OSError):
+            self.raw.close()
+        with contextlib.suppress(OSError):
+            self.temporary.unlink()
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file that was asked for, not the temporary one, when the system refuses."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        reason = "cannot be written: a part of its folder's path is a file"
+        raise NotADirectoryError(errno.ENOTDIR, reason, str(path)) from error
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror}"
+        raise OSError(error.errno, reason, str(path)) from error
