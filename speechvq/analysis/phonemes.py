@@ -21,6 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speechvq.analysis.bootstrap import ratio
+
 
 @dataclass(frozen=True)
 class PhonemeScores:
@@ -164,16 +166,8 @@ def _entropy(p: np.ndarray) -> float:
     return float(-(p * np.log(p)).sum())
 
 
-def _interval(right: np.ndarray, utterances: np.ndarray, draws: int = 2000) -> tuple[float, float]:
-    """The 95 % interval of ``right``'s mean, by drawing whole utterances with replacement.
-
-    Frames of one utterance go wrong together, so drawing frames would promise too much.
-    """
+def _interval(right: np.ndarray, utterances: np.ndarray) -> tuple[float, float] | None:
+    """The 95 % interval of ``right``'s mean, by drawing whole utterances; None for one alone."""
     _, index = np.unique(utterances, return_inverse=True)
-    frames = np.bincount(index)
-    hits = np.bincount(index, weights=right)
-    times = np.random.default_rng(0).multinomial(
-        len(frames), np.full(len(frames), 1 / len(frames)), size=draws
-    )
-    low, high = np.percentile((times @ hits) / (times @ frames), [2.5, 97.5])
-    return float(low), float(high)
+    found = ratio(np.bincount(index, weights=right), np.bincount(index))
+    return None if np.isnan(found.low) else (found.low, found.high)

@@ -7,12 +7,12 @@ import dataclasses
 import json
 import logging
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from speechvq.cli.analyzing import beside, manifest, progress
 from speechvq.cli.errors import Parser
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     config = checkpoint.read_config(folder)
     map_on, score_on = (
         _map_manifest(options.map_on, config),
-        _manifest(options.score_on, config, "test", "--score-on"),
+        manifest(options.score_on, config, "test", "--score-on"),
     )
     spoken = [_utterances(path, options) for path in (map_on, score_on)]
     if shared := {u.id for u in spoken[0]} & {u.id for u in spoken[1]}:
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         codes |= _baselines(model, mapped, scored, options)
     rows = {name: _score(model, mapped, scored, *pair) for name, pair in codes.items()}
 
-    out = Path(options.out) if options.out else _beside(folder)
+    out = Path(options.out) if options.out else beside(folder, "phonemes")
     result = _result(model, folder, mapped, scored, rows, options)
     _write(out, model, mapped, scored, rows[LEARNED], result)
     if options.json:
@@ -109,7 +109,7 @@ def _map_manifest(given: str | None, config: dict) -> str:
     """The train manifest; where it has no phones and the valid one does, that."""
     from speechvq.data.manifest import read_manifest
 
-    train = _manifest(given, config, "train", "--map-on")
+    train = manifest(given, config, "train", "--map-on")
     valid = (config.get("data") or {}).get("valid")
     if given or not valid or not Path(valid).is_file():
         return train
@@ -121,19 +121,6 @@ def _map_manifest(given: str | None, config: dict) -> str:
         logger.info("%s has no phones; mapping on %s", train, valid)
         return str(valid)
     return train
-
-
-def _manifest(given: str | None, config: dict, split: str, option: str) -> str:
-    if given:
-        return given
-    path = (config.get("data") or {}).get(split)
-    if not path:
-        raise ValueError(f"the model does not say where its {split} data is; pass {option} FILE")
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"{path}: no such manifest, the model's {split} data; pass {option}"
-        )
-    return str(path)
 
 
 def _utterances(path: str, options: argparse.Namespace) -> list:
@@ -165,7 +152,7 @@ def _encoded(model, path: str, utterances: list, device: str) -> Part:
     from speechvq.analysis.frames import frame_labels, normalise
 
     part = Part(path, [], [], [])
-    for utterance in _progress(utterances, f"encode {Path(path).name}"):
+    for utterance in progress(utterances, f"encode {Path(path).name}"):
         waveform, _ = audio.read(
             utterance.path, model.sample_rate, utterance.start, utterance.duration
         )
@@ -175,12 +162,6 @@ def _encoded(model, path: str, utterances: list, device: str) -> Part:
         part.codes.append(codes)
         part.labels.append(labels)
     return part
-
-
-def _progress(things: list, what: str):
-    from tqdm import tqdm
-
-    return tqdm(things, desc=what, unit="utt", file=sys.stderr, leave=False, dynamic_ncols=True)
 
 
 def _baselines(model, mapped: Part, scored: Part, options: argparse.Namespace) -> dict[str, tuple]:
@@ -201,7 +182,7 @@ def _baselines(model, mapped: Part, scored: Part, options: argparse.Namespace) -
     def latents(part: Part) -> list[np.ndarray]:
         return [
             untrained.latents(torch.from_numpy(waveform)[None].to(options.device))[0].cpu().numpy()
-            for waveform in _progress(part.waveforms, UNTRAINED)
+            for waveform in progress(part.waveforms, UNTRAINED)
         ]
 
     return {
@@ -234,13 +215,6 @@ def _score(model, mapped: Part, scored: Part, map_codes: list, score_codes: list
 
 def _bitrate(model) -> float:
     return model.frame_rate * math.log2(model.config.codebook_size)
-
-
-def _beside(folder: Path) -> Path:
-    """``phonemes`` beside the model, or in the working folder for a model inside the package."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package in folder.resolve().parents
-    return Path("phonemes") if inside else Path(folder).parent / "phonemes"
 
 
 def _result(model, folder: Path, mapped: Part, scored: Part, rows: dict, options) -> dict:

