@@ -8,7 +8,7 @@ from speechvq.audio.checks import SHORTEST, SILENT_PEAK, check_speech, checked
 from speechvq.audio.errors import AudioError
 from speechvq.audio.finding import SUFFIXES, find
 from speechvq.audio.reading import blocks, info, read
-from speechvq.audio.writing import WRITTEN, Writer, write, write_bytes
+from speechvq.audio.writing import WRITTEN, Writer, stream_header, to_pcm, write, write_bytes
 
 __all__ = [
     "SHORTEST",
@@ -23,6 +23,8 @@ __all__ = [
     "find",
     "info",
     "read",
+    "stream_header",
+    "to_pcm",
     "write",
     "write_bytes",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,13 +76,12 @@ class Writer:
             )
         if not np.isfinite(waveform).all():
             raise ValueError(f"{self.path}: the waveform to write holds NaN or infinite samples")
-        # Times 32768, as readers divide: a 16-bit file survives reading and writing bit for bit.
-        levels = np.clip(np.rint(waveform.astype(np.float64) * 32768), -32768, 32767)
+        levels = to_pcm(waveform)
         with self._lock:
             if not self._open:
                 raise ValueError(f"{self.path}: closed, nothing more can be written to it")
             try:
-                self._sound.write(levels.astype(np.int16))
+                self._sound.write(levels)
             except soundfile.LibsndfileError as error:
                 raise self._full() from error
 
@@ -140,6 +140,24 @@ class Writer:
             self.close()
         else:
             self.discard()
+
+
+def to_pcm(waveform: np.ndarray) -> np.ndarray:
+    """A waveform (T,), clipped to [-1, 1], as 16-bit integers."""
+    # Times 32768, as readers divide: a 16-bit file survives reading and writing bit for bit.
+    levels = np.rint(np.asarray(waveform, dtype=np.float64) * 32768)
+    return np.clip(levels, -32768, 32767).astype("<i2")
+
+
+def stream_header(sample_rate: int) -> bytes:
+    """The beginning of a 16-bit WAV of one channel whose length is not known yet, for a pipe."""
+    unknown = 0xFFFFFFFF
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
+    return (
+        struct.pack("<4sI4s", b"RIFF", unknown, b"WAVE")
+        + form
+        + struct.pack("<4sI", b"data", unknown)
+    )
 
 
 def write(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> None:

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 
 from speechvq.cli.analyzing import beside, manifest, progress
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import add_model_options, add_sampling_options, progress_bar
+from speechvq.cli.speaking import (
+    add_model_options,
+    add_sampling_options,
+    progress_bar,
+    sampling,
+    sampling_of_several,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,8 +114,7 @@ def run(options: argparse.Namespace) -> int:
     result = {
         "model": str(folder),
         "manifest": path,
-        "seed": options.seed,
-        "temperature": options.temperature,
+        "sampling": sampling(options),
         "seconds": round(time.monotonic() - started, 1),
         "judges": {what: judge.name for what, judge in judges.items()},
         "bits_per_sample": bits,
@@ -223,14 +228,14 @@ def _made(path: str, model: VQVAE, trials: list, pools: dict, options) -> Made:
     wanted = [(u.id, u.speaker) for u in again]
     wanted += [(trial.utterance.id, trial.target) for trial in trials]
     samples = sum(len(codes[u]) for u, _ in wanted) * model.hop_length
+    seeds = [options.seed + i for i in range(len(wanted))]
     with progress_bar(samples / model.sample_rate, model.sample_rate) as drawn:
         drawings = sample_batch(
             model,
             [codes[u] for u, _ in wanted],
             [speaker for _, speaker in wanted],
-            temperature=options.temperature,
-            seeds=[options.seed + i for i in range(len(wanted))],
             progress=drawn,
+            **sampling_of_several(options) | {"seeds": seeds},
         )
     judged = [
         _to_judges(drawing[: len(waveforms[u])], model.sample_rate)
@@ -406,7 +411,7 @@ def _report(folder: Path, made: Made, bits, judges: dict, scores: dict, options)
     print(
         f"judged     {len(made.trials)} conversions of {len(made.utterances)} utterances of "
         f"{made.manifest}: {len(sources)} sources, {len(targets)} targets; "
-        f"temperature {options.temperature:g}, seed {options.seed}"
+        + ", ".join(f"{name} {value}" for name, value in sampling(options).items() if value)
     )
     print(f"bits       {written(bits, fixed(3))} per sample of the recordings, given their codes")
 

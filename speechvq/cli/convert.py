@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import logging
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +28,11 @@ examples:
   speechvq-convert --src a.wav --speaker p225              writes a-p225.wav beside a.wav
   speechvq-convert --src a.wav --speaker p225 --out b.flac
   speechvq-convert --src a.wav talks/ --speaker p225 p226 --out converted
+  speechvq-convert --src a.wav --speaker p225 --stream | ffplay -i -
   speechvq-convert --list-speakers
 
 {speaking.WHICH_MODEL}
+Draws exactly the model's distribution, sample by sample; there is no argmax, which is not sampling.
 The files written are printed on stdout; a source that cannot be used is reported, the others are
 converted all the same, and the exit code is 2.
 """
@@ -51,6 +56,8 @@ def parser() -> Parser:
     add("--out", metavar="PATH",
         help="a .wav or .flac file for one source and speaker, or a folder "
         "(default: SOURCE-SPEAKER.wav beside each source)")  # fmt: skip
+    add("--stream", nargs="?", choices=("wav", "pcm"), const="wav",
+        help="write to stdout while it is said: WAV, or bare 16-bit samples")  # fmt: skip
     add("--list-speakers", action="store_true", help="print the model's speakers and stop")
     speaking.add_model_options(parser)
     speaking.add_sampling_options(parser)
@@ -68,8 +75,11 @@ def main(argv: list[str] | None = None) -> int:
         raise ValueError(f"{'--speaker' if options.src else '--src'} is missing: see --help")
 
     sources = audio.find(options.src)
+    if options.stream:
+        _check_stream(options, sources)
     jobs = _jobs(sources, list(dict.fromkeys(options.speaker)), options.out and Path(options.out))
-    speaking.check_outputs([job.output for job in jobs], [job.source for job in jobs])
+    if not options.stream:
+        speaking.check_outputs([job.output for job in jobs], [job.source for job in jobs])
 
     from speechvq.checkpoint import find_model, load_model
 
@@ -77,7 +87,12 @@ def main(argv: list[str] | None = None) -> int:
     model = load_model(folder, options.device)
     speaking.check_speakers(model, options.speaker)
 
-    written, failed = _convert(model, jobs, options.temperature, options.seed, not options.json)
+    if options.stream:
+        return _stream(model, jobs[0], options.stream, speaking.sampling(options))
+
+    written, failed = _convert(
+        model, jobs, speaking.sampling_of_several(options), show=not options.json
+    )
     if options.json:
         outcome = {"model": str(folder), "written": written, "failed": failed}
         print(json.dumps(outcome, indent=1, ensure_ascii=False))
@@ -100,50 +115,76 @@ def _jobs(sources: list[Path], speakers: list[str], out: Path | None) -> list[Jo
 
 
 def _convert(
-    model: VQVAE, jobs: list[Job], temperature: float, seed: int, show: bool
+    model: VQVAE, jobs: list[Job], sampling: dict, show: bool
 ) -> tuple[list[dict], list[dict]]:
-    """Do the jobs, as many at a time as there are cores; what was written, and what failed."""
-    from speechvq.sampling import cores, sample_batch
+    """Do the jobs, many at a time; what was written, and what failed."""
+    from speechvq.sampling import sample_into
 
     written, failed = [], []
-    at_once = 4 * cores()  # four rounds a batch, so that cores seldom wait for the longest
     with speaking.progress_bar(_seconds(jobs), model.sample_rate) as progress:
-        for first in range(0, len(jobs), at_once):
-            heard, unusable = _hear(model, jobs[first : first + at_once])
+        for first in range(0, len(jobs), speaking.AT_ONCE):
+            heard, unusable = _hear(model, jobs[first : first + speaking.AT_ONCE])
             failed += unusable
-            waveforms = sample_batch(
-                model,
-                [codes for _, codes, _ in heard],
-                [job.speaker for job, _, _ in heard],
-                temperature=temperature,
-                seeds=seed,
-                progress=progress,
-            )
-            for (job, _, length), waveform in zip(heard, waveforms, strict=True):
-                audio.write(job.output, waveform[:length], model.sample_rate)
+            with contextlib.ExitStack() as stack:
+                outputs = []
+                for job, _, _ in heard:
+                    output = speaking.Output(job.output, model.sample_rate, show)
+                    stack.callback(output.discard)  # what is not closed by then
+                    outputs.append(output)
+                sample_into(
+                    outputs,
+                    model,
+                    [codes for _, codes, _ in heard],
+                    [job.speaker for job, _, _ in heard],
+                    lengths=[length for _, _, length in heard],
+                    progress=progress,
+                    **sampling,
+                )
+            for job, _, length in heard:
                 seconds = round(length / model.sample_rate, 3)
                 written.append(_described(job) | {"seconds": seconds})
-                if show:
-                    speaking.announce(job.output)
     return written, failed
 
 
 def _hear(model: VQVAE, jobs: list[Job]) -> tuple[list[tuple[Job, np.ndarray, int]], list[dict]]:
     """Jobs with the codes (N,) and the samples of their sources; and those that cannot be used."""
-    from speechvq.sampling import encode
+    import numpy as np
+
+    from speechvq.sampling import encode_blocks
 
     heard, unusable = [], []
+    known: dict[Path, tuple[np.ndarray, int]] = {}  # a source is heard once for all its speakers
     for job in jobs:
         try:
-            waveform, _ = audio.read(job.source, model.sample_rate)
-            audio.check_speech(waveform, model.sample_rate, job.source)
+            if job.source not in known:
+                counter = _Counter(_listen(job.source, model.sample_rate))
+                codes = np.concatenate(list(encode_blocks(model, counter)))
+                known[job.source] = codes, counter.samples
         except (audio.AudioError, OSError) as error:
             message = one_line(error)
             logger.error("%s", message)
             unusable.append(_described(job) | {"error": message})
         else:
-            heard.append((job, encode(model, waveform), len(waveform)))
+            heard.append((job, *known[job.source]))
     return heard, unusable
+
+
+def _listen(source: Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """A source, block by block; AudioError when it cannot be used."""
+    blocks = audio.blocks(source, sample_rate)
+    return audio.checked(blocks, sample_rate, source)
+
+
+class _Counter:
+    """Passes blocks on and counts their samples."""
+
+    def __init__(self, blocks: Iterable[np.ndarray]):
+        self.blocks, self.samples = blocks, 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for block in self.blocks:
+            self.samples += len(block)
+            yield block
 
 
 def _seconds(jobs: list[Job]) -> float:
@@ -156,6 +197,34 @@ def _seconds(jobs: list[Job]) -> float:
 
 def _described(job: Job) -> dict:
     return {"source": str(job.source), "speaker": job.speaker, "output": str(job.output)}
+
+
+def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:
+    if len(sources) != 1 or len(options.speaker) != 1:
+        raise ValueError(
+            f"--stream: {len(sources)} sources and {len(options.speaker)} speakers; "
+            "one of each can be heard at a time"
+        )
+    for name in ("out", "json"):
+        if getattr(options, name):
+            raise ValueError(f"--stream and --{name}: the audio goes to stdout; leave one of them")
+    if sys.stdout.isatty():
+        raise ValueError("--stream: stdout is a terminal; pipe it into a player or a file")
+
+
+def _stream(model: VQVAE, job: Job, form: str, sampling: dict) -> int:
+    """Say one job to stdout."""
+    from speechvq.sampling import convert_blocks
+
+    out = sys.stdout.buffer
+    blocks = _listen(job.source, model.sample_rate)
+    header = audio.stream_header(model.sample_rate) if form == "wav" else b""
+    # The first chunk before the header: where nothing can be said, nothing is written
+    for chunk in convert_blocks(model, blocks, job.speaker, **sampling):
+        out.write(header + audio.to_pcm(chunk).tobytes())
+        out.flush()
+        header = b""
+    return OK
 
 
 def _list_speakers(model: str | None, as_json: bool) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechvq import audio
 from speechvq.cli import speaking
 from speechvq.cli.errors import OK, Parser, command
 from speechvq.codes import Codebook, parse_codes, read_codes
@@ -67,25 +67,26 @@ def main(argv: list[str] | None = None) -> int:
     model = load_model(folder, options.device)
     speaking.check_speakers(model, speakers)
     codebook.check_same(speaking.codebook_of(model), where)
-    from speechvq.sampling import cores, sample_batch
+    from speechvq.sampling import sample_into
 
-    at_once = 4 * cores()  # four rounds a batch, so that cores seldom wait for the longest
     seconds = len(speakers) * sum(map(len, utterances.values())) / model.frame_rate
     with speaking.progress_bar(seconds, model.sample_rate) as progress:
-        for first in range(0, len(jobs), at_once):
-            batch = jobs[first : first + at_once]
-            waveforms = sample_batch(
-                model,
-                [utterances[id] for id, _, _ in batch],
-                [speaker for _, speaker, _ in batch],
-                temperature=options.temperature,
-                seeds=options.seed,
-                progress=progress,
-            )
-            for (_, _, output), waveform in zip(batch, waveforms, strict=True):
-                audio.write(output, waveform, model.sample_rate)
-                if not options.json:
-                    speaking.announce(output)
+        for first in range(0, len(jobs), speaking.AT_ONCE):
+            batch = jobs[first : first + speaking.AT_ONCE]
+            with contextlib.ExitStack() as stack:
+                outputs = []
+                for _, _, path in batch:
+                    output = speaking.Output(path, model.sample_rate, show=not options.json)
+                    stack.callback(output.discard)  # what is not closed by then
+                    outputs.append(output)
+                sample_into(
+                    outputs,
+                    model,
+                    [utterances[id] for id, _, _ in batch],
+                    [speaker for _, speaker, _ in batch],
+                    progress=progress,
+                    **speaking.sampling_of_several(options),
+                )
     if options.json:
         written = [
             {"id": id, "speaker": speaker, "output": str(output)} for id, speaker, output in jobs

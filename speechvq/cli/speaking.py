@@ -32,16 +32,35 @@ def add_model_options(parser: Parser) -> None:
 
 
 def add_sampling_options(parser: Parser) -> None:
-    """--temperature and --seed."""
-    parser.add_argument(
+    """What `sampling` gives: the distribution that is drawn from, the seed and the precision."""
+    add = parser.add_argument
+    add(
         "--temperature",
         type=_temperature,
         default=1.0,
+        metavar="X",
         help="below 1 calmer, above 1 wilder than the model's own distribution (default: 1)",
     )
-    parser.add_argument(
-        "--seed", type=_seed, default=0, help="of the random numbers (default: %(default)s)"
-    )
+    add("--top-k", type=_top_k, metavar="N",
+        help="draw from the N likeliest levels only")  # fmt: skip
+    add("--top-p", type=_top_p, metavar="X",
+        help="draw from the fewest levels with this share of the probability")  # fmt: skip
+    add("--seed", type=_seed, default=0, metavar="N",
+        help="of the random numbers (default: %(default)s)")  # fmt: skip
+    add("--precision", choices=("float32", "bfloat16"), default="float32",
+        help="of the weights: float32 (the default) is exact, bfloat16 faster")  # fmt: skip
+
+
+def sampling(options: argparse.Namespace) -> dict:
+    """The options of `add_sampling_options` as arguments of `sampling.convert_blocks`."""
+    names = ("temperature", "top_k", "top_p", "seed", "precision")
+    return {name: getattr(options, name) for name in names}
+
+
+def sampling_of_several(options: argparse.Namespace) -> dict:
+    """The same for `sampling.sample_into` and `sampling.sample_batch`."""
+    arguments = sampling(options)
+    return arguments | {"seeds": arguments.pop("seed")}
 
 
 def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> None:
@@ -106,6 +125,24 @@ def codebook_of(model: VQVAE) -> Codebook:
     )
 
 
+AT_ONCE = 96
+"""Outputs that are open at a time: enough to share among threads, few enough for any system."""
+
+
+class Output(audio.Writer):
+    """An output file that is announced on stdout once it is whole."""
+
+    def __init__(self, path: Path, sample_rate: int, show: bool):
+        super().__init__(path, sample_rate)
+        self._show = show
+
+    def close(self) -> None:
+        """Put the file in its place and say so."""
+        super().close()
+        if self._show:
+            announce(self.path)
+
+
 @contextlib.contextmanager
 def progress_bar(seconds: float, sample_rate: int) -> Iterator[Callable[[int], None]]:
     """A bar on stderr, where that is a terminal, over seconds of audio; yields what moves it."""
@@ -131,6 +168,19 @@ def _temperature(text: str) -> float:
             f"must be above 0, got {text}; 1 is the model's own distribution (0 would be argmax, "
             "which is not sampling)"
         )
+    return value
+
+
+def _top_k(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
+    return int(text)
+
+
+def _top_p(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, got {text}")
     return value
 
 

@@ -1,10 +1,28 @@
 """Drawing speech from a trained model: from codes and a speaker to a waveform, and back to codes.
 
-`sample` and `sample_batch` draw exactly the decoder's distribution, on the CPU through the
-compiled loop of `engine`, elsewhere through the plain step of `step`.
+`sample` and its kin draw exactly the decoder's distribution, on the CPU through the compiled loop
+of `engine`, elsewhere through the plain step of `step`.
 """
 
-from speechvq.sampling.draw import convert, cores, sample, sample_batch
-from speechvq.sampling.encoding import encode
+from speechvq.sampling.draw import (
+    convert,
+    convert_blocks,
+    cores,
+    sample,
+    sample_batch,
+    sample_into,
+    stream,
+)
+from speechvq.sampling.encoding import encode, encode_blocks
 
-__all__ = ["convert", "cores", "encode", "sample", "sample_batch"]
+__all__ = [
+    "convert",
+    "convert_blocks",
+    "cores",
+    "encode",
+    "encode_blocks",
+    "sample",
+    "sample_batch",
+    "sample_into",
+    "stream",
+]

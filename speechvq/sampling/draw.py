@@ -1,29 +1,45 @@
-"""From codes and a speaker to a waveform.
+"""From codes and a speaker to a waveform: one utterance, several, or one chunk after another.
 
 Shapes: T samples, N codes, M condition vectors, G condition_channels.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from speechvq import mu_law
 from speechvq.models.vqvae import VQVAE
-from speechvq.sampling.encoding import encode
+from speechvq.sampling.choice import Choice
+from speechvq.sampling.conditions import Conditions
+from speechvq.sampling.encoding import encode, encode_blocks
 from speechvq.sampling.step import Step
 
-CHUNK = 0.25
-"""Seconds of audio between two looks at interrupts and progress."""
+CHUNK = 0.1
+"""Seconds of audio at most between two looks at interrupts and progress."""
+TOGETHER = 16
+"""Utterances that a thread draws in lock-step at most."""
+PIECE = 25
+"""Codes whose condition vectors are made at a time."""
 
 Progress = Callable[[int], None]
 """Told, again and again, how many more samples are drawn."""
+
+
+class Sink(Protocol):
+    """Where the audio of an utterance goes, such as an `audio.Writer`."""
+
+    def write(self, waveform: np.ndarray) -> None:
+        """Take the next samples (n,), float32 in [-1, 1]."""
+
+    def close(self) -> None:
+        """Know that these were all."""
 
 
 def sample(
@@ -32,7 +48,10 @@ def sample(
     speaker: str,
     *,
     temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
     seed: int = 0,
+    precision: str = "float32",
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Draw speech from the decoder, sample by sample, given codes and a speaker.
@@ -49,10 +68,12 @@ def sample(
         (N,) integers in 0 … K-1.
     speaker : str
         A name among `model.speakers`.
-    temperature : float
-        Divides the logits, above 0: below 1 calmer, above 1 wilder than the model's distribution.
+    temperature, top_k, top_p
+        Another distribution than the model's own: see `Choice`.
     seed : int
         Of the random numbers, 0 or more.
+    precision : str
+        `float32`, or `bfloat16` for weights of half the size on a CPU: see `engine.Engine`.
     progress : callable, optional
         Called with the number of samples drawn since the last call.
 
@@ -71,8 +92,10 @@ def sample(
         [codes],
         [speaker],
         temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
         seeds=[seed],
-        threads=1,
+        precision=precision,
         progress=progress,
     )[0]
 
@@ -83,7 +106,10 @@ def sample_batch(
     speakers: Sequence[str],
     *,
     temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
     seeds: int | Sequence[int] = 0,
+    precision: str = "float32",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[np.ndarray]:
@@ -97,19 +123,63 @@ def sample_batch(
         One (N,) an utterance, of any lengths.
     speakers : sequence of str
         One an utterance.
-    temperature : float
-        As in `sample`.
     seeds : int or sequence of int
         One for all, or one an utterance.
     threads : int, optional
-        Utterances drawn at a time; by default as many as this process has cores.
-    progress : callable, optional
-        Called with the number of samples drawn since the last call.
+        Cores to use; by default all that this process has. The samples do not depend on it.
+    temperature, top_k, top_p, precision, progress
+        As in `sample`.
 
     Returns
     -------
     list of ndarray
         One (N · hop_length,) float32 an utterance.
+    """
+    waveforms = [_Memory() for _ in codes]
+    sample_into(
+        waveforms,
+        model,
+        codes,
+        speakers,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seeds=seeds,
+        precision=precision,
+        threads=threads,
+        progress=progress,
+    )
+    return [np.concatenate(waveform.chunks) for waveform in waveforms]
+
+
+def sample_into(
+    sinks: Sequence[Sink],
+    model: VQVAE,
+    codes: Sequence[np.ndarray],
+    speakers: Sequence[str],
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seeds: int | Sequence[int] = 0,
+    precision: str = "float32",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    lengths: Sequence[int] | None = None,
+) -> None:
+    """Draw several utterances at once, chunk by chunk, each into its own sink.
+
+    The longest are begun first. A sink is closed as soon as its utterance is complete; when
+    anything is raised, Ctrl-C among it, those of the others are left open.
+
+    Parameters
+    ----------
+    sinks : sequence of Sink
+        One an utterance; they may be written to from several threads, one thread each.
+    lengths : sequence of int, optional
+        Samples to keep of each utterance, at most N · hop_length; all by default.
+    model, codes, speakers, temperature, top_k, top_p, seeds, precision, threads, progress
+        As in `sample_batch`.
     """
     if isinstance(speakers, str):
         raise ValueError(f"speakers: one name an utterance expected, got the text {speakers!r}")
@@ -119,43 +189,78 @@ def sample_batch(
             f"{len(codes)} utterances, {len(speakers)} speakers and {len(seeds)} seeds; "
             "expected one of each an utterance"
         )
-    _check_numbers(temperature, seeds)
-    conditions = [_condition(model, c, s) for c, s in zip(codes, speakers, strict=True)]
-    sampler = _sampler(model)
-    stop, lock = threading.Event(), threading.Lock()
-
-    def told(drawn: int) -> None:
-        if progress is not None:
-            with lock:
-                progress(drawn)
-
-    def draw(condition: np.ndarray, n_codes: int, seed: int) -> np.ndarray:
-        period = n_codes * model.hop_length // len(condition)  # samples per condition vector
-        random = np.random.Generator(np.random.PCG64(seed))
-        stream = sampler.stream()
-        levels = np.empty(n_codes * model.hop_length, dtype=np.uint8)
-        at_once = max(1, round(CHUNK * model.sample_rate / period))
-        for m in range(0, len(condition), at_once):
-            if stop.is_set():
-                break
-            chunk = condition[m : m + at_once]
-            uniforms = random.random(len(chunk) * period)
-            drawn = stream.draw(chunk, period, uniforms, temperature)
-            levels[m * period : m * period + len(drawn)] = drawn
-            told(len(drawn))
-        return _AMPLITUDES[levels]
-
-    jobs = list(zip(conditions, map(len, codes), seeds, strict=True))
-    threads = min(len(jobs), threads or cores())
+    if not len(codes):
+        return
+    conditions, choice = Conditions(model), Choice(temperature, top_k, top_p)
+    utterances = []
+    for i, (its_codes, speaker, seed) in enumerate(zip(codes, speakers, seeds, strict=True)):
+        its_codes = conditions.check(its_codes)
+        if not len(its_codes):
+            raise ValueError("codes: expected integers of shape (N,), N at least 1; got none")
+        length = len(its_codes) * model.hop_length if lengths is None else lengths[i]
+        vectors = conditions.vectors(_cut([its_codes], PIECE), speaker)
+        utterances.append(_Utterance(vectors, seed, sinks[i], length))
+    threads = min(len(utterances), threads or cores())
+    crew = _Crew(model, utterances, threads, choice, precision, progress)
     if threads <= 1:
-        return [draw(*job) for job in jobs]
+        crew.work()
+        return
     with ThreadPoolExecutor(threads) as pool:
         try:
-            return list(pool.map(lambda job: draw(*job), jobs))
+            for worker in [pool.submit(crew.work) for _ in range(threads)]:
+                worker.result()
         except BaseException:  # Ctrl-C among them: the threads end after the chunk they are in
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+            crew.stop.set()
             raise
+
+
+def stream(
+    model: VQVAE,
+    pieces: Iterable[np.ndarray],
+    speaker: str,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    precision: str = "float32",
+) -> Iterator[np.ndarray]:
+    """Draw speech while its codes arrive: the samples of `sample`, chunk by chunk.
+
+    A chunk is given as soon as the codes that it depends on have come. How many the decoder looks
+    ahead is `conditions.Conditions(model).lookahead`; 80 ms in the default model.
+
+    Parameters
+    ----------
+    model : VQVAE
+        In eval mode.
+    pieces : iterable of ndarray
+        Codes (n,) in the order of time, one or several at once.
+    speaker, temperature, top_k, top_p, seed, precision
+        As in `sample`.
+
+    Yields
+    ------
+    ndarray
+        (t,) float32 in [-1, 1] at `model.sample_rate` Hz, at most `CHUNK` seconds of it.
+
+    Raises
+    ------
+    ValueError
+        As `sample`; codes out of range when they are met.
+    """
+    model.speaker_index(speaker)
+    sink = _Memory()
+    vectors = Conditions(model).vectors(_cut(pieces, 1), speaker)
+    utterance = _Utterance(vectors, seed, sink, None)
+    crew = _Crew(model, [utterance], 1, Choice(temperature, top_k, top_p), precision, None)
+
+    def chunks() -> Iterator[np.ndarray]:
+        for _ in crew.rounds():
+            yield from sink.chunks
+            sink.chunks.clear()
+
+    return chunks()  # so that what was asked for is checked at once, not with the first chunk
 
 
 def convert(
@@ -164,7 +269,10 @@ def convert(
     speaker: str,
     *,
     temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
     seed: int = 0,
+    precision: str = "float32",
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Say a recording again in the voice of `speaker`.
@@ -175,7 +283,7 @@ def convert(
         In eval mode.
     waveform : ndarray
         (T,) float in [-1, 1] at `model.sample_rate` Hz.
-    speaker, temperature, seed, progress
+    speaker, temperature, top_k, top_p, seed, precision, progress
         As in `sample`.
 
     Returns
@@ -183,51 +291,196 @@ def convert(
     ndarray
         (T,) float32 in [-1, 1].
     """
-    codes = encode(model, waveform)
-    converted = sample(model, codes, speaker, temperature=temperature, seed=seed, progress=progress)
+    converted = sample(
+        model,
+        encode(model, waveform),
+        speaker,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        precision=precision,
+        progress=progress,
+    )
     return converted[: len(waveform)]
+
+
+def convert_blocks(
+    model: VQVAE,
+    blocks: Iterable[np.ndarray],
+    speaker: str,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    precision: str = "float32",
+) -> Iterator[np.ndarray]:
+    """Say a recording again while it is read: the samples of `convert`, chunk by chunk.
+
+    Parameters
+    ----------
+    model : VQVAE
+        In eval mode.
+    blocks : iterable of ndarray
+        Pieces (t,) of a waveform, as `audio.blocks` gives them.
+    speaker, temperature, top_k, top_p, seed, precision
+        As in `sample`.
+
+    Yields
+    ------
+    ndarray
+        (t,) float32 in [-1, 1]; together as many samples as `blocks`.
+    """
+    heard = said = 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal heard
+        for block in blocks:
+            heard += len(block)
+            yield block
+
+    codes = encode_blocks(model, counted())
+    for chunk in stream(
+        model,
+        codes,
+        speaker,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        precision=precision,
+    ):
+        chunk = chunk[: heard - said]  # the last code may last longer than the recording
+        said += len(chunk)
+        if len(chunk):
+            yield chunk
+
+
+def _cut(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The same codes in pieces of at most `size`."""
+    for piece in pieces:
+        for first in range(0, len(piece), size):
+            yield piece[first : first + size]
+
+
+class _Memory:
+    """A sink that keeps its chunks."""
+
+    def __init__(self):
+        self.chunks: list[np.ndarray] = []
+
+    def write(self, waveform: np.ndarray) -> None:
+        self.chunks.append(waveform)
+
+    def close(self) -> None:
+        pass
+
+
+class _Utterance:
+    """What is still to be drawn of an utterance, and where it goes."""
+
+    def __init__(self, vectors: Iterator[np.ndarray], seed: int, sink: Sink, length: int | None):
+        _check_seed(seed)
+        self.sink, self.length = sink, length
+        self._vectors = vectors
+        self._ready: np.ndarray | None = None
+        self._random = np.random.Generator(np.random.PCG64(seed))
+
+    def ready(self) -> int:
+        """How many condition vectors are there to draw by; 0 at the end."""
+        if self._ready is None or not len(self._ready):
+            self._ready = next(self._vectors, None)
+        return 0 if self._ready is None else len(self._ready)
+
+    def take(self, vectors: int, period: int) -> tuple[np.ndarray, np.ndarray]:
+        """The next condition vectors, and a random number for each of their samples."""
+        taken, self._ready = self._ready[:vectors], self._ready[vectors:]
+        return taken, self._random.random(vectors * period)
+
+    def write(self, waveform: np.ndarray) -> None:
+        """Pass drawn samples on, up to the length."""
+        if self.length is not None:
+            waveform = waveform[: self.length]
+            self.length -= len(waveform)
+        if len(waveform):
+            self.sink.write(waveform)
+
+
+class _Crew:
+    """Threads that draw utterances, the longest first, each several of them in lock-step."""
+
+    def __init__(self, model, utterances, threads, choice, precision, progress):
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting = sorted(utterances, key=lambda u: u.length or 0)  # taken from the end
+        self._together = min(TOGETHER, -(-len(utterances) // max(1, threads)))
+        self._sampler, self._choice = _sampler(model, precision), choice
+        self._period = model.hop_length // model.config.condition_upsample
+        self._at_once = max(1, round(CHUNK * model.sample_rate / self._period))
+        self._progress = progress
+
+    def work(self) -> None:
+        """Draw until nothing is left to begin."""
+        try:
+            for _ in self.rounds():
+                if self.stop.is_set():
+                    return
+        except BaseException:
+            self.stop.set()
+            raise
+
+    def rounds(self) -> Iterator[None]:
+        """Draw a chunk of every utterance in hand, again and again."""
+        streams = self._sampler.streams(self._together)
+        free, active = list(range(self._together)), {}
+        at_once = 1  # the first chunk is short, so that something is heard at once
+        while True:
+            while free and (utterance := self._next()) is not None:
+                streams.restart(free[-1])
+                active[free.pop()] = utterance
+            ready = {slot: utterance.ready() for slot, utterance in active.items()}
+            for slot in [slot for slot, vectors in ready.items() if not vectors]:
+                active.pop(slot).sink.close()
+                free.append(slot)
+            if len(active) < len(ready):
+                continue  # to begin others in the places that became free
+            if not active:
+                return
+            vectors = min(at_once, *ready.values())
+            at_once = min(2 * at_once, self._at_once)
+            taken = [utterance.take(vectors, self._period) for utterance in active.values()]
+            condition, uniforms = (np.stack(parts) for parts in zip(*taken, strict=True))
+            levels = streams.draw(list(active), condition, self._period, uniforms, self._choice)
+            for utterance, row in zip(active.values(), levels, strict=True):
+                utterance.write(_AMPLITUDES[row])
+            if self._progress is not None:
+                with self._lock:
+                    self._progress(levels.size)
+            yield
+
+    def _next(self) -> _Utterance | None:
+        with self._lock:
+            return self._waiting.pop() if self._waiting else None
 
 
 _AMPLITUDES = mu_law.decode(torch.arange(mu_law.LEVELS)).numpy()
 
 
-def _sampler(model: VQVAE):
+def _sampler(model: VQVAE, precision: str):
     """The compiled engine for a model on the CPU, the plain step for one elsewhere."""
-    if model.decoder.embed.weight.device.type != "cpu":
-        return Step(model.decoder)
-    from speechvq.sampling.engine import Engine  # compiles when it is first imported
+    if model.decoder.embed.weight.device.type == "cpu":
+        from speechvq.sampling.engine import Engine  # numba takes its time
 
-    return Engine(model.decoder)
-
-
-@torch.inference_mode()
-def _condition(model: VQVAE, codes: np.ndarray, speaker: str) -> np.ndarray:
-    """Condition vectors (M, G) for codes (N,)."""
-    device, K = model.decoder.embed.weight.device, model.config.codebook_size
-    index = torch.tensor([model.speaker_index(speaker)], device=device)
-    codes = torch.as_tensor(codes)
-    if codes.ndim != 1 or not len(codes) or codes.is_floating_point() or codes.is_complex():
-        raise ValueError(
-            "codes: expected integers of shape (N,), N at least 1; "
-            f"got {codes.dtype} of shape {tuple(codes.shape)}"
-        )
-    codes = codes.to(device, torch.int64)
-    lowest, highest = int(codes.min()), int(codes.max())
-    if lowest < 0 or highest >= K:
-        wrong = lowest if lowest < 0 else highest
-        raise ValueError(f"codes: {wrong} is out of range; this model's codes are 0 … {K - 1}")
-    return model.condition(codes.unsqueeze(0), index)[0].float().cpu().numpy()
+        return Engine(model.decoder, precision)
+    if precision != "float32":
+        raise ValueError(f"precision: {precision} is of the CPU's sampler; use --device cpu")
+    return Step(model.decoder)
 
 
-def _check_numbers(temperature: float, seeds: Sequence[int]) -> None:
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(
-            f"temperature: must be above 0, got {temperature}; 1 is the model's own distribution "
-            "(0 would be argmax, which is not sampling)"
-        )
-    for seed in seeds:
-        if seed < 0:
-            raise ValueError(f"seed: must be 0 or more, got {seed}")
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise ValueError(f"seed: must be 0 or more, got {seed}")
 
 
 def cores() -> int:

@@ -1,121 +1,220 @@
 """The compiled sampler: a WaveNet's samples one by one, exactly, on a CPU core.
 
-Every past activation that a layer will need again lies in a ring buffer, so that one sample costs
-one column of each convolution. Weights lie as (in, out), in the order they are read; a condition
-vector is projected once and not once a sample; the first layer is a look-up.
+What makes it fast: every past activation that a layer will need again lies in a ring buffer, so
+that a sample costs one column of each convolution. A past tap is known `dilation` samples ahead, so
+its products are made for up to sixteen samples at once. A condition vector is projected once and
+not once a sample; the first layer is a look-up. Utterances go in lock-step, so that each weight is
+read once for all. Weights lie in the order they are read, in blocks as wide as the registers.
 
-Shapes: T samples, M condition vectors, P samples per condition vector, C residual_channels,
-S skip_channels, O output_channels, L layers, V levels, G condition_channels.
+Shapes: B utterances, M condition vectors, P samples per condition vector, G condition_channels,
+V levels, C residual_channels, S skip_channels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 
 from speechvq.models.wavenet import WaveNet
-from speechvq.sampling.kernel import draw
+from speechvq.sampling import kernel
+from speechvq.sampling.choice import Choice
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 class Engine:
-    """A decoder's weights as the compiled loop reads them; float32, on the CPU, never changed.
+    """A decoder's weights as the compiled loop reads them, on the CPU, never changed.
 
     Parameters
     ----------
     decoder : WaveNet
         Its weights are copied.
+    precision : str
+        `float32` is exact. `bfloat16` keeps the weights of the layers in half the memory, with 8
+        bits of precision in place of 24; the arithmetic remains float32.
     """
 
-    def __init__(self, decoder: WaveNet):
-        config = decoder.config
-        self.start_level = decoder.start
-        gate_biases = np.concatenate([_array(layer.gates.bias) for layer in decoder.layers])
-        taps = np.array([(config.kernel_size - 1) * d for d in config.dilations])
-        self.rings = int(taps.sum())
-        self.channels = config.residual_channels
-        self.levels = decoder.embed.num_embeddings
-        self.weights = (
-            _array(decoder.embed.weight),  # (V, C)
-            _array(decoder.condition.weight.T),  # (G, L·2C)
-            _array(decoder.condition.bias) + gate_biases,  # (L·2C,)
-            np.stack([_array(layer.gates.weight.T) for layer in decoder.layers]),  # (L, k·C, 2C)
-            np.stack([_array(layer.outputs.weight.T) for layer in decoder.layers]),  # (L, C, C+S)
-            np.stack([_array(layer.outputs.bias) for layer in decoder.layers]),  # (L, C+S)
-            _array(decoder.hidden.weight.T),  # (S, O)
-            _array(decoder.hidden.bias),
-            _array(decoder.output.weight.T),  # (O, V)
-            _array(decoder.output.bias),
-            np.array(config.dilations, dtype=np.int64),
-            (np.cumsum(taps) - taps).astype(np.int64),  # where each layer's ring begins
-        )
-        if not all(np.isfinite(array).all() for array in self.weights):
+    def __init__(self, decoder: WaveNet, precision: str = "float32"):
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")
+        config, embed = decoder.config, decoder.embed.weight
+        C, S, O = config.residual_channels, config.skip_channels, config.output_channels  # noqa: E741
+        V, taps = len(embed), config.kernel_size - 1
+        if not all(weights.isfinite().all() for weights in decoder.parameters()):
             raise ValueError(
                 "the decoder's weights hold NaN or infinity; take an earlier checkpoint"
             )
+        layers = decoder.layers
+        gates = [_array(layer.gates.weight.T) for layer in layers]  # (k·C, 2C), oldest tap first
+        gate_biases = np.concatenate([_array(layer.gates.bias) for layer in layers])
+        of_condition = _with_bias(decoder.condition)
+        of_condition[0] += gate_biases
+        past = [gate[tap * C :][:C] for gate in gates for tap in range(taps)]
+        hot = (
+            np.concatenate([_packed(part, C, C) for part in past]),
+            np.concatenate([_packed(gate[taps * C :], C, C) for gate in gates]),
+            np.concatenate([_packed(_with_bias(layer.outputs), C, S) for layer in layers]),
+            _packed(_with_bias(decoder.hidden), O),
+            _packed(_with_bias(decoder.output), V),
+        )
+        if precision == "bfloat16":
+            hot = tuple(_bfloat16(weights) for weights in hot)
+        embed, of_condition, *hot = _together(
+            _padded(_array(embed), C).ravel(),
+            _packed(of_condition, *[C] * (2 * len(layers))),
+            *hot,
+        )
+        self.weights = kernel.Weights(
+            embed,
+            of_condition,
+            *hot,
+            np.array(config.dilations, dtype=np.int64),
+            (C, S, O, V, decoder.condition.in_features, taps),
+        )
+        self.start_level = decoder.start
+        self.run = kernel.compiled(hot[0].dtype.type)
 
-    def stream(self) -> Stream:
-        """A new utterance."""
-        return Stream(self)
+    def streams(self, count: int) -> Streams:
+        """Places for `count` utterances that are drawn in lock-step."""
+        return Streams(self, count)
 
 
-class Stream:
-    """One utterance on its way: its past activations, its last level, and how many were drawn."""
+class Streams:
+    """Utterances on their way: their past activations, last levels, and how many were drawn."""
 
-    def __init__(self, engine: Engine):
+    def __init__(self, engine: Engine, count: int):
         self._engine = engine
-        self._rings = np.zeros((engine.rings, engine.channels), dtype=np.float32)
-        self._position = np.array([0, engine.start_level], dtype=np.int64)
+        dilations, (C, *_, taps) = engine.weights.dilations, engine.weights.sizes
+        self._state = kernel.State(
+            np.zeros(count * taps * int(dilations.sum()) * kernel.up(C), np.float32),
+            np.zeros(count, np.int64),
+            np.full(count, engine.start_level, np.int64),
+        )
+
+    def restart(self, slot: int) -> None:
+        """Make a place ready for another utterance."""
+        state, count = self._state, len(self._state.level)
+        state.rings.reshape(count, -1)[slot] = 0
+        state.position[slot] = 0
+        state.level[slot] = self._engine.start_level
 
     def draw(
-        self, condition: np.ndarray, period: int, uniforms: np.ndarray, temperature: float = 1.0
+        self,
+        slots: Sequence[int],
+        condition: np.ndarray,
+        period: int,
+        uniforms: np.ndarray,
+        choice: Choice = Choice(),  # noqa: B008
     ) -> np.ndarray:
-        """Draw the next samples.
+        """Draw the next samples of some of the utterances.
 
-        The same numbers come out whether an utterance is drawn at once or piece by piece.
+        The same numbers come out whether an utterance is drawn at once or piece by piece, alone or
+        beside others.
 
         Parameters
         ----------
+        slots : sequence of int
+            Which utterances: B of 0 … count - 1, each once.
         condition : ndarray
-            (M, G) float32: the condition vectors of the next samples.
+            (B, M, G) float32: the condition vectors of the next samples.
         period : int
             P, the samples that each vector holds for.
         uniforms : ndarray
-            (M·P,) float64 in [0, 1): one random number a sample.
-        temperature : float
-            Divides the logits.
+            (B, M·P) float64 in [0, 1): one random number a sample.
+        choice : Choice
+            How a level is chosen from the logits.
 
         Returns
         -------
         ndarray
-            Levels (M·P,), uint8.
+            Levels (B, M·P), int32.
         """
-        nothing_given, no_logits = np.empty(0, np.uint8), np.empty((0, 0), np.float32)
-        return self._run(condition, period, uniforms, temperature, nothing_given, no_logits)
-
-    def score(self, condition: np.ndarray, period: int, levels: np.ndarray) -> np.ndarray:
-        """Logits (M·P, V) float32 of the next samples, which are then taken to be `levels`."""
-        logits = np.empty((len(levels), self._engine.levels), np.float32)
-        self._run(condition, period, np.empty(0), 1.0, np.asarray(levels, np.uint8), logits)
-        return logits
-
-    def _run(self, condition, period, uniforms, temperature, given, logits) -> np.ndarray:
-        condition = np.ascontiguousarray(condition, dtype=np.float32)
-        T = len(condition) * period
-        assert max(len(uniforms), len(given)) == T, "one number a sample"
-        drawn = np.empty(T, dtype=np.uint8)
-        draw(
-            *self._engine.weights,
-            self._rings,
-            self._position,
-            condition,
-            period,
-            np.ascontiguousarray(uniforms, dtype=np.float64),
-            1.0 / temperature,
-            given,
-            logits,
-            drawn,
-        )
+        drawn = np.empty(uniforms.shape, np.int32)
+        self._run(slots, condition, period, uniforms, choice, drawn=drawn)
         return drawn
 
+    def score(
+        self, slots: Sequence[int], condition: np.ndarray, period: int, levels: np.ndarray
+    ) -> np.ndarray:
+        """Logits (B, M·P, V) float32 of the next samples, which are then taken to be `levels`."""
+        logits = np.empty((*levels.shape, self._engine.weights.sizes[3]), np.float32)
+        self._run(slots, condition, period, np.empty(0), Choice(), given=levels, logits=logits)
+        return logits
 
-def _array(tensor) -> np.ndarray:
-    return np.array(tensor.detach().float().cpu().numpy(), order="C")
+    def _run(self, slots, condition, period, uniforms, choice, given=None, logits=None, drawn=None):
+        B, M, G = condition.shape
+        assert (uniforms if given is None else given).shape == (B, M * period), "one a sample"
+        assert len(set(slots)) == len(slots) == B, "one utterance a slot"
+        with_one = np.ones((B, M, 1 + G), np.float32)
+        with_one[:, :, 1:] = condition
+        V = self._engine.weights.sizes[3]
+        no_levels, no_logits, none_drawn = (
+            np.empty(0, kind) for kind in (np.int64, np.float32, np.int32)
+        )
+        self._engine.run(
+            self._engine.weights,
+            self._state,
+            np.asarray(slots, np.int64),
+            with_one.ravel(),
+            period,
+            np.ascontiguousarray(uniforms, np.float64).ravel(),
+            np.float32(1 / choice.temperature),
+            V if choice.top_k is None else min(V, choice.top_k),
+            1.0 if choice.top_p is None else choice.top_p,
+            np.empty(0, np.int64)
+            if given is None
+            else np.ascontiguousarray(given, np.int64).ravel(),
+            np.empty(0, np.float32) if logits is None else logits.ravel(),
+            np.empty(0, np.int32) if drawn is None else drawn.ravel(),
+        )
+
+
+def _array(weights: torch.Tensor) -> np.ndarray:
+    return weights.detach().to("cpu", torch.float32).numpy().copy()
+
+
+def _with_bias(linear: torch.nn.Linear) -> np.ndarray:
+    """(1 + inputs, outputs), the bias as the row of an input that is always 1."""
+    return np.vstack([_array(linear.bias), _array(linear.weight.T)])
+
+
+def _padded(matrix: np.ndarray, *widths: int) -> np.ndarray:
+    """Columns in groups of these widths, each filled up with zeros to whole vectors."""
+    groups = np.split(matrix, np.cumsum(widths)[:-1], axis=1)
+    return np.hstack(
+        [np.pad(g, ((0, 0), (0, kernel.up(w) - w))) for g, w in zip(groups, widths, strict=True)]
+    )
+
+
+def _packed(matrix: np.ndarray, *widths: int) -> np.ndarray:
+    """A padded matrix, flat, panel by panel: each as wide as its product keeps in registers."""
+    matrix = _padded(matrix, *widths)
+    ends = kernel.LANES * np.cumsum(kernel.panels(matrix.shape[1] // kernel.LANES))
+    return np.concatenate([panel.ravel() for panel in np.split(matrix, ends[:-1], axis=1)])
+
+
+def _bfloat16(weights: np.ndarray) -> np.ndarray:
+    """Weights as words: of two vectors, the first in their lower halves, the second above."""
+    halves = torch.from_numpy(weights).to(torch.bfloat16).view(torch.uint16).numpy()
+    first, second = halves.reshape(-1, 2, kernel.LANES).swapaxes(0, 1).astype(np.uint32)
+    return (first | second << 16).ravel()
+
+
+def _together(*arrays: np.ndarray) -> list[np.ndarray]:
+    """The same arrays side by side; in huge pages, where the system has them.
+
+    A second-level cache that is nearly full of weights holds more of them when they are contiguous
+    in physical memory. numpy asks for huge pages for arrays of 4 MB and more.
+    """
+    starts = np.cumsum([0] + [-(-array.nbytes // 64) * 64 for array in arrays])
+    huge = 1 << 21
+    memory = np.empty(int(starts[-1]) + 2 * huge, np.uint8)
+    memory = memory[-memory.ctypes.data % huge :]
+    for array, start in zip(arrays, starts[:-1], strict=True):
+        memory[start : start + array.nbytes] = array.view(np.uint8)
+    return [
+        memory[start : start + array.nbytes].view(array.dtype)
+        for array, start in zip(arrays, starts[:-1], strict=True)
+    ]

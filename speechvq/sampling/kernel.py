@@ -1,225 +1,536 @@
-"""The compiled loop of `engine`; compiled when this module is first imported on a machine.
+"""The compiled loop of `engine`; numba compiles it for the machine it runs on.
 
-Later imports read it from numba's cache on disk: the folder ``NUMBA_CACHE_DIR``, the one beside
-this file, or the user's own. The functions stand at the top level because only then does numba
-find them there again.
+The arithmetic is almost all in products of few rows with matrices of weights, and a processor
+does these at full speed only where a block of the result stays in registers while the weights
+stream past. Loops do not tell a compiler so much; `_product` and `_gate` are therefore written in
+its own intermediate language, on vectors of sixteen floats, which it fits to any processor.
+
+Everything is a flat array; a row is told by its first element, rows by their distance ("stride").
+All stands in this one file because numba's cache on disk looks at no other.
+
+Shapes: A utterances in lock-step, M condition vectors, P samples per condition vector, C
+residual_channels, S skip_channels, O output_channels, L layers, V levels, G condition_channels.
+Widths with a dash, as C', are rounded up to an even number of vectors.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
+from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba import float32, float64, int64, uint8, void
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 logger = logging.getLogger(__name__)
+
+LANES = 16
+"""Floats in a vector: a register of AVX-512, two of AVX2, four of NEON."""
+AHEAD = 16
+"""Samples at most for which a layer's past taps are multiplied at once."""
+TOGETHER = 3
+"""Utterances from which on that is no longer worth its memory."""
 
 # No nnan or ninf among the flags: broken weights shall show as such.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
 
+# ----------------------------------------------------------------------------------------------
+# Vectors
 
-@numba.njit(fastmath=_FAST, error_model="numpy")
-def _add_product(y, x, W):
-    """y[o] += Σ_i x[i] W[i, o]; eight rows of W at once, so that y is seldom stored."""
-    n, m = W.shape
-    whole = n - n % 8
-    for i in range(0, whole, 8):
-        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
-        x4, x5, x6, x7 = x[i + 4], x[i + 5], x[i + 6], x[i + 7]
-        for o in range(m):
-            y[o] += (
-                x0 * W[i, o]
-                + x1 * W[i + 1, o]
-                + x2 * W[i + 2, o]
-                + x3 * W[i + 3, o]
-                + x4 * W[i + 4, o]
-                + x5 * W[i + 5, o]
-                + x6 * W[i + 6, o]
-                + x7 * W[i + 7, o]
+_FLOAT = ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_INT = ir.IntType(64)
+
+
+class _Vector:
+    """Sixteen floats in a register, so that formulas on them read as formulas."""
+
+    def __init__(self, builder: ir.IRBuilder, value):
+        if isinstance(value, float):
+            value = ir.Constant(_VECTOR, [value] * LANES)
+        self.builder, self.value = builder, value
+
+    def __add__(self, other):
+        return self._apply(self.builder.fadd, other)
+
+    def __mul__(self, other):
+        return self._apply(self.builder.fmul, other)
+
+    def __truediv__(self, other):
+        return self._apply(self.builder.fdiv, other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def clamped(self, limit: float):
+        """Within -limit … limit; NaN stays NaN."""
+        value = self.value
+        for order, bound in ((">", limit), ("<", -limit)):
+            bound = _Vector(self.builder, bound).value
+            beyond = self.builder.fcmp_ordered(order, value, bound)
+            value = self.builder.select(beyond, bound, value)
+        return _Vector(self.builder, value)
+
+    def _apply(self, operation, other):
+        other = other if isinstance(other, _Vector) else _Vector(self.builder, other)
+        return _Vector(self.builder, operation(self.value, other.value, flags=("contract",)))
+
+
+class _Memory:
+    """A numba array inside an intrinsic: loads and stores of vectors."""
+
+    def __init__(self, context, builder: ir.IRBuilder, kind, value):
+        self.builder, self.dtype = builder, kind.dtype
+        self.data = context.make_array(kind)(context, builder, value).data
+
+    def at(self, place) -> ir.Value:
+        """Pointer to an element."""
+        return self.builder.gep(self.data, [place])
+
+    def load(self, place) -> _Vector:
+        """The sixteen elements from `place` on."""
+        return _Vector(self.builder, self._load(self.at(place), _VECTOR, 4))
+
+    def load_weights(self, place, vectors: int) -> list[_Vector]:
+        """An even number of vectors from weight `place` on; bfloat16 becomes float32."""
+        builder = self.builder
+        if self.dtype == types.float32:
+            return [self.load(builder.add(place, _INT(LANES * v))) for v in range(vectors)]
+        # Each word holds a weight of one vector in its lower half, of the next in its upper one
+        words, loaded = ir.VectorType(ir.IntType(32), LANES), []
+        place = builder.lshr(place, _INT(1))
+        for v in range(vectors // 2):
+            pair = self._load(self.at(builder.add(place, _INT(LANES * v))), words, 4)
+            lower = builder.shl(pair, ir.Constant(words, [16] * LANES))
+            upper = builder.and_(pair, ir.Constant(words, [0xFFFF0000] * LANES))
+            loaded += [_Vector(builder, builder.bitcast(half, _VECTOR)) for half in (lower, upper)]
+        return loaded
+
+    def load_one(self, place) -> _Vector:
+        """One element, in all lanes."""
+        builder = self.builder
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        lanes = ir.VectorType(ir.IntType(32), LANES)
+        one = self._load(self.at(place), _FLOAT, 4)
+        first = builder.insert_element(undefined, one, ir.Constant(ir.IntType(32), 0))
+        return _Vector(builder, builder.shuffle_vector(first, undefined, ir.Constant(lanes, None)))
+
+    def store(self, vector: _Vector, place) -> None:
+        """Set the sixteen elements from `place` on."""
+        pointer = self.builder.bitcast(self.at(place), _VECTOR.as_pointer())
+        self.builder.store(vector.value, pointer).align = 4
+
+    def _load(self, pointer, kind, align: int):
+        value = self.builder.load(self.builder.bitcast(pointer, kind.as_pointer()))
+        value.align = align
+        return value
+
+
+def _product(rows: int, vectors: int):
+    """An intrinsic: y[r, :16·vectors] += Σ_i x[r, i] W[i, :16·vectors], for each of `rows` rows.
+
+    The sums stay in rows · vectors registers. Each is gathered in the order of i, so that a row's
+    result does not depend on the rows beside it.
+    """
+
+    @intrinsic
+    def product(typing, y, y_at, y_stride, x, x_at, x_stride, n, W, W_at, W_stride):
+        def code(context, builder, signature, arguments):
+            y, y_at, y_stride, x, x_at, x_stride, n, W, W_at, W_stride = arguments
+            y, x, W = (
+                _Memory(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 7)
             )
-    for i in range(whole, n):
-        for o in range(m):
-            y[o] += x[i] * W[i, o]
+
+            def place(at, stride, r, c=0):
+                return builder.add(builder.add(at, builder.mul(stride, _INT(r))), _INT(c))
+
+            block = [(r, v) for r in range(rows) for v in range(vectors)]
+            before = builder.block
+            loop, after = builder.append_basic_block(), builder.append_basic_block()
+            begin = [y.load(place(y_at, y_stride, r, LANES * v)).value for r, v in block]
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            i, sums = builder.phi(_INT), [builder.phi(_VECTOR) for _ in block]
+            row = builder.add(W_at, builder.mul(i, W_stride))
+            weights = W.load_weights(row, vectors)
+            inputs = [x.load_one(builder.add(place(x_at, x_stride, r), i)) for r in range(rows)]
+            longer = [
+                (_Vector(builder, total) + inputs[r] * weights[v]).value
+                for total, (r, v) in zip(sums, block, strict=True)
+            ]
+            following = builder.add(i, _INT(1))
+            for variable, first, next_ in zip([i, *sums], [_INT(0), *begin], [following, *longer],
+                                              strict=True):  # fmt: skip
+                variable.add_incoming(first, before)
+                variable.add_incoming(next_, loop)
+            builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
+
+            builder.position_at_end(after)
+            for total, (r, v) in zip(longer, block, strict=True):
+                y.store(_Vector(builder, total), place(y_at, y_stride, r, LANES * v))
+            return context.get_dummy_value()
+
+        whole = types.intp
+        arguments = (y, whole, whole, x, whole, whole, whole, W, whole, whole)
+        return types.void(*arguments), code
+
+    return product
 
 
-def _lambert(terms: int) -> tuple[tuple, tuple]:
-    """Coefficients of x² and up, above and below the line, of `terms` terms of tanh(x)/x."""
+def _lambert(terms: int) -> tuple[list[float], list[float]]:
+    """Coefficients of 1, x², x⁴ …, above and below the line, of `terms` terms of tanh(x)/x."""
     above, below = np.array([1.0]), np.array([2.0 * terms - 1])
     for k in range(2 * terms - 3, 0, -2):  # below := k + x² · above/below
         longer = np.zeros(max(len(below), len(above) + 1))
         longer[: len(below)] += k * below
         longer[1 : len(above) + 1] += above
         above, below = below, longer
-    one = below[0]
-    return tuple(np.float32(above[1:] / one)), tuple(np.float32(below[1:] / one))
+    return [float(c) for c in above / below[0]], [float(c) for c in below / below[0]]
 
 
-# Lambert's continued fraction x/(1 + x²/(3 + x²/(5 + …))), cut at its thirteenth term; within
-# 4e-7 of tanh for every x. Two polynomials and a quotient are vectorised, `math.tanh` is not.
-_UPPER, _LOWER = _lambert(13)
-_P1, _P2, _P3, _P4, _P5, _P6 = _UPPER
-_Q1, _Q2, _Q3, _Q4, _Q5, _Q6 = _LOWER
-_ONE, _EIGHT, _HALF = np.float32(1), np.float32(8), np.float32(0.5)
+# Lambert's continued fraction x/(1 + x²/(3 + x²/(5 + …))), cut at its thirteenth term, is within
+# 4e-7 of tanh for every x.
+_ABOVE, _BELOW = _lambert(13)
+
+
+def _tanh_fraction(x: _Vector) -> tuple[_Vector, _Vector]:
+    """What stands above and below the line of tanh(x)."""
+    x = x.clamped(8.0)
+    square = x * x
+
+    def polynomial(coefficients):
+        *lower, total = coefficients
+        for coefficient in reversed(lower):
+            total = square * total + coefficient
+        return total
+
+    return x * polynomial(_ABOVE), polynomial(_BELOW)
+
+
+@intrinsic
+def _gate(typing, z, filter_at, gate_at, condition, condition_at, width, gated, gated_at):
+    """gated := tanh(z_f + c_f) ⊙ σ(z_g + c_g) for sixteen channels; c_g lies `width` after c_f."""
+
+    def code(context, builder, signature, arguments):
+        _, filter_at, gate_at, _, condition_at, width, _, gated_at = arguments
+        z, condition, gated = (
+            _Memory(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6)
+        )
+        f = z.load(filter_at) + condition.load(condition_at)
+        g = z.load(gate_at) + condition.load(builder.add(condition_at, width))
+        tanh, under = _tanh_fraction(f)
+        half, under_half = _tanh_fraction(g * 0.5)  # σ(g) = (1 + tanh(g / 2)) / 2
+        gated.store(tanh * (under_half + half) / (under * under_half * 2.0), gated_at)
+        return context.get_dummy_value()
+
+    whole = types.intp
+    return types.void(z, whole, whole, condition, whole, whole, gated, whole), code
+
+
+# ----------------------------------------------------------------------------------------------
+# Products
+
+_features = numba.core.codegen.get_host_cpu_features()
+PANEL = 8 if "+avx512f" in (numba.config.CPU_FEATURES or _features).split(",") else 4
+"""Vectors side by side that a row's product keeps in registers; weights are packed so."""
+
+_ROWS, _WIDTH = (4, 4) if PANEL == 8 else (2, 2)  # of a block of rows that share their weights
+_row8, _row4, _row2 = (_product(1, vectors) for vectors in (8, 4, 2))
+_block = _product(_ROWS, _WIDTH)
+
+
+def panels(vectors: int) -> list[int]:
+    """The widths, in vectors, of the panels that a matrix of so many columns is cut into."""
+    widths = []
+    while vectors:
+        width = PANEL
+        while width > vectors:
+            width //= 2
+        widths.append(width)
+        vectors -= width
+    return widths
+
+
+@numba.njit(error_model="numpy")
+def _add_product(rows, y, y_at, y_stride, vectors, x, x_at, x_stride, n, W, W_at):
+    """y[r] += x[r] @ W, for x (rows, n) and W (n, 16·vectors) in panels, one after the other."""
+    done = 0
+    while done < vectors:
+        width = PANEL
+        while width > vectors - done:
+            width //= 2
+        stride = LANES * width
+        y_first = y_at + LANES * done
+        blocks = rows // _ROWS if width >= _WIDTH else 0
+        for v in range(0, width, _WIDTH):
+            for row in range(0, blocks * _ROWS, _ROWS):
+                _block(y, y_first + row * y_stride + LANES * v, y_stride,
+                       x, x_at + row * x_stride, x_stride, n,
+                       W, W_at + LANES * v, stride)  # fmt: skip
+        for row in range(blocks * _ROWS, rows):
+            y_row, x_row = y_first + row * y_stride, x_at + row * x_stride
+            if width == 8:
+                _row8(y, y_row, 0, x, x_row, 0, n, W, W_at, stride)
+            elif width == 4:
+                _row4(y, y_row, 0, x, x_row, 0, n, W, W_at, stride)
+            else:
+                _row2(y, y_row, 0, x, x_row, 0, n, W, W_at, stride)
+        W_at += n * stride
+        done += width
+
+
+# ----------------------------------------------------------------------------------------------
+# Choosing a level
+
+_ONE, _HALF = np.float32(1), np.float32(0.5)
+_LOG2_E = np.float32(np.log2(np.e))
+_LN2_HIGH = np.float32(0.693359375)  # few bits, so that its products with whole numbers are exact
+_LN2_LOW = np.float32(np.log(2) - 0.693359375)
+_E2, _E3, _E4, _E5, _E6, _E7 = (np.float32(1 / f) for f in (2, 6, 24, 120, 720, 5040))
 
 
 @numba.njit(fastmath=_FAST, error_model="numpy")
-def _tanh(x):
-    x = min(max(x, -_EIGHT), _EIGHT)
-    z = x * x
-    p = _ONE + z * (_P1 + z * (_P2 + z * (_P3 + z * (_P4 + z * (_P5 + z * _P6)))))
-    q = _ONE + z * (_Q1 + z * (_Q2 + z * (_Q3 + z * (_Q4 + z * (_Q5 + z * _Q6)))))
-    return x * p / q
+def _exp(x):
+    """e^x for x ≤ 0 within 2e-7 of it: 2^n e^r with |r| ≤ ½ ln 2; plain enough to be vectorised."""
+    x = max(x, np.float32(-87))
+    n = np.floor(x * _LOG2_E + _HALF)
+    r = x - n * _LN2_HIGH - n * _LN2_LOW
+    power = _E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * (_E6 + r * _E7))))
+    power = _ONE + r * (_ONE + r * power)
+    return power * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-def _draw(
-    embed,
-    condition_weight,
-    condition_bias,
-    gates_weight,
-    outputs_weight,
-    outputs_bias,
-    hidden_weight,
-    hidden_bias,
-    output_weight,
-    output_bias,
-    dilations,
-    ring_starts,
-    rings,
-    position,
-    condition,
-    period,
-    uniforms,
-    sharpness,
-    given,
-    logits_out,
-    drawn,
-):
-    """Draw the samples of `condition` into `drawn`, or score those `given` into `logits_out`.
+@numba.njit(fastmath=_FAST, error_model="numpy")
+def _choose(logits, weights, u, sharpness, top_k, top_p):
+    """The level at which the distribution has gathered the share u of its sum."""
+    V = weights.shape[0]
+    highest = logits[0]
+    for v in range(1, V):
+        highest = max(highest, logits[v])
+    total = 0.0
+    for v in range(V):
+        weights[v] = _exp((logits[v] - highest) * sharpness)
+        total += np.float64(weights[v])
+    if top_k < V or top_p < 1:
+        total = _truncate(weights, total, top_k, top_p)
+    rest, level = u * total, 0
+    for v in range(V):
+        if weights[v] > 0:
+            level = v
+            if rest < weights[v]:
+                break
+            rest -= weights[v]
+    return level
 
-    The first twelve arguments are `Engine.weights`; `rings` (R, C) and `position` (the number of
-    samples so far, and the last level) are the state, changed in place. `condition` is (M, G),
-    `period` P, `uniforms` (M·P,) and `sharpness` one over the temperature. With `given` (M·P,),
-    `logits_out` is (M·P, V); else both are empty.
+
+@numba.njit(error_model="numpy")
+def _truncate(weights, total, top_k, top_p):
+    """Keep the likeliest levels: `top_k` of them, or as few as have `top_p` of the sum."""
+    V, kept, mass = weights.shape[0], 0, 0.0
+    while kept < top_k and mass < top_p * total:
+        best = 0
+        for v in range(1, V):
+            if weights[v] > weights[best]:
+                best = v
+        if not weights[best] > 0:
+            break
+        mass += np.float64(weights[best])
+        weights[best] = -weights[best]  # taken
+        kept += 1
+    for v in range(V):
+        weights[v] = max(-weights[v], np.float32(0))
+    return mass
+
+
+# ----------------------------------------------------------------------------------------------
+# The loop
+
+
+class Weights(NamedTuple):
+    """A decoder's weights in the order they are read; float32, or from `past` on bfloat16 in pairs.
+
+    Every matrix is (inputs, outputs) in panels; biases are the first row of those that have one,
+    for an input that is always 1.
     """
-    V, C = embed.shape
-    L = gates_weight.shape[0]
-    taps = gates_weight.shape[1] // C - 1  # those that lie in the past
-    S = hidden_weight.shape[0]
-    projected = np.empty(L * 2 * C, np.float32)
-    inputs = np.empty((taps + 1) * C, np.float32)
-    h = inputs[taps * C :]  # the newest tap is the layer's own input
-    z = np.empty(2 * C, np.float32)
-    gated = np.empty(C, np.float32)
-    outputs = np.empty(C + S, np.float32)
-    skips = np.empty(S, np.float32)
-    hidden = np.empty(hidden_weight.shape[1], np.float32)
-    logits = np.empty(V, np.float32)
-    weights = np.empty(V, np.float64)
-    t, level = position[0], position[1]
 
-    for m in range(condition.shape[0]):
-        projected[:] = condition_bias
-        _add_product(projected, condition[m], condition_weight)
-        for i in range(period):
-            h[:] = embed[level]
-            skips[:] = 0
-            for layer in range(L):
-                dilation = dilations[layer]
-                length = taps * dilation
-                oldest = t % length
-                ring = rings[ring_starts[layer] : ring_starts[layer] + length]
+    embed: np.ndarray  # (V, C')
+    condition: np.ndarray  # (1 + G, L·2C'), the gates' biases among its own
+    past: np.ndarray  # (L, k - 1, C, 2C')
+    present: np.ndarray  # (L, C, 2C')
+    outputs: np.ndarray  # (L, 1 + C, C' + S')
+    hidden: np.ndarray  # (1 + S, O')
+    output: np.ndarray  # (1 + O, V')
+    dilations: np.ndarray  # (L,)
+    sizes: tuple[int, int, int, int, int, int]  # C, S, O, V, G, k - 1
+
+
+class State(NamedTuple):
+    """Utterances on their way; changed in place."""
+
+    rings: np.ndarray  # (B, R, C'): each layer's past inputs, that of sample t in row t mod length
+    position: np.ndarray  # (B,): samples so far
+    level: np.ndarray  # (B,): the last one
+
+
+@numba.njit(error_model="numpy")
+def up(width):
+    """Rounded up to an even number of vectors."""
+    return -(-width // (2 * LANES)) * 2 * LANES
+
+
+@numba.njit(error_model="numpy")
+def _common(dilation, ahead):
+    """The largest power of two that divides both a dilation and `ahead`."""
+    block = 1
+    while block < ahead and dilation % (2 * block) == 0:
+        block *= 2
+    return block
+
+
+def _draw(w, state, slots, condition, period, uniforms, sharpness, top_k, top_p, given, logits_out,
+          drawn):  # fmt: skip
+    """Draw the next samples of the utterances in `slots` (A,) of `state` into `drawn`.
+
+    `condition` is (A·M·(1 + G),) with a 1 before each vector, `period` P, `uniforms` and `drawn`
+    (A·M·P,), `sharpness` one over the temperature. With `given` (A·M·P,) these are taken instead
+    and the logits put into `logits_out` (A·M·P·V,); else both are empty.
+    """
+    C, S, O, V, G, taps = w.sizes  # noqa: E741
+    C_, S_, O_, V_ = up(C), up(S), up(O), up(V)
+    Z, H = 2 * C_, C_ + S_
+    A, L = slots.shape[0], w.dilations.shape[0]
+    M = condition.shape[0] // (A * (1 + G))
+    T = M * period
+    R = state.rings.shape[0] // (state.position.shape[0] * C_)
+
+    projected = np.zeros(A * M * L * Z, np.float32)
+    _add_product(A * M, projected, 0, L * Z, L * Z // LANES, condition, 0, 1 + G, 1 + G,
+                 w.condition, 0)  # fmt: skip
+    # With many utterances each weight is read for all of them as it is
+    ahead = AHEAD if A < TOGETHER else 1
+    pending = np.empty(A * L * AHEAD * Z if ahead > 1 else 0, np.float32)
+    past = np.empty(A * taps * C_, np.float32)
+    h = np.empty(A * H, np.float32)  # the residual path, then the sum of the skips
+    z = np.empty(A * Z, np.float32)
+    gated, skips, hidden = (
+        np.ones(A * (1 + C_), np.float32),
+        np.ones(A * (1 + S_), np.float32),
+        np.ones(A * (1 + O_), np.float32),
+    )
+    summed = np.empty(A * O_, np.float32)
+    logits = np.empty(A * V_, np.float32)
+    weights = np.empty(V, np.float32)
+
+    for n in range(T):
+        for a in range(A):
+            level = state.level[slots[a]]
+            for c in range(C_):
+                h[a * H + c] = w.embed[level * C_ + c]
+            for s in range(S_):
+                h[a * H + C_ + s] = 0
+
+        ring_start = 0
+        for layer in range(L):
+            dilation = w.dilations[layer]
+            length, block = taps * dilation, _common(dilation, ahead)
+            W_at = layer * taps * C * Z
+            for a in range(A):
+                t = state.position[slots[a]]
+                ring_at = (slots[a] * R + ring_start) * C_
+                if block == 1:
+                    for tap in range(taps):  # the oldest first; its row is the one to be replaced
+                        row_at = ring_at + (t + tap * dilation) % length * C_
+                        for c in range(C_):
+                            past[(a * taps + tap) * C_ + c] = state.rings[row_at + c]
+                    for c in range(Z):
+                        z[a * Z + c] = 0
+                else:
+                    # The past taps of the rest of this block are known already: all at once
+                    i = t % block
+                    pending_at = ((a * L + layer) * AHEAD + i) * Z
+                    if i == 0 or n == 0:
+                        rows = block - i
+                        for c in range(rows * Z):
+                            pending[pending_at + c] = 0
+                        for tap in range(taps):
+                            row_at = ring_at + (t + tap * dilation) % length * C_
+                            _add_product(rows, pending, pending_at, Z, Z // LANES,
+                                         state.rings, row_at, C_, C,
+                                         w.past, W_at + tap * C * Z)  # fmt: skip
+                    for c in range(Z):
+                        z[a * Z + c] = pending[pending_at + c]
+                row_at = ring_at + t % length * C_
+                for c in range(C_):
+                    state.rings[row_at + c] = h[a * H + c]
+            if block == 1:
                 for tap in range(taps):
-                    row = (oldest + tap * dilation) % length
-                    for c in range(C):
-                        inputs[tap * C + c] = ring[row, c]
-                for c in range(C):
-                    ring[oldest, c] = h[c]
+                    _add_product(A, z, 0, Z, Z // LANES, past, tap * C_, taps * C_, C,
+                                 w.past, W_at + tap * C * Z)  # fmt: skip
+            ring_start += length
 
-                z[:] = projected[layer * 2 * C : (layer + 1) * 2 * C]
-                _add_product(z, inputs, gates_weight[layer])
-                for c in range(C):
-                    gate = _HALF + _HALF * _tanh(_HALF * z[C + c])
-                    gated[c] = _tanh(z[c]) * gate
-                outputs[:] = outputs_bias[layer]
-                _add_product(outputs, gated, outputs_weight[layer])
-                for c in range(C):
-                    h[c] += outputs[c]
-                for s in range(S):
-                    skips[s] += outputs[C + s]
+            _add_product(A, z, 0, Z, Z // LANES, h, 0, H, C, w.present, layer * C * Z)
+            for a in range(A):
+                condition_at = ((a * M + n // period) * L + layer) * Z
+                for c in range(0, C_, LANES):
+                    _gate(z, a * Z + c, a * Z + C_ + c, projected, condition_at + c, C_,
+                          gated, a * (1 + C_) + 1 + c)  # fmt: skip
+            _add_product(A, h, 0, H, H // LANES, gated, 0, 1 + C_, 1 + C,
+                         w.outputs, layer * (1 + C) * H)  # fmt: skip
 
+        for a in range(A):
             for s in range(S):
-                skips[s] = max(skips[s], np.float32(0))
-            hidden[:] = hidden_bias
-            _add_product(hidden, skips, hidden_weight)
-            for o in range(hidden.shape[0]):
-                hidden[o] = max(hidden[o], np.float32(0))
-            logits[:] = output_bias
-            _add_product(logits, hidden, output_weight)
+                skips[a * (1 + S_) + 1 + s] = max(h[a * H + C_ + s], np.float32(0))
+        summed[:] = 0
+        _add_product(A, summed, 0, O_, O_ // LANES, skips, 0, 1 + S_, 1 + S, w.hidden, 0)
+        for a in range(A):
+            for o in range(O):
+                hidden[a * (1 + O_) + 1 + o] = max(summed[a * O_ + o], np.float32(0))
+        logits[:] = 0
+        _add_product(A, logits, 0, V_, V_ // LANES, hidden, 0, 1 + O_, 1 + O, w.output, 0)
 
-            n = m * period + i
+        for a in range(A):
+            mine = logits[a * V_ : a * V_ + V]
             if given.shape[0]:
-                logits_out[n] = logits
-                level = np.int64(given[n])
+                level = given[a * T + n]
+                logits_out[(a * T + n) * V : (a * T + n + 1) * V] = mine
             else:
-                # Inverse of the cumulative distribution at one uniform number
-                highest = logits.max()
-                total = 0.0
-                for v in range(V):
-                    weights[v] = np.exp((np.float64(logits[v]) - highest) * sharpness)
-                    total += weights[v]
-                rest = uniforms[n] * total
-                level = 0
-                while level < V - 1 and rest >= weights[level]:
-                    rest -= weights[level]
-                    level += 1
-                drawn[n] = level
-            t += 1
-    position[0], position[1] = t, level
+                level = _choose(mine, weights, uniforms[a * T + n], sharpness, top_k, top_p)
+                drawn[a * T + n] = level
+            state.level[slots[a]] = level
+            state.position[slots[a]] += 1
 
 
-_VECTOR, _MATRIX, _STACK = float32[::1], float32[:, ::1], float32[:, :, ::1]
-_INTEGERS = int64[::1]
-_SIGNATURE = void(
-    _MATRIX,  # embed
-    _MATRIX,  # condition_weight
-    _VECTOR,
-    _STACK,  # gates_weight
-    _STACK,  # outputs_weight
-    _MATRIX,
-    _MATRIX,  # hidden_weight
-    _VECTOR,
-    _MATRIX,  # output_weight
-    _VECTOR,
-    _INTEGERS,  # dilations
-    _INTEGERS,
-    _MATRIX,  # rings
-    _INTEGERS,
-    _MATRIX,  # condition
-    int64,
-    float64[::1],  # uniforms
-    float64,
-    uint8[::1],  # given
-    _MATRIX,
-    uint8[::1],  # drawn
-)
+@functools.cache
+def compiled(precision):
+    """`_draw` as machine code, for weights of this dtype: float32, or bfloat16 in pairs, uint32.
 
-
-def _compiled():
+    It is compiled once on a machine; later processes read it from numba's cache on disk: the folder
+    ``NUMBA_CACHE_DIR``, the one beside this file, or the user's own. Without any of them, every
+    process compiles it again.
+    """
+    # Arrays as the loop will get them; only their types matter
+    floats, doubles, halves = (np.empty(0, d) for d in (np.float32, np.float64, precision))
+    small, whole = np.empty(0, np.int32), np.empty(0, np.int64)
+    weights = Weights(floats, floats, *[halves] * 5, whole, (1,) * 6)
+    state = State(floats, whole, whole)
+    options = np.float32(1), 1, 1.0  # sharpness, top_k, top_p
+    arguments = weights, state, whole, floats, 1, doubles, *options, whole, floats, small
+    signature = tuple(numba.typeof(argument) for argument in arguments)
     began = time.perf_counter()
     try:
-        compiled = numba.njit(
-            _SIGNATURE, nogil=True, cache=True, fastmath=_FAST, error_model="numpy"
-        )(_draw)
+        draw = numba.njit(cache=True, nogil=True, error_model="numpy")(_draw)
+        draw.compile(signature)
     except Exception as error:
         # No folder that may be written to, a full disk, a damaged file: numba has many words for it
         logger.info("the compiled sampler cannot be cached (%s)", error)
-        compiled = numba.njit(_SIGNATURE, nogil=True, fastmath=_FAST, error_model="numpy")(_draw)
+        draw = numba.njit(nogil=True, error_model="numpy")(_draw)
+        draw.compile(signature)
+    draw.disable_compile()
     seconds = time.perf_counter() - began
     if seconds > 1.5:  # reading the cache takes a fraction of a second
         logger.info("compiled the sampler in %.1f s", seconds)
-    return compiled
-
-
-draw = _compiled()
+    return draw

@@ -1,13 +1,17 @@
 """The sampler's plain PyTorch form: one cached step a sample, on any device.
 
 It is what the compiled engine is compared with, and what draws on a GPU. Both have the same
-methods, so that either stands behind `sample`.
+methods, so that either stands behind `sample`. All that a step reads and changes has its place in
+memory for good, so that a GPU can record one step and play it again, with no work for Python.
 
-Shapes: M condition vectors, P samples per condition vector, C residual_channels, G
-condition_channels, V levels.
+Shapes: B utterances, M condition vectors, P samples per condition vector, C residual_channels, G
+condition_channels, L layers, V levels.
 """
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speechvq.models.wavenet import WaveNet
+from speechvq.sampling.choice import Choice
+
+logger = logging.getLogger(__name__)
 
 
 class Step:
@@ -23,83 +30,148 @@ class Step:
     def __init__(self, decoder: WaveNet):
         self.decoder = decoder
 
-    def stream(self) -> StepStream:
-        """A new utterance."""
-        return StepStream(self.decoder)
+    def streams(self, count: int) -> StepStreams:
+        """Places for `count` utterances that are drawn together."""
+        return StepStreams(self.decoder, count)
 
 
-class StepStream:
-    """One utterance on its way: its past activations and its last level; see `engine.Stream`."""
+class StepStreams:
+    """Utterances on their way; see `engine.Streams`, whose methods these are."""
 
-    def __init__(self, decoder: WaveNet):
+    def __init__(self, decoder: WaveNet, count: int):
         self.decoder = decoder
         weight = decoder.embed.weight
         taps = decoder.config.kernel_size - 1
         # For each layer its past inputs (taps · dilation, C), the one of sample t in row t % length
         self.rings = [
-            weight.new_zeros(taps * dilation, weight.shape[1])
+            weight.new_zeros(count, taps * dilation, weight.shape[1])
             for dilation in decoder.config.dilations
         ]
-        self.position = 0
-        self.level = torch.tensor(decoder.start, device=weight.device)
+        self.position = torch.zeros(count, dtype=torch.int64, device=weight.device)
+        self.level = torch.full_like(self.position, decoder.start)
 
+    def restart(self, slot: int) -> None:
+        """Make a place ready for another utterance."""
+        for ring in self.rings:
+            ring[slot] = 0
+        self.position[slot] = 0
+        self.level[slot] = self.decoder.start
+
+    @torch.inference_mode()
     def draw(
-        self, condition: np.ndarray, period: int, uniforms: np.ndarray, temperature: float = 1.0
+        self,
+        slots: Sequence[int],
+        condition: np.ndarray,
+        period: int,
+        uniforms: np.ndarray,
+        choice: Choice = Choice(),  # noqa: B008
     ) -> np.ndarray:
-        """Levels (M·P,) uint8 of the next samples; arguments as those of `engine.Stream.draw`."""
-        u = torch.as_tensor(uniforms, dtype=torch.float64)
+        """Levels (B, M·P) int32 of the next samples; arguments as those of `engine.Streams`."""
         device = self.level.device
-        # Apple's GPUs know no float64; there the inverse is taken in float32
+        # Apple's GPUs know no float64; there the choice is made in float32
         precision = torch.float32 if device.type == "mps" else torch.float64
-        u = u.to(precision).to(device)
-        drawn = torch.empty(len(u), dtype=torch.uint8, device=device)
-        with torch.inference_mode():
-            for n, logits in enumerate(self._steps(condition, period)):
-                self.level = _inverse_cdf(logits.to(precision) / temperature, u[n])
-                drawn[n] = self.level
+        u_of_all = torch.tensor(np.asarray(uniforms), dtype=precision, device=device)
+        places, conditions, projected = self._places(slots, condition)
+        u = torch.zeros_like(u_of_all[:, 0])
+
+        def advance() -> None:
+            logits = self._step(places, conditions).to(precision)
+            self.level[places] = _choose(logits, u, choice)
+            self.position[places] += 1
+
+        advance = _recorded(advance, [*self.rings, self.position, self.level])
+        drawn = torch.empty(u_of_all.shape, dtype=torch.int32, device=device)
+        for n in range(drawn.shape[1]):
+            if n % period == 0:
+                conditions.copy_(projected[:, n // period])
+            u.copy_(u_of_all[:, n])
+            advance()
+            drawn[:, n] = self.level[places]
         return drawn.cpu().numpy()
 
-    def score(self, condition: np.ndarray, period: int, levels: np.ndarray) -> np.ndarray:
-        """Logits (M·P, V) float32 of the next samples, which are then taken to be `levels`."""
-        given = torch.as_tensor(np.asarray(levels, np.int64), device=self.level.device)
-        rows = []
-        with torch.inference_mode():
-            for n, logits in enumerate(self._steps(condition, period)):
-                rows.append(logits)
-                self.level = given[n]
-        return torch.stack(rows).float().cpu().numpy()
+    @torch.inference_mode()
+    def score(
+        self, slots: Sequence[int], condition: np.ndarray, period: int, levels: np.ndarray
+    ) -> np.ndarray:
+        """Logits (B, M·P, V) float32 of the next samples, which are then taken to be `levels`."""
+        places, conditions, projected = self._places(slots, condition)
+        given = torch.tensor(np.asarray(levels), dtype=torch.int64, device=self.level.device)
+        logits = []
+        for n in range(given.shape[1]):
+            conditions.copy_(projected[:, n // period])
+            logits.append(self._step(places, conditions))
+            self.level[places] = given[:, n]
+            self.position[places] += 1
+        return torch.stack(logits, dim=1).float().cpu().numpy()
 
-    def _steps(self, condition: np.ndarray, period: int):
-        """Yield the logits (V,) of each next sample; the caller sets `level` in between."""
+    def _places(self, slots, condition) -> tuple[Tensor, Tensor, Tensor]:
+        """Indices (B,); room for a step's conditions (B, L, 2C); those of all (B, M, L, 2C)."""
         weight = self.decoder.embed.weight
-        vectors = torch.as_tensor(condition).to(weight)  # (M, G)
-        L, C = len(self.rings), weight.shape[1]
-        for vector in vectors:
-            conditions = self.decoder.condition(vector).view(L, 2 * C)
-            for _ in range(period):
-                yield self._step(conditions)
-                self.position += 1
+        projected = self.decoder.condition(torch.tensor(np.asarray(condition)).to(weight))
+        projected = projected.unflatten(-1, (len(self.rings), -1))
+        places = torch.tensor(list(slots), device=weight.device)
+        return places, torch.empty_like(projected[:, 0]), projected
 
-    def _step(self, conditions: Tensor) -> Tensor:
-        decoder, C = self.decoder, conditions.shape[1] // 2
-        h = decoder.embed(self.level)
-        skips = h.new_zeros(decoder.config.skip_channels)
-        for layer, ring, condition in zip(decoder.layers, self.rings, conditions, strict=True):
-            oldest = self.position % len(ring)
+    def _step(self, places: Tensor, conditions: Tensor) -> Tensor:
+        """Logits (B, V) of the next sample; each layer's input goes into its ring."""
+        decoder, t = self.decoder, self.position[places]
+        h = decoder.embed(self.level[places])
+        skips = h.new_zeros(())
+        for i, (layer, ring) in enumerate(zip(decoder.layers, self.rings, strict=True)):
+            length = ring.shape[1]
             past = [
-                ring[(oldest + tap * layer.dilation) % len(ring)]
+                ring[places, (t + tap * layer.dilation) % length]
                 for tap in range(layer.kernel_size - 1)
             ]
-            filter_, gate = (layer.gates(torch.cat([*past, h])) + condition).chunk(2)
-            ring[oldest] = h
-            residual, skip = layer.outputs(filter_.tanh() * gate.sigmoid()).tensor_split([C])
+            ring[places, t % length] = h
+            z = layer.gates(torch.cat([*past, h], dim=-1)) + conditions[:, i]
+            filter_, gate = z.chunk(2, dim=-1)
+            outputs = layer.outputs(filter_.tanh() * gate.sigmoid())
+            residual, skip = outputs.tensor_split([h.shape[-1]], dim=-1)
             h = h + residual
             skips = skips + skip
         return decoder.output(F.relu(decoder.hidden(F.relu(skips))))
 
 
-def _inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
-    """The level at which the distribution of logits (V,) has gathered the share u of its sum."""
-    gathered = (logits - logits.max()).exp().cumsum(0)
-    level = torch.searchsorted(gathered, u * gathered[-1], right=True)
-    return level.clamp(max=len(logits) - 1)
+def _choose(logits: Tensor, u: Tensor, choice: Choice) -> Tensor:
+    """The level (B,) at which the distribution of logits (B, V) has gathered the share u (B,)."""
+    weights = ((logits - logits.amax(-1, keepdim=True)) / choice.temperature).exp()
+    if choice.top_k is not None or choice.top_p is not None:
+        likeliest, order = weights.sort(dim=-1, descending=True, stable=True)
+        before = likeliest.cumsum(-1) - likeliest
+        top_p = 1.0 if choice.top_p is None else choice.top_p
+        kept = before < top_p * weights.sum(-1, keepdim=True)
+        if choice.top_k is not None:
+            kept[:, choice.top_k :] = False
+        weights = torch.zeros_like(weights).scatter(-1, order, likeliest * kept)
+    gathered = weights.cumsum(-1)
+    level = torch.searchsorted(gathered, u.unsqueeze(-1) * gathered[:, -1:], right=True)
+    last = (gathered < gathered[:, -1:]).sum(-1)  # the last level that can come at all
+    return level.squeeze(-1).minimum(last)
+
+
+def _recorded(step: Callable[[], None], state: list[Tensor]) -> Callable[[], None]:
+    """The same step as a CUDA graph, played without Python; elsewhere, or if it fails, as it is.
+
+    To record it, it must run a few times: `state`, all that it changes, is put back afterwards.
+    """
+    if state[0].device.type != "cuda":
+        return step
+    before = [tensor.clone() for tensor in state]
+    graph = torch.cuda.CUDAGraph()
+    try:
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(aside)
+        with torch.cuda.graph(graph):
+            step()
+        played = graph.replay
+    except RuntimeError as error:
+        logger.info("the step cannot be recorded, every operation is launched (%s)", error)
+        played = step
+    for tensor, earlier in zip(state, before, strict=True):
+        tensor.copy_(earlier)
+    return played

@@ -170,7 +170,7 @@ def test_options_choose(exp, ears, capsys):
     only = asked(capsys, "--speaker", "p226", "--temperature", "0.5")
     assert {trial["target"] for trial in only["trials"]} == {"p226"}
     assert len(only["trials"]) == 3
-    assert only["temperature"] == 0.5
+    assert only["sampling"]["temperature"] == 0.5
 
 
 def test_a_source_that_the_model_does_not_know(exp, ears, capsys, tmp_path):

@@ -194,7 +194,7 @@ def test_one_bad_source_among_good_ones(capsys):
     truncated()
     assert main(["--src", "a.wav", "x.wav", "b.wav", "--speaker", "p225"]) == 2
     out, err = capsys.readouterr()
-    assert out == "a-p225.wav\nb-p225.wav\n"
+    assert sorted(out.splitlines()) == ["a-p225.wav", "b-p225.wav"]  # as each is ready
     assert err.count("error") == 1
     assert "speechvq-convert: error: x.wav: truncated" in err
     assert files() == ["a-p225.wav", "a.wav", "b-p225.wav", "b.wav", "x.wav"]
@@ -219,6 +219,9 @@ def test_bad_and_good_as_json(capsys):
         (["--speaker", "p225", "--temperature", "0"], ["must be above 0", "argmax"]),
         (["--speaker", "p225", "--temperature", "warm"], ["--temperature", "'warm'"]),
         (["--speaker", "p225", "--seed", "-1"], ["--seed"]),
+        (["--speaker", "p225", "--top-k", "0"], ["--top-k: must be a whole number, 1 or more"]),
+        (["--speaker", "p225", "--top-p", "1.5"], ["--top-p: must be above 0 and at most 1"]),
+        (["--speaker", "p225", "--precision", "int8"], ["--precision", "bfloat16"]),
         (["--speaker", "p225", "--model", "none"], ["none: no such model folder"]),
         (["--speaker", "p225", "--device", "toaster"], ["device 'toaster' cannot be used"]),
         (["--speaker", "p225", "--out", "b.mp3"], ["cannot write .mp3; use .wav or .flac"]),
@@ -266,18 +269,111 @@ def test_no_model(tmp_path, capsys):
     refused(capsys, ["--src", "a.wav", "--speaker", "p225"], "no model found", "--model DIR")
 
 
-def test_an_interrupt_leaves_nothing(capsys, monkeypatch):
+def test_an_interrupt_leaves_what_is_whole(capsys, monkeypatch):
+    """The shorter ones are there already; of the long one there is no trace."""
     from speechvq import sampling
 
-    def interrupted(*args, **kwargs):
-        kwargs["progress"](100)
-        raise KeyboardInterrupt
+    real = sampling.sample_into
+
+    def interrupted(sinks, *arguments, **options):
+        told = 0
+
+        def progress(samples):
+            nonlocal told
+            told += samples
+            if told > 2 * RATE:
+                raise KeyboardInterrupt
+
+        real(sinks, *arguments, **options | {"progress": progress, "threads": 1})
+
+    record("a.wav", 0.2)
+    record("b.wav", 30)
+    monkeypatch.setattr(sampling, "sample_into", interrupted)
+    assert main(["--src", "a.wav", "b.wav", "--speaker", "p225"]) == 130
+    assert files() == ["a-p225.wav", "a.wav", "b.wav"]
+    out, err = capsys.readouterr()
+    assert out == "a-p225.wav\n"
+    assert err.endswith("speechvq-convert: interrupted\n")
+
+
+def test_a_full_disk_is_one_line(capsys, monkeypatch):
+    def full(self, waveform):
+        raise OSError(28, "cannot be written: is the disk full?", str(self.path))
 
     record("a.wav")
-    monkeypatch.setattr(sampling, "sample_batch", interrupted)
-    assert main(["--src", "a.wav", "--speaker", "p225"]) == 130
-    assert files() == ["a.wav"]
-    assert capsys.readouterr().err.endswith("speechvq-convert: interrupted\n")
+    monkeypatch.setattr(audio.Writer, "write", full)
+    refused(capsys, ["--src", "a.wav", "--speaker", "p225"], "is the disk full?")
+
+
+def test_truncated_distributions(model):
+    record("a.wav")
+    waveform, _ = audio.read("a.wav")
+    for options, arguments in (
+        (["--top-k", "3"], {"top_k": 3}),
+        (["--top-p", "0.5", "--temperature", "0.9"], {"top_p": 0.5, "temperature": 0.9}),
+        (["--precision", "bfloat16"], {"precision": "bfloat16"}),
+    ):
+        assert main(["--src", "a.wav", "--speaker", "p225", *options]) == 0
+        expected = speechvq.convert(model, waveform, "p225", **arguments)
+        np.testing.assert_allclose(audio.read("a-p225.wav")[0], expected, atol=1 / 32768)
+
+
+def stream(*options, source="a.wav"):
+    """stdout and the exit code of a process of its own."""
+    root = Path(speechvq.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "speechvq.cli.convert", "--src", source, "--speaker", "p225"]
+        + list(options),
+        capture_output=True, env={"PYTHONPATH": str(root), "PATH": ""},
+    )  # fmt: skip
+    assert b"Traceback" not in done.stderr, done.stderr
+    return done.stdout, done.returncode
+
+
+def test_a_stream_is_the_file():
+    record("a.wav")
+    assert main(["--src", "a.wav", "--speaker", "p225", "--out", "b.wav"]) == 0
+    samples, _ = soundfile.read("b.wav", dtype="int16")
+    bare, code = stream("--stream", "pcm")
+    assert code == 0
+    np.testing.assert_array_equal(np.frombuffer(bare, "<i2"), samples)
+    wav, code = stream("--stream")
+    assert code == 0
+    Path("piped.wav").write_bytes(wav)
+    piped, rate = audio.read("piped.wav")
+    assert rate == RATE
+    np.testing.assert_array_equal(piped, audio.read("b.wav")[0])
+
+
+def test_a_stream_of_nothing_is_nothing(capsys):
+    Path("text.wav").write_text("no audio")
+    assert stream("--stream", source="text.wav") == (b"", 2)
+    audio.write("silent.wav", np.zeros(RATE, np.float32), RATE)
+    assert stream("--stream", source="silent.wav")[1] == 2
+    record("a.wav")
+    for options, words in (
+        (["--stream", "--out", "b.wav"], "--stream and --out"),
+        (["--stream", "--json"], "--stream and --json"),
+        (["--stream", "mp3"], "invalid choice: 'mp3'"),
+        (["--stream", "--speaker", "p226", "p225"], "1 sources and 2 speakers"),
+    ):
+        refused(capsys, ["--src", "a.wav", "--speaker", "p225", *options], words)
+
+
+def test_a_player_that_leaves_early():
+    """As `| head` does: no traceback, and an end."""
+    record("a.wav", 20)
+    root = Path(speechvq.__file__).parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "speechvq.cli.convert", "--src", "a.wav", "--speaker", "p225"]
+        + ["--stream"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PYTHONPATH": str(root), "PATH": ""},
+    )  # fmt: skip
+    process.stdout.read(100)
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.stderr.close()
+    process.wait(timeout=30)
 
 
 def test_list_speakers(capsys):

@@ -1,6 +1,7 @@
 """The compiled engine against the plain step, and both against the teacher-forced forward."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 import speechvq
 from speechvq.config import WaveNetConfig
 from speechvq.models.wavenet import WaveNet
+from speechvq.sampling.choice import Choice
 from speechvq.sampling.engine import Engine
 from speechvq.sampling.step import Step
 
@@ -31,37 +33,89 @@ SHAPES = [
 ]
 
 
-def make_decoder(layers, cycle, kernel, C, S, O, G, seed=0, gain=2.0):  # noqa: E741
+def make_decoder(layers, cycle, kernel, C, S, O, G, seed=0, gain=2.0, levels=V):  # noqa: E741
     torch.manual_seed(seed)
     config = WaveNetConfig(layers, cycle, kernel, C, S, O)
-    decoder = WaveNet(config, V, G, START)
+    decoder = WaveNet(config, levels, G, START)
     with torch.no_grad():
         for weights in decoder.parameters():  # so large that gates saturate and logits differ
             weights.mul_(gain)
     return decoder
 
 
-def make_input(G, period, T):
+def make_input(G, period, T, count=1):
     rng = np.random.default_rng(1)
     M = -(-T // period)
-    condition = rng.standard_normal((M, G)).astype(np.float32)
-    return condition, rng.integers(0, V, M * period), rng.random(M * period)
+    condition = rng.standard_normal((count, M, G)).astype(np.float32)
+    return condition, rng.integers(0, V, (count, M * period)), rng.random((count, M * period))
 
 
+def teacher_forced(decoder, condition, levels):
+    with torch.no_grad():
+        return decoder(torch.from_numpy(levels), torch.from_numpy(condition)).numpy()
+
+
+@pytest.mark.parametrize("count", [1, 6])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_logits_are_those_of_the_training_forward(shape):
+def test_logits_are_those_of_the_training_forward(shape, count):
     *sizes, G, period = shape
     decoder = make_decoder(*sizes, G)
-    condition, levels, _ = make_input(G, period, 1200 if sizes[0] >= 10 else 300)
-    with torch.no_grad():
-        batch = torch.from_numpy(levels)[None], torch.from_numpy(condition)[None]
-        expected = decoder(*batch)[0].numpy()
+    condition, levels, _ = make_input(G, period, 1200 if sizes[0] >= 10 else 300, count)
+    expected = teacher_forced(decoder, condition, levels)
     assert np.ptp(expected) > 1
-    engine = Engine(decoder).stream().score(condition, period, levels)
+    slots = range(count)
+    engine = Engine(decoder).streams(count).score(slots, condition, period, levels)
     np.testing.assert_allclose(engine, expected, atol=1e-4)
-    short = 150 // period + 1
-    step = Step(decoder).stream().score(condition[:short], period, levels[: short * period])
-    np.testing.assert_allclose(step, expected[: len(step)], atol=1e-4)
+    M = 100 // period + 1
+    few = slots, condition[:, :M], period, levels[:, : M * period]
+    step = Step(decoder).streams(count).score(*few)
+    np.testing.assert_allclose(step, expected[:, : M * period], atol=1e-4)
+
+
+def test_logits_over_thousands_of_steps():
+    """Longer than any ring, so that each wraps round; nothing adds up."""
+    *sizes, G, period = SHAPES[-1]
+    decoder = make_decoder(*sizes, G)
+    condition, levels, _ = make_input(G, period, 6000)
+    expected = teacher_forced(decoder, condition, levels)
+    scored = Engine(decoder).streams(1).score([0], condition, period, levels)
+    np.testing.assert_allclose(scored, expected, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A decoder that has learned a little: to follow a tone whose level the condition tells."""
+    torch.manual_seed(0)
+    decoder = WaveNet(WaveNetConfig(6, 6, 2, 32, 32, 64), V, 2, START)
+    optimizer = torch.optim.Adam(decoder.parameters(), 3e-3)
+    t = torch.arange(2000)
+    first = None
+    for step in range(60):
+        condition = torch.rand(4, 20, 2)
+        loudness = condition[..., 0].repeat_interleave(100, 1)
+        levels = (128 + 100 * loudness * torch.sin(0.07 * t + step)).long()
+        logits = decoder(levels, condition)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), levels.flatten())
+        first = first or loss.item()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.7 * first
+    return decoder.eval()
+
+
+def test_trained_weights(trained):
+    rng = np.random.default_rng(0)
+    condition = rng.random((3, 20, 2)).astype(np.float32)
+    uniforms = rng.random((3, 2000))
+    drawn = Engine(trained).streams(3).draw(range(3), condition, 100, uniforms)
+    np.testing.assert_allclose(
+        Engine(trained).streams(3).score(range(3), condition, 100, drawn),
+        teacher_forced(trained, condition, drawn.astype(np.int64)),
+        atol=1e-4,
+    )
+    step = Step(trained).streams(3).draw(range(3), condition[:, :4], 100, uniforms[:, :400])
+    np.testing.assert_array_equal(drawn[:, :400], step)
 
 
 @pytest.mark.parametrize(
@@ -70,58 +124,181 @@ def test_logits_are_those_of_the_training_forward(shape):
 def test_samples_are_those_of_the_plain_step(shape, temperature):
     *sizes, G, period = shape
     decoder = make_decoder(*sizes, G)
-    condition, _, uniforms = make_input(G, period, 1000 // sizes[0])
-    engine = Engine(decoder).stream().draw(condition, period, uniforms, temperature)
-    step = Step(decoder).stream().draw(condition, period, uniforms, temperature)
-    np.testing.assert_array_equal(engine, step)
-    assert len(set(engine.tolist())) > 10
+    condition, _, uniforms = make_input(G, period, 1000 // sizes[0], count=2)
+    arguments = range(2), condition, period, uniforms, Choice(temperature)
+    engine = Engine(decoder).streams(2).draw(*arguments)
+    np.testing.assert_array_equal(engine, Step(decoder).streams(2).draw(*arguments))
+    assert len(set(engine.ravel().tolist())) > 10
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("shape", [SHAPES[4], SHAPES[6]], ids=str)
+def test_an_utterance_does_not_depend_on_those_beside_it(shape, count):
+    """To the last bit, though others are multiplied in other blocks."""
+    *sizes, G, period = shape
+    engine = Engine(make_decoder(*sizes, G))
+    condition, levels, _ = make_input(G, period, 400, count)
+    together = engine.streams(count).score(range(count), condition, period, levels)
+    for slot in {0, count - 1}:
+        mine = slice(slot, slot + 1)
+        alone = engine.streams(1).score([0], condition[mine], period, levels[mine])
+        np.testing.assert_array_equal(together[mine], alone)
+
+
+@pytest.mark.parametrize("shape", [SHAPES[3], (10, 9, 2, 32, 32, 64, 16, 7)], ids=str)
 @pytest.mark.parametrize("sampler", [Engine, Step])
-def test_samples_do_not_depend_on_how_they_are_cut(sampler):
-    *sizes, G, period = SHAPES[3]
+def test_samples_do_not_depend_on_how_they_are_cut(sampler, shape):
+    """Nor when the cut falls between samples whose past taps are multiplied at once."""
+    *sizes, G, period = shape
     sampler = sampler(make_decoder(*sizes, G))
-    condition, levels, uniforms = make_input(G, period, 300)
-    whole = sampler.stream().draw(condition, period, uniforms)
-    stream, parts = sampler.stream(), []
+    condition, _, uniforms = make_input(G, period, 30 * period)
+    whole = sampler.streams(1).draw([0], condition, period, uniforms)
+    streams, parts = sampler.streams(1), []
     for first, last in [(0, 1), (1, 2), (2, 17), (17, 30)]:
         part = slice(first * period, last * period)
-        parts.append(stream.draw(condition[first:last], period, uniforms[part]))
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+        parts.append(streams.draw([0], condition[:, first:last], period, uniforms[:, part]))
+    np.testing.assert_array_equal(np.concatenate(parts, 1), whole)
     # One vector that holds for twice as long is the same as two alike
-    doubled = sampler.stream().draw(condition[:1].repeat(4, 0), period, uniforms[: 4 * period])
-    longer = sampler.stream().draw(condition[:1], 4 * period, uniforms[: 4 * period])
+    few = uniforms[:, : 4 * period]
+    doubled = sampler.streams(1).draw([0], condition[:, :1].repeat(4, 1), period, few)
+    longer = sampler.streams(1).draw([0], condition[:, :1], 4 * period, few)
     np.testing.assert_array_equal(doubled, longer)
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_each_level_comes_as_often_as_the_softmax_says(temperature):
-    """The oracle is the exact inverse of the cumulative distribution, in float64."""
+@pytest.mark.parametrize("sampler", [Engine, Step])
+def test_utterances_begin_pause_and_end_when_they_will(sampler):
+    *sizes, G, period = SHAPES[6]
+    sampler = sampler(make_decoder(*sizes, G))
+    condition, _, uniforms = make_input(G, period, 6 * period, count=3)
+    alone = [
+        sampler.streams(1).draw([0], condition[i : i + 1], period, uniforms[i : i + 1])[0]
+        for i in range(3)
+    ]
+    streams = sampler.streams(2)
+
+    def draw(slots, utterances, first, last):
+        part = slice(first * period, last * period)
+        drawn = streams.draw(
+            slots, condition[utterances, first:last], period, uniforms[utterances, part]
+        )
+        for utterance, row in zip(utterances, drawn, strict=True):
+            np.testing.assert_array_equal(row, alone[utterance][part])
+
+    draw([0, 1], [0, 1], 0, 2)
+    draw([1], [1], 2, 6)  # 0 pauses, 1 ends
+    streams.restart(1)
+    draw([1], [2], 0, 2)  # another one in its place
+    draw([0], [0], 2, 4)
+    draw([1], [2], 2, 4)
+    draw([1, 0], [2, 0], 4, 6)
+
+
+@pytest.mark.parametrize("levels", [5, 100, 256, 300])
+def test_any_number_of_levels(levels):
+    decoder = make_decoder(2, 2, 2, 8, 8, 8, 2, levels=levels)
+    decoder.start = 0
+    condition, _, uniforms = make_input(2, 4, 200)
+    drawn = Engine(decoder).streams(1).draw([0], condition, 4, uniforms)
+    np.testing.assert_array_equal(drawn, Step(decoder).streams(1).draw([0], condition, 4, uniforms))
+    assert levels * 0.6 < drawn.max() < levels
+
+
+def constant_decoder(logits):
+    """Whatever came before, these are the logits."""
     decoder = make_decoder(1, 1, 2, 4, 4, 4, 1)
-    logits = np.random.default_rng(2).normal(0, 3, V)
     with torch.no_grad():
         decoder.output.weight.zero_()
         decoder.output.bias.copy_(torch.from_numpy(logits))
-    scaled = decoder.output.bias.detach().numpy().astype(np.float64) / temperature
+    return decoder
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        Choice(),
+        Choice(0.5),
+        Choice(3.0),
+        Choice(top_k=1),
+        Choice(top_k=7),
+        Choice(top_k=1000),
+        Choice(top_p=0.5),
+        Choice(top_p=1e-9),
+        Choice(1.5, top_k=20, top_p=0.9),
+    ],
+    ids=str,
+)
+def test_each_level_comes_as_often_as_the_softmax_says(choice):
+    """The oracle is the exact inverse of the cumulative distribution, in float64."""
+    decoder = constant_decoder(np.random.default_rng(2).normal(0, 3, V))
+    scaled = decoder.output.bias.detach().numpy().astype(np.float64) / choice.temperature
     p = np.exp(scaled - scaled.max())
     p /= p.sum()
-    uniforms = (np.arange(20_000) + 0.5) / 20_000
-    expected = np.searchsorted(np.cumsum(p), uniforms, side="right")
-    condition = np.zeros((1, 1), np.float32)
-    for sampler in (Engine(decoder), Step(decoder)):
-        few = uniforms if isinstance(sampler, Engine) else uniforms[::20]
-        drawn = sampler.stream().draw(condition, len(few), few, temperature)
-        np.testing.assert_array_equal(drawn, expected if len(few) == 20_000 else expected[::20])
-    counts = np.bincount(expected, minlength=V) / 20_000
-    np.testing.assert_allclose(counts, p, atol=1e-4)
+    order = np.argsort(-p)
+    mass_before = np.cumsum(p[order]) - p[order]
+    top_k, top_p = choice.top_k or V, choice.top_p or 1.0
+    p[order[(mass_before >= top_p) | (np.arange(V) >= top_k)]] = 0
+    p /= p.sum()
+
+    n = 20_000
+    uniforms = ((np.arange(n) + 0.5) / n)[None]
+    expected = np.searchsorted(np.cumsum(p), uniforms[0], side="right")
+    condition = np.zeros((1, 1, 1), np.float32)
+    drawn = Engine(decoder).streams(1).draw([0], condition, n, uniforms, choice)[0]
+    np.testing.assert_array_equal(drawn, expected)
+    few = uniforms[:, ::20]
+    drawn = Step(decoder).streams(1).draw([0], condition, n // 20, few, choice)[0]
+    np.testing.assert_array_equal(drawn, expected[::20])
+    np.testing.assert_allclose(np.bincount(expected, minlength=V) / n, p, atol=1e-4)
 
 
 @pytest.mark.parametrize("sampler", [Engine, Step])
-def test_the_last_random_number_below_one_is_a_level(sampler):
-    decoder = make_decoder(1, 1, 2, 4, 4, 4, 1)
-    uniforms = np.array([0.0, np.nextafter(1.0, 0.0)])
-    drawn = sampler(decoder).stream().draw(np.zeros((1, 1), np.float32), 2, uniforms)
-    assert drawn.tolist() == [0, 255]
+def test_equal_levels_are_kept_from_the_lowest_on(sampler):
+    streams = sampler(constant_decoder(np.zeros(V))).streams(1)
+    uniforms = np.random.default_rng(0).random((1, 300))
+    drawn = streams.draw([0], np.zeros((1, 1, 1), np.float32), 300, uniforms, Choice(top_k=3))
+    assert set(drawn[0].tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("sampler", [Engine, Step])
+def test_the_last_random_number_below_one_is_a_level_that_can_come(sampler):
+    logits = np.zeros(V)
+    streams = sampler(constant_decoder(logits)).streams(1)
+    uniforms = np.array([[0.0, np.nextafter(1.0, 0.0)]])
+    arguments = [0], np.zeros((1, 1, 1), np.float32), 2, uniforms
+    assert streams.draw(*arguments).tolist() == [[0, 255]]
+    assert streams.draw(*arguments, Choice(top_k=9)).tolist() == [[0, 8]]
+
+
+def test_tanh_exp_and_sigma_are_close_enough():
+    """Over all that can come: through a layer of one channel, and through the choice."""
+    from speechvq.sampling import kernel
+
+    x = np.linspace(-87, 0, 100_001).astype(np.float32)
+    exp = np.array([kernel._exp(v) for v in x[::10]])
+    np.testing.assert_allclose(exp, np.exp(x[::10].astype(np.float64)), rtol=3e-7)
+    above, below = (np.polynomial.Polynomial(c) for c in (kernel._ABOVE, kernel._BELOW))
+    x = np.linspace(-8, 8, 100_001)
+    np.testing.assert_allclose(x * above(x * x) / below(x * x), np.tanh(x), atol=4e-7)
+    assert 1 - np.tanh(8) < 4e-7  # where it is cut off
+
+
+def test_bfloat16_keeps_what_its_weights_tell():
+    """The same as a decoder whose layers' weights were rounded, and near to the exact one."""
+    *sizes, G, period = SHAPES[6]
+    decoder = make_decoder(*sizes, G, gain=1.0)
+    condition, levels, _ = make_input(G, period, 400, count=2)
+    arguments = range(2), condition, period, levels
+    exact = Engine(decoder).streams(2).score(*arguments)
+    rounded = Engine(decoder, "bfloat16").streams(2).score(*arguments)
+    assert 1e-5 < np.abs(rounded - exact).max() < 0.02 * np.ptp(exact)
+    with torch.no_grad():
+        for name, weights in decoder.named_parameters():
+            of_condition = name.startswith(("embed", "condition")) or name.endswith("gates.bias")
+            if not of_condition:
+                weights.copy_(weights.bfloat16())
+    np.testing.assert_allclose(rounded, teacher_forced(decoder, condition, levels), atol=1e-5)
+    with pytest.raises(ValueError, match="precision: expected float32 or bfloat16, got 'int8'"):
+        Engine(decoder, "int8")
 
 
 def test_broken_weights_are_refused():
@@ -136,11 +313,12 @@ def test_the_engine_keeps_its_own_weights():
     decoder = make_decoder(*sizes, G)
     condition, levels, _ = make_input(G, period, 50)
     engine = Engine(decoder)
-    before = engine.stream().score(condition, period, levels)
+    before = engine.streams(1).score([0], condition, period, levels)
     with torch.no_grad():
         for weights in decoder.parameters():
             weights.zero_()
-    np.testing.assert_array_equal(engine.stream().score(condition, period, levels), before)
+    after = engine.streams(1).score([0], condition, period, levels)
+    np.testing.assert_array_equal(after, before)
 
 
 def test_no_folder_for_the_cache(tmp_path):
@@ -161,7 +339,8 @@ def test_no_folder_for_the_cache(tmp_path):
     }
     program = (
         "import logging; logging.basicConfig(level=logging.INFO)\n"
-        "import speechvq.sampling.kernel as k; print(k.draw.stats.cache_path, k.__file__)"
+        "import numpy, speechvq.sampling.kernel as k\n"
+        "print(k.compiled(numpy.float32).stats.cache_path, k.__file__)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True,
@@ -170,3 +349,30 @@ def test_no_folder_for_the_cache(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["None", str(package / "sampling" / "kernel.py")]
     assert "the compiled sampler cannot be cached" in done.stderr
+
+
+@pytest.mark.parametrize("cpu", ["haswell", "x86-64"])
+def test_other_processors(cpu, tmp_path):
+    """Without AVX-512, weights are packed and multiplied in narrower panels."""
+    if platform.machine() != "x86_64":
+        pytest.skip("the processors that are tried are of x86")
+    program = (
+        "import test_engine as t, speechvq.sampling.kernel as k\n"
+        "assert k.PANEL == 4, k.PANEL\n"
+        "for shape in (t.SHAPES[4], t.SHAPES[6]):\n"
+        "    for count in (1, 6):\n"
+        "        t.test_logits_are_those_of_the_training_forward(shape, count)\n"
+        "t.test_an_utterance_does_not_depend_on_those_beside_it(t.SHAPES[6], 9)\n"
+        "print('right')"
+    )
+    features = "+avx2,+fma" if cpu == "haswell" else "+sse2"
+    environment = os.environ | {
+        "NUMBA_CPU_NAME": cpu,
+        "NUMBA_CPU_FEATURES": features,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "right", done.stderr
