@@ -1,0 +1,57 @@
+"""The benchmarks still run, and say what they should."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from speechvq.checkpoint import save_model
+from speechvq.models.vqvae import VQVAE
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def sampling():
+    """benchmarks/sampling.py as a module; it sets torch's threads, which is undone afterwards."""
+    spec = importlib.util.spec_from_file_location("benchmark_sampling", FOLDER / "sampling.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    threads = torch.get_num_threads()
+    yield module
+    torch.set_num_threads(threads)
+
+
+def test_sampling_parts(sampling, capsys):
+    assert sampling.main(["--quick", "--json", "--only", "one", "shapes", "first"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {row["sampler"] for row in result["one"]} >= {"speechvq, float32", "speechvq, bfloat16"}
+    assert all(row["samples_per_second"] > 0 for row in result["one"] + result["shapes"])
+    # A sample of one stream fetches all weights but some of the past taps', which samples share
+    one, eight = result["shapes"][:2]
+    assert 0.75 * one["weights_kb"] < one["weights_kb_per_sample"] < one["weights_kb"]
+    assert eight["weights_kb_per_sample"] == pytest.approx(eight["weights_kb"] / 8, abs=1)
+    at_hand, live = result["first"]
+    assert at_hand["ms_from_first_code"] < live["ms_from_first_code"]
+    assert live["ms_from_first_code"] > live["lookahead_ms"] == 80
+
+
+def test_sampling_loss(sampling, tiny_config, tiny_corpus, tmp_path, capsys):
+    torch.manual_seed(0)
+    save_model(tmp_path, VQVAE(tiny_config, ["p225", "p226"]).eval(), {}, "a card")
+    files = ["--model", str(tmp_path), "--manifest", tiny_corpus.train]
+    assert sampling.main(["--json", "--utterances", "3", "--only", "loss", *files]) == 0
+    result = json.loads(capsys.readouterr().out)["loss"]
+    assert {(row["utterances"], row["speakers"]) for row in result} == {(3, 2)}
+    assert "| bfloat16 | 3 | 2 |" in sampling.table(result)
+    exact, half, training = (row["bits_per_sample"] for row in result)
+    assert exact == pytest.approx(training, abs=1e-5)
+    assert exact != half and exact == pytest.approx(half, abs=0.01)
+
+
+def test_sampling_loss_needs_both_files(sampling, capsys):
+    with pytest.raises(SystemExit):
+        sampling.main(["--model", "somewhere"])
+    assert "--model and --manifest" in capsys.readouterr().err
