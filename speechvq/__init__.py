@@ -22,6 +22,8 @@ _PUBLIC = {
     "encode": "speechvq.sampling",
     "load": "speechvq.checkpoint",
     "sample": "speechvq.sampling",
+    "sample_batch": "speechvq.sampling",
+    "stream": "speechvq.sampling",
 }
 __all__ = sorted(_PUBLIC)
 

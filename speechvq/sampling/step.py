@@ -49,6 +49,9 @@ class StepStreams:
         ]
         self.position = torch.zeros(count, dtype=torch.int64, device=weight.device)
         self.level = torch.full_like(self.position, decoder.start)
+        # Apple's GPUs know no float64; there the choice is made in float32
+        self.precision = torch.float32 if weight.device.type == "mps" else torch.float64
+        self._ready_for, self._advance = None, None
 
     def restart(self, slot: int) -> None:
         """Make a place ready for another utterance."""
@@ -67,26 +70,19 @@ class StepStreams:
         choice: Choice = Choice(),  # noqa: B008
     ) -> np.ndarray:
         """Levels (B, M·P) int32 of the next samples; arguments as those of `engine.Streams`."""
-        device = self.level.device
-        # Apple's GPUs know no float64; there the choice is made in float32
-        precision = torch.float32 if device.type == "mps" else torch.float64
-        u_of_all = torch.tensor(np.asarray(uniforms), dtype=precision, device=device)
-        places, conditions, projected = self._places(slots, condition)
-        u = torch.zeros_like(u_of_all[:, 0])
-
-        def advance() -> None:
-            logits = self._step(places, conditions).to(precision)
-            self.level[places] = _choose(logits, u, choice)
-            self.position[places] += 1
-
-        advance = _recorded(advance, [*self.rings, self.position, self.level])
-        drawn = torch.empty(u_of_all.shape, dtype=torch.int32, device=device)
+        if self._ready_for != (tuple(slots), choice):  # else it goes on as in the last chunk
+            self._ready_for = tuple(slots), choice
+            self._advance = _Advance(self, slots, choice)
+        advance, device = self._advance, self.level.device
+        projected = self._projected(condition)
+        u = torch.tensor(np.asarray(uniforms), dtype=self.precision, device=device)
+        drawn = torch.empty(u.shape, dtype=torch.int32, device=device)
         for n in range(drawn.shape[1]):
             if n % period == 0:
-                conditions.copy_(projected[:, n // period])
-            u.copy_(u_of_all[:, n])
-            advance()
-            drawn[:, n] = self.level[places]
+                advance.conditions.copy_(projected[:, n // period])
+            advance.u.copy_(u[:, n])
+            advance.run()
+            drawn[:, n] = self.level[advance.places]
         return drawn.cpu().numpy()
 
     @torch.inference_mode()
@@ -94,25 +90,22 @@ class StepStreams:
         self, slots: Sequence[int], condition: np.ndarray, period: int, levels: np.ndarray
     ) -> np.ndarray:
         """Logits (B, M·P, V) float32 of the next samples, which are then taken to be `levels`."""
-        places, conditions, projected = self._places(slots, condition)
+        places = torch.tensor(list(slots), device=self.level.device)
+        projected = self._projected(condition)
         given = torch.tensor(np.asarray(levels), dtype=torch.int64, device=self.level.device)
         logits = []
         for n in range(given.shape[1]):
-            conditions.copy_(projected[:, n // period])
-            logits.append(self._step(places, conditions))
+            logits.append(self.step(places, projected[:, n // period]))
             self.level[places] = given[:, n]
             self.position[places] += 1
         return torch.stack(logits, dim=1).float().cpu().numpy()
 
-    def _places(self, slots, condition) -> tuple[Tensor, Tensor, Tensor]:
-        """Indices (B,); room for a step's conditions (B, L, 2C); those of all (B, M, L, 2C)."""
-        weight = self.decoder.embed.weight
-        projected = self.decoder.condition(torch.tensor(np.asarray(condition)).to(weight))
-        projected = projected.unflatten(-1, (len(self.rings), -1))
-        places = torch.tensor(list(slots), device=weight.device)
-        return places, torch.empty_like(projected[:, 0]), projected
+    def _projected(self, condition: np.ndarray) -> Tensor:
+        """What the layers hear of condition vectors (B, M, G): (B, M, L, 2C)."""
+        vectors = torch.tensor(np.asarray(condition)).to(self.decoder.embed.weight)
+        return self.decoder.condition(vectors).unflatten(-1, (len(self.rings), -1))
 
-    def _step(self, places: Tensor, conditions: Tensor) -> Tensor:
+    def step(self, places: Tensor, conditions: Tensor) -> Tensor:
         """Logits (B, V) of the next sample; each layer's input goes into its ring."""
         decoder, t = self.decoder, self.position[places]
         h = decoder.embed(self.level[places])
@@ -131,6 +124,23 @@ class StepStreams:
             h = h + residual
             skips = skips + skip
         return decoder.output(F.relu(decoder.hidden(F.relu(skips))))
+
+
+class _Advance:
+    """One step of some of the utterances, recorded: all that changes between two is in tensors."""
+
+    def __init__(self, streams: StepStreams, slots: Sequence[int], choice: Choice):
+        like, count = streams.decoder.embed.weight, len(slots)
+        self.places = torch.tensor(list(slots), device=like.device)
+        self.conditions = like.new_zeros(count, len(streams.rings), 2 * like.shape[1])
+        self.u = like.new_zeros(count, dtype=streams.precision)
+
+        def step() -> None:
+            logits = streams.step(self.places, self.conditions).to(self.u.dtype)
+            streams.level[self.places] = _choose(logits, self.u, choice)
+            streams.position[self.places] += 1
+
+        self.run = _recorded(step, [*streams.rings, streams.position, streams.level])
 
 
 def _choose(logits: Tensor, u: Tensor, choice: Choice) -> Tensor:

@@ -255,8 +255,9 @@ def test_each_level_comes_as_often_as_the_softmax_says(choice):
 def test_equal_levels_are_kept_from_the_lowest_on(sampler):
     streams = sampler(constant_decoder(np.zeros(V))).streams(1)
     uniforms = np.random.default_rng(0).random((1, 300))
-    drawn = streams.draw([0], np.zeros((1, 1, 1), np.float32), 300, uniforms, Choice(top_k=3))
-    assert set(drawn[0].tolist()) == {0, 1, 2}
+    for choice, kept in ((Choice(top_k=3), 3), (Choice(top_p=3 / V), 3), (Choice(top_p=0.009), 3)):
+        drawn = streams.draw([0], np.zeros((1, 1, 1), np.float32), 300, uniforms, choice)
+        assert set(drawn[0].tolist()) == set(range(kept))
 
 
 @pytest.mark.parametrize("sampler", [Engine, Step])

@@ -17,7 +17,7 @@ class Cuda:
     """As much of torch.cuda as recording asks for; playing runs the recorded step again."""
 
     def __init__(self, breaks: bool):
-        self.breaks, self.played, self.run = breaks, 0, None
+        self.breaks, self.played, self.recorded, self.run = breaks, 0, 0, None
 
     def install(self, monkeypatch, run):
         self.run = run
@@ -32,6 +32,7 @@ class Cuda:
 
     @contextlib.contextmanager
     def graph(self, graph):
+        self.recorded += 1
         yield  # recording runs nothing on a GPU; here it does, and must be undone all the same
         if self.breaks:
             raise RuntimeError("operation not permitted when stream is capturing")
@@ -60,5 +61,10 @@ def test_a_recorded_step_draws_the_same(monkeypatch, breaks):
         return recorded(run, [first, *state])
 
     monkeypatch.setattr(step, "_recorded", as_if_on_a_gpu)
-    np.testing.assert_array_equal(Step(decoder).streams(2).draw(*arguments), expected)
+    streams = Step(decoder).streams(2)
+    for first, last in ((0, 2), (2, 5)):  # recorded once for all chunks
+        part = slice(8 * first, 8 * last)
+        drawn = streams.draw([1, 0], condition[:, first:last], 8, uniforms[:, part])
+        np.testing.assert_array_equal(drawn, expected[:, part])
     assert cuda.played == (0 if breaks else 40)
+    assert cuda.recorded == 1
