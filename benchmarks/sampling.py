@@ -241,7 +241,7 @@ def weight_bytes(engine: Engine, count: int) -> tuple[int, float]:
     w = engine.weights
     rest = sum(part.nbytes for part in (w.present, w.outputs, w.hidden, w.output))
     shared = [count] * len(w.dilations)
-    if count < kernel.TOGETHER:
+    if count < kernel.MANY:
         shared = [math.gcd(int(dilation), kernel.AHEAD) for dilation in w.dilations]
     past = w.past.nbytes * statistics.mean(1 / rows for rows in shared)
     return rest + w.past.nbytes, rest / count + past

@@ -32,7 +32,7 @@ LANES = 16
 """Floats in a vector: a register of AVX-512, two of AVX2, four of NEON."""
 AHEAD = 16
 """Samples at most for which a layer's past taps are multiplied at once."""
-TOGETHER = 3
+MANY = 3
 """Utterances from which on that is no longer worth its memory."""
 
 # No nnan or ninf among the flags: broken weights shall show as such.
@@ -411,7 +411,7 @@ def _draw(w, state, slots, condition, period, uniforms, sharpness, top_k, top_p,
     _add_product(A * M, projected, 0, L * Z, L * Z // LANES, condition, 0, 1 + G, 1 + G,
                  w.condition, 0)  # fmt: skip
     # With many utterances each weight is read for all of them as it is
-    ahead = AHEAD if A < TOGETHER else 1
+    ahead = AHEAD if A < MANY else 1
     pending = np.empty(A * L * AHEAD * Z if ahead > 1 else 0, np.float32)
     past = np.empty(A * taps * C_, np.float32)
     h = np.empty(A * H, np.float32)  # the residual path, then the sum of the skips
