@@ -25,6 +25,8 @@ CHUNK = 0.1
 """Seconds of audio at most between two looks at interrupts and progress."""
 TOGETHER = 16
 """Utterances that a thread draws in lock-step at most."""
+TOGETHER_ON_GPU = 256
+"""The same where one thread keeps a whole GPU busy."""
 PIECE = 25
 """Codes whose condition vectors are made at a time."""
 
@@ -189,6 +191,8 @@ def sample_into(
             f"{len(codes)} utterances, {len(speakers)} speakers and {len(seeds)} seeds; "
             "expected one of each an utterance"
         )
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads: must be 1 or more, got {threads}")
     if not len(codes):
         return
     conditions, choice = Conditions(model), Choice(temperature, top_k, top_p)
@@ -200,7 +204,7 @@ def sample_into(
         length = len(its_codes) * model.hop_length if lengths is None else lengths[i]
         vectors = conditions.vectors(_cut([its_codes], PIECE), speaker)
         utterances.append(_Utterance(vectors, seed, sinks[i], length))
-    threads = min(len(utterances), threads or cores())
+    threads = min(len(utterances), threads or cores()) if _on_cpu(model) else 1
     crew = _Crew(model, utterances, threads, choice, precision, progress)
     if threads <= 1:
         crew.work()
@@ -414,7 +418,8 @@ class _Crew:
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._waiting = sorted(utterances, key=lambda u: u.length or 0)  # taken from the end
-        self._together = min(TOGETHER, -(-len(utterances) // max(1, threads)))
+        most = TOGETHER if _on_cpu(model) else TOGETHER_ON_GPU
+        self._together = min(most, -(-len(utterances) // threads))
         self._sampler, self._choice = _sampler(model, precision), choice
         self._period = model.hop_length // model.config.condition_upsample
         self._at_once = max(1, round(CHUNK * model.sample_rate / self._period))
@@ -469,13 +474,17 @@ _AMPLITUDES = mu_law.decode(torch.arange(mu_law.LEVELS)).numpy()
 
 def _sampler(model: VQVAE, precision: str):
     """The compiled engine for a model on the CPU, the plain step for one elsewhere."""
-    if model.decoder.embed.weight.device.type == "cpu":
+    if _on_cpu(model):
         from speechvq.sampling.engine import Engine  # numba takes its time
 
         return Engine(model.decoder, precision)
     if precision != "float32":
         raise ValueError(f"precision: {precision} is of the CPU's sampler; use --device cpu")
     return Step(model.decoder)
+
+
+def _on_cpu(model: VQVAE) -> bool:
+    return model.decoder.embed.weight.device.type == "cpu"
 
 
 def _check_seed(seed: int) -> None:

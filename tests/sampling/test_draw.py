@@ -154,6 +154,8 @@ def test_a_batch_whose_parts_do_not_fit(model, codes):
         sampling.sample_batch(model, codes, ["p225", "p226"])
     with pytest.raises(ValueError, match="one name an utterance expected"):
         sampling.sample_batch(model, codes, "p225")
+    with pytest.raises(ValueError, match="threads: must be 1 or more, got 0"):
+        sampling.sample_batch(model, codes, ["p225"] * 5, threads=0)
     assert sampling.sample_batch(model, [], []) == []
 
 
