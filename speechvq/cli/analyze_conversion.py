@@ -411,7 +411,7 @@ def _report(folder: Path, made: Made, bits, judges: dict, scores: dict, options)
     print(
         f"judged     {len(made.trials)} conversions of {len(made.utterances)} utterances of "
         f"{made.manifest}: {len(sources)} sources, {len(targets)} targets; "
-        + ", ".join(f"{name} {value}" for name, value in sampling(options).items() if value)
+        + ", ".join(f"{k} {v}" for k, v in sampling(options).items() if v is not None)
     )
     print(f"bits       {written(bits, fixed(3))} per sample of the recordings, given their codes")
 
