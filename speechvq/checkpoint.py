@@ -13,16 +13,20 @@ import hashlib
 import json
 import logging
 import os
+import re
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
-from speechvq.audio import write_bytes
+from speechvq.audio import write_bytes, write_together
 from speechvq.config import VQVAEConfig
 
 if typing.TYPE_CHECKING:
+    from torch import Tensor
+
     from speechvq.models.vqvae import VQVAE
 
 logger = logging.getLogger(__name__)
@@ -36,6 +40,8 @@ ENVIRONMENT = "SPEECHVQ_MODEL"
 """The environment variable that names a model folder."""
 
 _FORMAT = "speechvq 1"
+_TABLE = "conditioner.speakers.weight"
+_NAME = re.compile(r"[^\W_][\w.-]{0,49}")
 
 
 def save_model(folder: str | os.PathLike, model: VQVAE, config: dict, card: str) -> None:
@@ -77,6 +83,99 @@ def save_model(folder: str | os.PathLike, model: VQVAE, config: dict, card: str)
     write_bytes(folder / SPEAKERS, (speakers_text + "\n").encode())
     write_bytes(folder / CARD, card.encode())
     write_bytes(folder / WEIGHTS, save(tensors, metadata=header))
+
+
+def check_new_speaker(folder: str | os.PathLike, name: str, replace: bool = False) -> None:
+    """Refuse a name that cannot be given to a new speaker of a model folder.
+
+    Raises
+    ------
+    ValueError
+        Not fit for a file's name, or taken and not to be replaced.
+    OSError
+        The folder holds no model.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"name {name!r}: files are named after speakers; expected a letter or digit, then "
+            "letters, digits, '_', '-' and '.', 50 at most in all"
+        )
+    if name in read_speakers(folder) and not replace:
+        raise ValueError(
+            f"name {name!r}: {folder} has a speaker of this name; take another, or replace it "
+            "with --replace"
+        )
+
+
+def add_speaker(
+    folder: str | os.PathLike,
+    name: str,
+    vector: Tensor,
+    card: Callable[[str], str],
+    out: str | os.PathLike | None = None,
+    replace: bool = False,
+) -> Path:
+    """Add a speaker to a model folder, or to a copy of it; all files change or none.
+
+    Every other weight is kept bit for bit, and so is ``config.yaml``.
+
+    Parameters
+    ----------
+    folder
+        A model folder.
+    name
+        Of the new speaker.
+    vector
+        (C,), the row of the speaker embedding.
+    card
+        Makes the new model card of the old one; gets "" where there is none.
+    out
+        Folder to write the model to, with the new speaker; None for `folder` itself.
+    replace
+        Whether a speaker of this name may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder with the new speaker.
+
+    Raises
+    ------
+    ValueError
+        As `check_new_speaker`; or the folder's files are damaged or do not fit each other.
+    OSError
+        A file cannot be read or written.
+    """
+    import torch
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    check_new_speaker(folder, name, replace)
+    config = build_config(read_config(folder)["model"])
+    names = read_speakers(folder)
+    tensors, header = _read_weights(folder / WEIGHTS)
+    _check_one_save(folder, config, names, header)
+    entries = json.loads((folder / SPEAKERS).read_text(encoding="utf-8"))
+    table, row = tensors[_TABLE], vector.detach().to("cpu", tensors[_TABLE].dtype).unsqueeze(0)
+    if name in names:
+        place = names.index(name)
+        tensors[_TABLE] = torch.cat([table[:place], row, table[place + 1 :]])
+    else:
+        names, entries = [*names, name], [*entries, {"name": name}]
+        tensors[_TABLE] = torch.cat([table, row])
+    header["speakers"] = json.dumps(names, ensure_ascii=False)
+    old_card = folder / CARD
+    text = old_card.read_text(encoding="utf-8") if old_card.is_file() else ""
+    files = {
+        SPEAKERS: (json.dumps(entries, ensure_ascii=False, indent=1) + "\n").encode(),
+        CARD: card(text).encode(),
+        WEIGHTS: save(tensors, metadata=header),
+    }
+    if out is not None:
+        files = {CONFIG: (folder / CONFIG).read_bytes(), **files}
+    target = Path(folder if out is None else out)
+    write_together({target / file: content for file, content in files.items()})
+    return target
 
 
 def load_model(folder: str | os.PathLike, device: str = "cpu") -> VQVAE:

@@ -8,7 +8,15 @@ from speechvq.audio.checks import SHORTEST, SILENT_PEAK, check_speech, checked
 from speechvq.audio.errors import AudioError
 from speechvq.audio.finding import SUFFIXES, find
 from speechvq.audio.reading import blocks, info, read
-from speechvq.audio.writing import WRITTEN, Writer, stream_header, to_pcm, write, write_bytes
+from speechvq.audio.writing import (
+    WRITTEN,
+    Writer,
+    stream_header,
+    to_pcm,
+    write,
+    write_bytes,
+    write_together,
+)
 
 __all__ = [
     "SHORTEST",
@@ -27,4 +35,5 @@ __all__ = [
     "to_pcm",
     "write",
     "write_bytes",
+    "write_together",
 ]

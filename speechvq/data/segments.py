@@ -37,6 +37,8 @@ class Waveforms:
         Largest size of the audio to keep in memory; 0 keeps none.
     progress : bool
         Show a bar on stderr while decoding.
+    waveforms : sequence of ndarray, optional
+        The audio of each utterance, (T,), where it has been read already; no file is then opened.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Waveforms:
         sample_rate: int,
         cache_bytes: int = CACHE_BYTES,
         progress: bool = False,
+        waveforms: Sequence[np.ndarray] | None = None,
     ):
         if not utterances:
             raise ValueError("no utterances; at least one is needed")
@@ -58,7 +61,9 @@ class Waveforms:
         self.lengths = np.array([max(1, round(u.duration * sample_rate)) for u in utterances])
         """Samples of each utterance."""
         self._cache: list[np.ndarray] | None = None
-        if 2 * int(self.lengths.sum()) <= cache_bytes:
+        if waveforms is not None:
+            self._cache = [_as_integers(waveform) for waveform in waveforms]
+        elif 2 * int(self.lengths.sum()) <= cache_bytes:
             bar = tqdm(self.lengths, "reading audio", disable=not progress, leave=False)
             self._cache = [_as_integers(self._read(i, 0, length)) for i, length in enumerate(bar)]
 

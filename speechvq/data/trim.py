@@ -36,14 +36,29 @@ def speech_bounds(
     """
     if not np.any(waveform):
         raise ValueError("nothing but silence: there is no speech to find the bounds of")
-    hop = max(1, round(FRAME * sample_rate))
-    padded = np.pad(np.asarray(waveform, dtype=np.float64), (0, -len(waveform) % hop), "edge")
-    energy = padded.reshape(-1, hop).var(axis=1)  # the variance: a constant offset is no sound
-    loud = np.flatnonzero(energy >= energy.max() * 10 ** (-threshold / 10))
+    loud, hop = _loud_frames(waveform, sample_rate, threshold)
     duration = len(waveform) / sample_rate
     start = max(0.0, loud[0] * hop / sample_rate - margin)
     end = min(duration, (loud[-1] + 1) * hop / sample_rate + margin)
     return start, end
+
+
+def sound_seconds(waveform: np.ndarray, sample_rate: int, threshold: float = 40.0) -> float:
+    """Seconds of a waveform (T,) that are sound, as `speech_bounds` has it; pauses do not count."""
+    if not len(waveform) or np.ptp(waveform) == 0:
+        return 0.0
+    loud, hop = _loud_frames(waveform, sample_rate, threshold)
+    return min(len(loud) * hop, len(waveform)) / sample_rate
+
+
+def _loud_frames(
+    waveform: np.ndarray, sample_rate: int, threshold: float
+) -> tuple[np.ndarray, int]:
+    """Places of the frames that are sound, and the samples of a frame."""
+    hop = max(1, round(FRAME * sample_rate))
+    padded = np.pad(np.asarray(waveform, dtype=np.float64), (0, -len(waveform) % hop), "edge")
+    energy = padded.reshape(-1, hop).var(axis=1)  # the variance: a constant offset is no sound
+    return np.flatnonzero(energy >= energy.max() * 10 ** (-threshold / 10)), hop
 
 
 def trim(utterance: Utterance, start: float, end: float) -> Utterance:

@@ -16,6 +16,8 @@ _SCORES = {
     "dead_codes": ("codes unused", "{:.0f}"),
 }
 
+_ENROLLED, _LIMITS = "## Enrolled speakers", "## Limits"
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -86,6 +88,24 @@ synthetic.{untrained}
 
 That of the training data, which its owner decides; check before passing the model on.
 """
+
+
+def with_enrolled(card: str, speaker: str, line: str) -> str:
+    """A card with a line about a speaker who was enrolled, in place of an earlier one."""
+    lines = card.splitlines()
+    if _ENROLLED not in lines:
+        place = lines.index(_LIMITS) if _LIMITS in lines else len(lines)
+        apart = [""] if place and lines[place - 1] else []
+        intro = "Added to the trained model, which they do not change:"
+        lines[place:place] = [*apart, _ENROLLED, "", intro, "", ""]
+    first = lines.index(_ENROLLED) + 4
+    last = first
+    while last < len(lines) and lines[last].startswith("- "):
+        last += 1
+    begin = f"- {speaker}: "
+    others = [each for each in lines[first:last] if not each.startswith(begin)]
+    lines[first:last] = [*others, begin + line]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _time(seconds: float) -> str:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -190,3 +192,12 @@ def test_margins_are_what_lies_beside_the_segment(utterances):
             assert (inside.diff() == 1).all()  # one stretch of one utterance
             before.add(int((row[:32] == 0).sum()))
     assert {0, 32} <= before  # both in the middle and at the beginning of utterances
+
+
+def test_audio_that_was_read_already(utterances):
+    """The same batches, and no file is opened."""
+    read = [audio.read(u.path, RATE)[0] for u in utterances]
+    moved = [replace(u, path="gone") for u in utterances]
+    given = SegmentBatches(Waveforms(moved, RATE, 0, waveforms=read), ["s0", "s1"], **SETTINGS)
+    for one, other in zip(given[5], batches(utterances)[5], strict=True):
+        assert torch.equal(one, other)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from speechvq.data.manifest import Phone, Utterance
-from speechvq.data.trim import clip_phones, speech_bounds, trim
+from speechvq.data.trim import clip_phones, sound_seconds, speech_bounds, trim
 
 RATE = 16000
 
@@ -74,3 +74,11 @@ def test_trimming_twice_adds_up_and_nothing_is_made_up():
 
 def test_phones_that_only_touch_are_dropped():
     assert [p.label for p in clip_phones(PHONES, 0.5, 0.8)] == ["aa"]
+
+
+def test_pauses_are_no_sound():
+    waveform = np.concatenate([burst(0.5, 1.0, 0.7), burst(0.5, 2.0, 0.7, noise=0.001)])
+    assert sound_seconds(waveform, RATE) == pytest.approx(3.0, abs=0.03)
+    assert sound_seconds(np.full(RATE, 0.3), RATE) == 0
+    assert sound_seconds(np.zeros(0), RATE) == 0
+    assert sound_seconds(burst(0, 0.033, 0), RATE) == pytest.approx(0.033)

@@ -1,0 +1,302 @@
+"""Enrolling a speaker: the vector that is found, and all that stays as it was."""
+
+import logging
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from speechvq import audio, checkpoint, mu_law
+from speechvq.models.vqvae import VQVAE
+from speechvq.sampling import sample
+from speechvq.training import enroll as enrolling
+from speechvq.training.enroll import enroll, fit_speaker, hear
+
+RATE = 8000
+SPEAKERS = ["p225", "p226"]
+CARD = "# A card\n\n## Scores\n\n| none |\n\n## Limits\n\n- It is tiny.\n"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def short_segments(monkeypatch):
+    monkeypatch.setattr(enrolling, "PHASE", replace(enrolling.PHASE, segment_length=256))
+
+
+@pytest.fixture(scope="module")
+def model(tiny_config):
+    """A model that hears nothing but the speaker: each sample is drawn apart from all others."""
+    torch.manual_seed(0)
+    model = VQVAE(tiny_config, SPEAKERS).eval()
+    model.quantizer.codebook.zero_()
+    with torch.no_grad():
+        for linear in (model.decoder.condition, model.decoder.hidden, model.decoder.output):
+            linear.weight.mul_(3)
+        for layer in model.decoder.layers:
+            layer.gates.weight.zero_()
+            layer.outputs.weight.mul_(3)
+    return model
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    checkpoint.save_model(tmp_path / "m", model, {"training": {"seed": 3}}, CARD)
+    return tmp_path / "m"
+
+
+def logits(model, vector):
+    """The distribution of every sample, (256,), in the voice of a vector."""
+    solo = enrolling._with_one_speaker(model, "x")
+    with torch.no_grad():
+        solo.conditioner.speakers.weight.copy_(vector)
+        condition = solo.condition(torch.zeros(1, 4, dtype=torch.int64), torch.tensor([0]))
+        return solo.decoder(torch.full((1, 64), 128), condition)[0, 32]
+
+
+def record(folder, model, vector, seconds=(4.0, 5.0, 6.0), seed=0):
+    """Recordings of the voice that a vector stands for."""
+    draw = torch.Generator().manual_seed(seed)
+    p = logits(model, vector).softmax(0)
+    for i, length in enumerate(seconds):
+        levels = torch.multinomial(p, round(length * RATE), replacement=True, generator=draw)
+        audio.write(folder / f"{i}.wav", mu_law.decode(levels).numpy(), RATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hidden():
+    """The vector of a voice that the model does not know."""
+    return torch.tensor([0.5, 0.5, -1.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def wavs(model, hidden, tmp_path_factory):
+    return record(tmp_path_factory.mktemp("wavs"), model, hidden)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_model_of_these_tests_is_what_they_take_it_for(model):
+    waveform = torch.rand(1, 320) - 0.5
+    quantized = model.quantizer.lookup(model.encode(waveform))
+    expected = logits(model, model.conditioner.speakers.weight[1]).log_softmax(0)
+    got = model.log_likelihood(waveform, quantized, torch.tensor([1]))[0]
+    assert torch.allclose(got[16:-16], expected[mu_law.encode(waveform)[0]][16:-16], atol=1e-4)
+
+
+def test_it_finds_the_voice_of_a_hidden_vector(model, hidden, wavs):
+    """Nearly as likely as with the vector that the recordings were drawn from."""
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    recordings = hear(audio.find([wavs]), "me", RATE)
+    fit = fit_speaker(model, recordings, SPEAKERS, steps=150)
+    heard = [recordings.held_out.crop(i, 0, n) for i, n in enumerate(recordings.held_out.lengths)]
+    levels = mu_law.encode(torch.from_numpy(np.concatenate(heard)))
+
+    def bits(vector):
+        return -float(logits(model, vector).log_softmax(0)[levels].mean()) / np.log(2)
+
+    table = model.conditioner.speakers.weight.detach()
+    known = [bits(vector) for vector in table]
+    assert fit.nearest == SPEAKERS[int(np.argmin(known))]
+    assert fit.bits_before == pytest.approx(min(known), abs=0.01)
+    assert fit.bits_after == pytest.approx(bits(fit.vector), abs=0.01)
+    assert min(known) > bits(hidden) + 0.08  # there was something to find
+    assert fit.bits_after < bits(hidden) + 0.01
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS)
+def test_the_nearest_is_who_spoke(model, tmp_path, speaker):
+    vector = model.conditioner.speakers.weight[SPEAKERS.index(speaker)]
+    recordings = hear(audio.find([record(tmp_path, model, vector)]), "me", RATE)
+    assert fit_speaker(model, recordings, SPEAKERS, steps=1).nearest == speaker
+
+
+def test_all_else_stays_bit_for_bit(folder, model, wavs):
+    before = checkpoint.load_model(folder)
+    files = contents(folder)
+    codes = np.arange(40) % 8
+    said = {name: sample(before, codes, name, seed=5) for name in SPEAKERS}
+    done = enroll(folder, "me", wavs, steps=5)
+    after = checkpoint.load_model(folder)
+    assert done.folder == folder
+    assert after.speakers == [*SPEAKERS, "me"]
+    assert checkpoint.fingerprint(after) == checkpoint.fingerprint(before)
+    old, new = before.state_dict(), after.state_dict()
+    table = "conditioner.speakers.weight"
+    assert torch.equal(new[table], torch.cat([old.pop(table), done.fit.vector[None]]))
+    for name, tensor in old.items():
+        assert torch.equal(tensor, new[name]), name
+    for name in SPEAKERS:
+        assert np.array_equal(sample(after, codes, name, seed=5), said[name])
+    assert not np.array_equal(sample(after, codes, "me", seed=5), said[done.fit.nearest])
+    assert contents(folder).keys() == files.keys()
+    assert (folder / "config.yaml").read_bytes() == files["config.yaml"]
+
+
+def test_the_seed_decides(model, wavs):
+    recordings = hear(audio.find([wavs]), "me", RATE)
+    one, same, other = (
+        fit_speaker(model, recordings, SPEAKERS, steps=3, seed=seed).vector for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_a_second_one_and_a_replacement(folder, model, hidden, wavs, tmp_path):
+    enroll(folder, "me", wavs, steps=60)
+    enroll(folder, "you", record(tmp_path / "you", model, -hidden), steps=5)
+    first = checkpoint.load_model(folder).conditioner.speakers.weight
+    with pytest.raises(ValueError, match=r"name 'me': .* has a speaker of this name; .*--replace"):
+        enroll(folder, "me", wavs)
+    done = enroll(folder, "me", wavs, steps=7, replace=True)
+    after = checkpoint.load_model(folder)
+    assert after.speakers == [*SPEAKERS, "me", "you"]
+    second = after.conditioner.speakers.weight
+    assert torch.equal(second[[0, 1, 3]], first[[0, 1, 3]])
+    assert torch.equal(second[2], done.fit.vector)
+    assert done.fit.nearest != "me"  # who is replaced: going on from there is not repeatable
+    card = (folder / "README.md").read_text()
+    begin, rest = card.split("## Enrolled speakers")
+    assert begin == CARD.split("## Limits")[0]
+    assert rest.endswith("\n\n## Limits\n\n- It is tiny.\n")
+    assert [line.split(":")[0] for line in rest.splitlines() if line.startswith("- ")] == [
+        "- you", "- me", "- It is tiny."
+    ]  # fmt: skip
+    assert "7 steps, seed 0" in rest
+
+
+def test_a_copy(folder, wavs, tmp_path):
+    files = contents(folder)
+    done = enroll(folder, "me", wavs, steps=2, out=tmp_path / "new" / "m")
+    assert done.folder == tmp_path / "new" / "m"
+    assert contents(folder) == files
+    assert checkpoint.load_model(done.folder).speakers == [*SPEAKERS, "me"]
+    assert contents(done.folder).keys() == files.keys()
+
+
+@pytest.mark.parametrize("rate", [1e6, float("inf")])  # the latter ends in NaN
+def test_what_does_not_learn_takes_the_nearest_voice(folder, wavs, monkeypatch, caplog, rate):
+    monkeypatch.setattr(enrolling, "PHASE", replace(enrolling.PHASE, learning_rate=rate))
+    fit = enroll(folder, "me", wavs, steps=20).fit
+    assert "nothing better was found" in caplog.text
+    table = checkpoint.load_model(folder).conditioner.speakers.weight
+    assert torch.equal(table[2], table[SPEAKERS.index(fit.nearest)])
+    assert fit.bits_after == fit.bits_before
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_failure_while_writing_leaves_the_folder(folder, wavs, monkeypatch, moment, error):
+    files, replaced, put = contents(folder), [], os.replace
+
+    def failing(one, other):
+        replaced.append(other)
+        if len(replaced) == moment:
+            raise error
+        put(one, other)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(type(error) if isinstance(error, OSError) else error):
+        enroll(folder, "me", wavs, steps=1)
+    assert contents(folder) == files
+
+
+def test_an_interrupt_while_learning_leaves_the_folder(folder, wavs, monkeypatch):
+    files = contents(folder)
+
+    def stop(config, step):
+        if step == 1:
+            raise KeyboardInterrupt
+        return 0.1
+
+    monkeypatch.setattr(enrolling, "learning_rate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        enroll(folder, "me", wavs, steps=3)
+    assert contents(folder) == files
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".a", "-a", "a b", "a,b", "a\n", "x" * 51, "é/"])
+def test_names_that_are_not_fit_for_files(folder, wavs, name):
+    with pytest.raises(ValueError, match="files are named after speakers"):
+        enroll(folder, name, wavs)
+
+
+@pytest.mark.parametrize("name", ["me", "p225.2", "José", "7", "a_b-c", "x" * 50])
+def test_names_that_are(folder, name):
+    checkpoint.check_new_speaker(folder, name)
+
+
+class TestHear:
+    def noise(self, seconds, seed=0):
+        rng = np.random.default_rng(seed)
+        return (0.1 * rng.standard_normal(round(seconds * RATE))).astype(np.float32)
+
+    def test_every_sample_is_on_one_side(self, tmp_path):
+        waveforms = [self.noise(seconds, i) for i, seconds in enumerate((14.2, 0.7, 9.1, 3.9))]
+        for i, waveform in enumerate(waveforms):
+            audio.write(tmp_path / f"{i}.wav", waveform, RATE)
+        recordings = hear(audio.find([tmp_path]), "me", RATE)
+        train, held_out = recordings.train, recordings.held_out
+        assert train.seconds + held_out.seconds == pytest.approx(27.9)
+        assert 0.1 < held_out.seconds / 27.9 < 0.35
+        everything = np.concatenate([audio.read(p, RATE)[0] for p in audio.find([tmp_path])])
+        parts = [w.crop(i, 0, n) for w in (train, held_out) for i, n in enumerate(w.lengths)]
+        # The noise does not repeat: what has every sample has each once
+        assert np.array_equal(np.sort(np.concatenate(parts)), np.sort(everything))
+        assert max(held_out.lengths) <= 4 * RATE
+        assert max(train.lengths) > 4 * RATE  # neighbours stay together
+        assert recordings.used == 4
+        assert {u.speaker for u in train.utterances + held_out.utterances} == {"me"}
+
+    def test_a_single_recording_just_long_enough(self, tmp_path):
+        audio.write(tmp_path / "a.wav", self.noise(10.01), RATE)
+        recordings = hear([tmp_path / "a.wav"], "me", RATE)
+        assert recordings.train.seconds > 2 * recordings.held_out.seconds * 0.9
+
+    def test_of_long_recordings_less_is_held_out(self, tmp_path):
+        audio.write(tmp_path / "a.wav", self.noise(400), RATE)
+        assert hear([tmp_path / "a.wav"], "me", RATE).held_out.seconds <= 48
+
+    def test_silence_is_no_speech(self, tmp_path):
+        pause = np.zeros(20 * RATE, np.float32)
+        parts = [pause, self.noise(4), pause, self.noise(4.5), pause]
+        audio.write(tmp_path / "a.wav", np.concatenate(parts), RATE)
+        message = (
+            r"^8\.5 s of speech in 1 usable recording; at least 10 s is needed, and 60 s serve"
+        )
+        with pytest.raises(ValueError, match=message):
+            hear([tmp_path / "a.wav"], "me", RATE)
+        audio.write(tmp_path / "b.wav", self.noise(2), RATE)
+        recordings = hear(audio.find([tmp_path]), "me", RATE)
+        assert recordings.speech == pytest.approx(10.5, abs=0.05)
+        assert recordings.train.seconds + recordings.held_out.seconds < 31  # no ends
+
+    def test_what_cannot_be_used_is_left_out(self, tmp_path, caplog):
+        audio.write(tmp_path / "good.wav", self.noise(12), RATE)
+        audio.write(tmp_path / "silent.wav", np.zeros(RATE, np.float32), RATE)
+        (tmp_path / "broken.wav").write_bytes(b"RIFF")
+        with caplog.at_level(logging.WARNING):
+            recordings = hear(audio.find([tmp_path]), "me", RATE)
+        assert recordings.used == 1
+        assert {path.name for path in recordings.unusable} == {"broken.wav", "silent.wav"}
+        assert "silent.wav: silent from beginning to end; left out" in caplog.text
+        with pytest.raises(ValueError, match=r"^0\.0 s of speech in 0 usable recordings"):
+            hear([tmp_path / "broken.wav", tmp_path / "silent.wav"], "me", RATE)
+
+
+def test_steps(folder, wavs):
+    with pytest.raises(ValueError, match="steps: must be at least 1, got 0"):
+        enroll(folder, "me", wavs, steps=0)
