@@ -125,12 +125,8 @@ def _convert(
         for first in range(0, len(jobs), speaking.AT_ONCE):
             heard, unusable = _hear(model, jobs[first : first + speaking.AT_ONCE])
             failed += unusable
-            with contextlib.ExitStack() as stack:
-                outputs = []
-                for job, _, _ in heard:
-                    output = speaking.Output(job.output, model.sample_rate, show)
-                    stack.callback(output.discard)  # what is not closed by then
-                    outputs.append(output)
+            paths = [job.output for job, _, _ in heard]
+            with speaking.outputs(paths, model.sample_rate, show) as outputs:
                 sample_into(
                     outputs,
                     model,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from pathlib import Path
@@ -73,12 +72,8 @@ def main(argv: list[str] | None = None) -> int:
     with speaking.progress_bar(seconds, model.sample_rate) as progress:
         for first in range(0, len(jobs), speaking.AT_ONCE):
             batch = jobs[first : first + speaking.AT_ONCE]
-            with contextlib.ExitStack() as stack:
-                outputs = []
-                for _, _, path in batch:
-                    output = speaking.Output(path, model.sample_rate, show=not options.json)
-                    stack.callback(output.discard)  # what is not closed by then
-                    outputs.append(output)
+            paths = [path for _, _, path in batch]
+            with speaking.outputs(paths, model.sample_rate, show=not options.json) as outputs:
                 sample_into(
                     outputs,
                     model,

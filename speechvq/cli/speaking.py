@@ -129,6 +129,18 @@ AT_ONCE = 96
 """Outputs that are open at a time: enough to share among threads, few enough for any system."""
 
 
+@contextlib.contextmanager
+def outputs(paths: Sequence[Path], sample_rate: int, show: bool) -> Iterator[list[Output]]:
+    """Open output files; what has not been closed by the end leaves no trace."""
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for path in paths:
+            output = Output(path, sample_rate, show)
+            stack.callback(output.discard)
+            opened.append(output)
+        yield opened
+
+
 class Output(audio.Writer):
     """An output file that is announced on stdout once it is whole."""
 

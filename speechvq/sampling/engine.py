@@ -191,8 +191,12 @@ def _padded(matrix: np.ndarray, *widths: int) -> np.ndarray:
 def _packed(matrix: np.ndarray, *widths: int) -> np.ndarray:
     """A padded matrix, flat, panel by panel: each as wide as its product keeps in registers."""
     matrix = _padded(matrix, *widths)
-    ends = kernel.LANES * np.cumsum(kernel.panels(matrix.shape[1] // kernel.LANES))
-    return np.concatenate([panel.ravel() for panel in np.split(matrix, ends[:-1], axis=1)])
+    panels, done = [], 0
+    while done < matrix.shape[1]:
+        width = kernel.LANES * kernel.panel((matrix.shape[1] - done) // kernel.LANES)
+        panels.append(matrix[:, done : done + width].ravel())
+        done += width
+    return np.concatenate(panels)
 
 
 def _bfloat16(weights: np.ndarray) -> np.ndarray:

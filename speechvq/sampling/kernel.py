@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 logger = logging.getLogger(__name__)
 
@@ -243,16 +243,13 @@ _row8, _row4, _row2 = (_product(1, vectors) for vectors in (8, 4, 2))
 _block = _product(_ROWS, _WIDTH)
 
 
-def panels(vectors: int) -> list[int]:
-    """The widths, in vectors, of the panels that a matrix of so many columns is cut into."""
-    widths = []
-    while vectors:
-        width = PANEL
-        while width > vectors:
-            width //= 2
-        widths.append(width)
-        vectors -= width
-    return widths
+@register_jitable(error_model="numpy")
+def panel(vectors):
+    """Width, in vectors, of the next panel of a matrix with so many vectors of columns left."""
+    width = PANEL
+    while width > vectors:
+        width //= 2
+    return width
 
 
 @numba.njit(error_model="numpy")
@@ -260,9 +257,7 @@ def _add_product(rows, y, y_at, y_stride, vectors, x, x_at, x_stride, n, W, W_at
     """y[r] += x[r] @ W, for x (rows, n) and W (n, 16·vectors) in panels, one after the other."""
     done = 0
     while done < vectors:
-        width = PANEL
-        while width > vectors - done:
-            width //= 2
+        width = panel(vectors - done)
         stride = LANES * width
         y_first = y_at + LANES * done
         blocks = rows // _ROWS if width >= _WIDTH else 0
@@ -376,7 +371,7 @@ class State(NamedTuple):
     level: np.ndarray  # (B,): the last one
 
 
-@numba.njit(error_model="numpy")
+@register_jitable(error_model="numpy")
 def up(width):
     """Rounded up to an even number of vectors."""
     return -(-width // (2 * LANES)) * 2 * LANES
