@@ -130,7 +130,7 @@ def drawing(sampler: Engine | Step, count: int) -> Task:
 
     def draw(vectors: int) -> int:
         condition = rng.standard_normal((count, vectors, CONDITION_CHANNELS), np.float32)
-        uniforms = rng.random((count, vectors * PERIOD))
+        uniforms = rng.random((count, vectors * PERIOD, 1))
         return streams.draw(range(count), condition, PERIOD, uniforms).size
 
     return draw
@@ -374,16 +374,17 @@ def loss(options) -> dict[str, list]:
 @torch.inference_mode()
 def bits_of(model: VQVAE, engines: list[Engine], waveform, speaker: str) -> list[float]:
     """-log2 p of a waveform (1, T): by each engine, then by the decoder as it is trained."""
-    T, period = waveform.shape[-1], model.hop_length // model.config.condition_upsample
+    T, config = waveform.shape[-1], model.config
+    period = model.hop_length // config.condition_upsample // config.subbands
     index = torch.tensor([model.speaker_index(speaker)])
     codes = model.encode(waveform)
     condition = model.condition(codes, index).numpy()
     padded = F.pad(waveform, (0, -T % model.hop_length))
-    levels = mu_law.encode(padded)
+    levels = model.subbands.encode(padded)
     found = []
     for engine in engines:
         logits = torch.from_numpy(engine.streams(1).score([0], condition, period, levels.numpy()))
-        found.append(-F.cross_entropy(logits[0], levels[0], reduction="none"))
+        found.append(-F.cross_entropy(logits.flatten(0, 2), levels.flatten(), reduction="none"))
     found.append(model.log_likelihood(padded, model.quantizer.lookup(codes), index)[0])
     return [-float(log_p[:T].double().sum()) / math.log(2) for log_p in found]
 

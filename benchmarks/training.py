@@ -48,8 +48,9 @@ class ConvWaveNet(nn.Module):
         self.output = nn.Conv1d(config.output_channels, levels, 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Logits (B, T, V) of levels x (B, T) and condition vectors (B, M, C)."""
-        h = self.embed(F.pad(x[:, :-1], (1, 0), value=self.start)).transpose(1, 2)  # (B, C, T)
+        """Logits (B, T, 1, V) of levels x (B, T, 1) and condition vectors (B, M, C)."""
+        before = F.pad(x[:, :-1, 0], (1, 0), value=self.start)
+        h = self.embed(before).transpose(1, 2)  # (B, C, T)
         condition = condition.transpose(1, 2)
         condition = condition.repeat_interleave(x.shape[1] // condition.shape[2], dim=2)
         skips = 0
@@ -61,7 +62,8 @@ class ConvWaveNet(nn.Module):
             z = torch.tanh(filter_) * torch.sigmoid(gate)
             skips = skips + skip(z)
             h = h + residual(z)
-        return self.output(F.relu(self.hidden(F.relu(skips)))).transpose(1, 2)
+        logits = self.output(F.relu(self.hidden(F.relu(skips)))).transpose(1, 2)
+        return logits.unsqueeze(2)
 
     @torch.no_grad()
     def copy_weights(self, ours: WaveNet) -> None:
@@ -105,7 +107,7 @@ class Step:
         cast = torch.autocast("cpu", torch.bfloat16) if self.bfloat16 else nullcontext()
         with cast:
             logits = self.decoder(levels, self.conditioner(quantized, speaker))
-        loss = F.cross_entropy(logits.float().flatten(0, 1), levels.flatten())
+        loss = F.cross_entropy(logits.float().flatten(0, 2), levels.flatten())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -153,7 +155,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     B, T = options.batch_size, options.segment_length
     batch = (
-        torch.randint(mu_law.LEVELS, (B, T)),
+        torch.randint(mu_law.LEVELS, (B, T, 1)),
         torch.randn(B, T // HOP_LENGTH, whole.codebook_dim),
         torch.randint(4, (B,)),
     )

@@ -94,6 +94,9 @@ class VQVAEConfig:
         Condition vectors per code; must divide the hop length.
     condition_layers : int
         Convolutions over the condition vectors; 0 gives the decoder each code by itself.
+    subbands : int
+        Bands of the waveform that the decoder draws at each of its steps, each at a part of the
+        sample rate (models/subbands.py). The paper's decoder draws the waveform itself: 1.
     wavenet : WaveNetConfig
         The decoder.
     """
@@ -113,6 +116,7 @@ class VQVAEConfig:
     condition_channels: int = 64
     condition_upsample: int = 1
     condition_layers: int = 0
+    subbands: int = 1
     wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
 
     def __post_init__(self):
@@ -135,6 +139,7 @@ class VQVAEConfig:
             "codebook_dim",
             "condition_channels",
             "condition_upsample",
+            "subbands",
         ):
             _at_least(1, name, getattr(self, name))
         _at_least(2, "codebook_size", self.codebook_size)
@@ -146,6 +151,11 @@ class VQVAEConfig:
             raise ValueError(
                 f"condition_upsample: {self.condition_upsample} does not divide the hop length "
                 f"{self.hop_length}, the product of strides {list(self.strides)}"
+            )
+        if self.hop_length // self.condition_upsample % self.subbands:
+            raise ValueError(
+                f"subbands: {self.subbands} does not divide the {self.hop_length} / "
+                f"{self.condition_upsample} samples of a condition vector"
             )
 
     @property
@@ -204,18 +214,29 @@ class SpectralPhaseConfig(PhaseConfig):
 
     Attributes
     ----------
+    target : {"cepstra", "units"}
+        What the encoder learns first: the cepstra of each code's frame, whose clusters become the
+        codes; or the acoustic unit that the frame is in (models/units.py), so that the codes
+        become units. Units last as long as phones and tell them better; cepstra suit frame rates
+        and codebooks too large for units.
     unquantized_steps : int
-        How many of the steps teach the encoder, before the codebook starts at clusters of its
-        latents. The learning rate runs its course in both parts.
+        How many of the steps teach the encoder, before there are codes. The learning rate runs its
+        course in both parts.
     mel_bands : int
         Bands of the log-mel frames to predict.
+    gain_range : float
+        The encoder hears each segment louder or softer by up to so many dB, and learns the target
+        that it had before: so that a recording's level does not matter.
     """
 
+    target: Literal["cepstra", "units"] = "cepstra"
     unquantized_steps: int = 500
     mel_bands: int = 40
+    gain_range: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
+        _at_least(0, "gain_range", self.gain_range)
         _at_least(0, "unquantized_steps", self.unquantized_steps)
         _at_least(1, "mel_bands", self.mel_bands)
         if 0 < self.steps <= self.unquantized_steps:
@@ -238,6 +259,14 @@ class TrainingConfig:
         Second phase: the paper's objective, equation 3.
     freeze_codes : bool
         Keep encoder and codebook as they are in the second phase, so that only the decoder learns.
+    history_noise : float
+        Standard deviation of noise on the past that the decoder hears in the second phase, in
+        mu-law levels. It learns to put up with its own errors, which it meets when it draws.
+    disguise : float
+        What the encoder hears in training is played up to so much faster or slower, 0.3 for 30 %,
+        and filtered at random, with the pace put right again: another voice says the same. In the
+        second phase only with `freeze_codes`. Codes then tell less of the speaker, and the decoder
+        does not believe what they tell.
     precision : {"auto", "bfloat16", "float32"}
         "auto" takes bfloat16 where the hardware multiplies it natively.
     gradient_clip : float
@@ -258,6 +287,8 @@ class TrainingConfig:
     spectral: SpectralPhaseConfig = field(default_factory=SpectralPhaseConfig)
     likelihood: PhaseConfig = field(default_factory=lambda: PhaseConfig(steps=100_000))
     freeze_codes: bool = False
+    history_noise: float = 0.0
+    disguise: float = 0.0
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     gradient_clip: float = 1.0
     seed: int = 0
@@ -272,12 +303,15 @@ class TrainingConfig:
     def __post_init__(self):
         for name in ("log_every", "valid_every", "checkpoint_every", "valid_utterances"):
             _at_least(1, name, getattr(self, name))
-        for name in ("seed", "workers", "samples"):
+        for name in ("history_noise", "disguise", "seed", "workers", "samples"):
             _at_least(0, name, getattr(self, name))
         if self.gradient_clip <= 0:
             raise ValueError(f"gradient_clip: must be above 0, got {self.gradient_clip}")
         if not self.spectral.steps and not self.likelihood.steps:
             raise ValueError("steps: both phases have 0, so that there is nothing to train")
+        spectral = self.spectral
+        if spectral.target == "units" and spectral.steps and not spectral.unquantized_steps:
+            raise ValueError("unquantized_steps: in these the encoder learns units; give some")
 
 
 @dataclass(frozen=True)

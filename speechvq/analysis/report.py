@@ -121,10 +121,10 @@ def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> 
     records = list(records)
     curves = [
         (
-            "cepstral loss",
+            "loss of the latents",
             {
                 "train": _points(records, "train", "loss", "latents"),
-                "valid": _points(records, "valid", "cepstral_loss"),
+                "valid": _points(records, "valid", "latent_loss"),
             },
         ),
         (

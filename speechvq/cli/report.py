@@ -292,7 +292,7 @@ def _described(config, whole: dict, records: list[dict], card: str) -> Section:
         rows.append(("training steps", " + ".join(steps)))
     # What the last validation of each phase found
     for name, title, form in (
-        ("cepstral_loss", "cepstral loss, validation", "{:.3f}"),
+        ("latent_loss", "loss of the latents, validation", "{:.3f}"),
         ("spectral_loss", "spectral loss, validation", "{:.3f}"),
         ("bits_per_sample", "bits per sample, validation", "{:.3f}"),
         ("perplexity", "perplexity of the codes, validation", "{:.1f}"),

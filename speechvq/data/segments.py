@@ -113,6 +113,35 @@ def _as_integers(waveform: np.ndarray) -> np.ndarray:
     return np.rint(waveform * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
 
 
+class Labels:
+    """Integers that belong to moments of utterances, so many a second.
+
+    Parameters
+    ----------
+    of_utterances : sequence of ndarray
+        For each utterance (n,) int64; label i holds from second i / rate to (i + 1) / rate.
+    rate : float
+        Labels per second.
+    sample_rate : int
+        Hz, in which places are given.
+    """
+
+    NONE = -100
+    """Label of what lies beyond an utterance's end; PyTorch's losses leave it out."""
+
+    def __init__(self, of_utterances: Sequence[np.ndarray], rate: float, sample_rate: int):
+        self._labels = list(of_utterances)
+        self._per_sample = rate / sample_rate
+
+    def of_codes(self, utterance: int, start: int, count: int, hop_length: int) -> np.ndarray:
+        """Labels (count,) at the middle of each code, the first of which begins at `start`."""
+        labels = self._labels[utterance]
+        middles = start + (np.arange(count) + 0.5) * hop_length
+        places = (middles * self._per_sample).astype(np.int64)
+        known = places < len(labels)
+        return np.where(known, labels[np.minimum(places, len(labels) - 1)], self.NONE)
+
+
 class SegmentBatches(Dataset):
     """Batches of random crops, by step: `batches[step]` is (waveform, speaker).
 
@@ -142,6 +171,8 @@ class SegmentBatches(Dataset):
         Length of the data set.
     margin : int
         Samples that a crop has on either side beyond its segment; zeros outside the utterance.
+    labels : Labels, optional
+        Of the utterances; batches then have those of their codes, too.
     rank, world_size : int
         Which process this is, of how many.
 
@@ -163,6 +194,7 @@ class SegmentBatches(Dataset):
         hop_length: int,
         steps: int,
         margin: int = 0,
+        labels: Labels | None = None,
         rank: int = 0,
         world_size: int = 1,
     ):
@@ -184,6 +216,8 @@ class SegmentBatches(Dataset):
         self.segment_length = -(-segment_length // hop_length) * hop_length
         self.steps = steps
         self.margin = margin
+        self.labels = labels
+        self._hop_length = hop_length
         self._seed = (seed, zlib.crc32(phase.encode()))
         self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
         self._speakers = np.array([index[u.speaker] for u in waveforms.utterances])
@@ -202,10 +236,11 @@ class SegmentBatches(Dataset):
         """Steps that draw as much audio as there is."""
         return max(1, round(int(self._until[-1]) / self.samples_per_step))
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, step: int) -> tuple[Tensor, ...]:
         """This process's part of a step: waveform (B, T) float32 and speaker indices (B,) int64.
 
-        T is `segment_length` and twice the `margin`.
+        T is `segment_length` and twice the `margin`. With labels, there is a third part: those of
+        the segment's codes, (B, N) int64.
         """
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of {self.steps}")
@@ -214,12 +249,15 @@ class SegmentBatches(Dataset):
         utterances = np.searchsorted(self._until, drawn, side="right")
         latest = np.maximum(self.waveforms.lengths[utterances] - self.segment_length, 0)
         starts = rng.integers(latest + 1)
-        crops = [
-            self._crop(utterance, start)
-            for utterance, start in zip(utterances[self._rows], starts[self._rows], strict=True)
-        ]
+        mine = list(zip(utterances[self._rows], starts[self._rows], strict=True))
+        crops = [self._crop(utterance, start) for utterance, start in mine]
         speaker = self._speakers[utterances[self._rows]]
-        return torch.from_numpy(np.stack(crops)), torch.from_numpy(speaker)
+        batch = torch.from_numpy(np.stack(crops)), torch.from_numpy(speaker)
+        if self.labels is None:
+            return batch
+        N = self.segment_length // self._hop_length
+        labels = [self.labels.of_codes(*crop, N, self._hop_length) for crop in mine]
+        return *batch, torch.from_numpy(np.stack(labels))
 
     def _crop(self, utterance: int, start: int) -> np.ndarray:
         """A segment with its margins: (segment_length + 2 · margin,)."""

@@ -6,9 +6,10 @@ at a small part of the WaveNet's cost; the WaveNet then learns on codes that alr
 This is not in the paper, whose objective is `VQVAE.forward`.
 
 It goes in two steps. First the latents learn to be the cepstra of their frames, less what a speaker
-adds to all of them. Then the codebook starts (`start_codebook`), the encoder stays as it is, and
-the conditioner learns to predict log-mel frames from the codes. Letting the encoder learn on
-through the quantizer gave codes that fit the cepstra better and the phones worse.
+adds to all of them; or to be near the vector of the acoustic unit that is being spoken. Then the
+codebook starts, at clusters of the latents or at the vectors of the units, the encoder stays as it
+is, and the conditioner learns to predict log-mel frames from the codes. Letting the encoder learn
+on through the quantizer gave codes that fit the cepstra better and the phones worse.
 
 Shapes: B batch, T samples, N codes, M condition vectors, C channels, D codebook_dim, F mel bands.
 """
@@ -16,14 +17,19 @@ Shapes: B batch, T samples, N codes, M condition vectors, C channels, D codebook
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import SpectralPhaseConfig
+from speechvq.models.disguise import at_pace, disguise
 from speechvq.models.filterbank import FLOOR
 from speechvq.models.quantizer import take_from_first
 from speechvq.models.vqvae import VQVAE
+
+WHITENINGS = 3
+"""Times that the codebook's clusters are made round; more change nothing."""
 
 
 @dataclass
@@ -32,17 +38,16 @@ class SpectralOutput:
 
     loss: Tensor
     """Of the latents: mean squared error of the standardised cepstra, where a constant guess
-    scores 1. Of the codes: mean absolute error of the standardised log-mel frames, where it scores
-    about 0.8, and the codebook loss if the codebook learns by it."""
+    scores 1; or the cross-entropy of the units, in nats, and a
+    tenth of the squared distance to their vectors. Of the codes: mean absolute error of the
+    standardised log-mel frames, where a constant guess scores about 0.8, and the codebook loss if
+    the codebook learns by it."""
     codes: Tensor | None
     """(B, N); None before the quantizer starts."""
 
 
 class SpectralObjective(nn.Module):
-    """Make the latents cepstra, then predict log-mel frames from their codes.
-
-    The D cepstra weigh the same, and a speaker only shifts them: a head that could bend the codes
-    by speaker would let a code mean one sound for one voice and another for the next.
+    """Teach the latents, then predict log-mel frames from their codes.
 
     Parameters
     ----------
@@ -50,14 +55,82 @@ class SpectralObjective(nn.Module):
         Its encoder is trained by the first loss, its codebook and conditioner by the second; its
         decoder is not touched.
     config : SpectralPhaseConfig
+    amount : float
+        How much the encoder's voices are disguised (models/disguise.py).
     """
 
-    def __init__(self, model: VQVAE, config: SpectralPhaseConfig):
+    def __init__(self, model: VQVAE, config: SpectralPhaseConfig, amount: float = 0.0):
         super().__init__()
+        self.amount = amount
+        self.hop_length = model.hop_length
         self.encoder = model.encoder
         self.quantizer = model.quantizer
         self.conditioner = model.conditioner
-        D, bands = model.config.codebook_dim, config.mel_bands
+        self.gain_range = config.gain_range
+        bands = config.mel_bands
+        self.target = (
+            UnitTarget(model) if config.target == "units" else CepstralTarget(model, bands)
+        )
+        condition_hop = model.hop_length // model.config.condition_upsample
+        self.mel = LogMel(model.sample_rate, condition_hop, bands)
+        self.standard_mel = nn.BatchNorm1d(bands, affine=False)
+        self.mel_of_condition = nn.Linear(model.config.condition_channels, bands)
+
+    def forward(
+        self,
+        waveform: Tensor,
+        speaker: Tensor,
+        quantize: bool = True,
+        units: Tensor | None = None,
+    ) -> SpectralOutput:
+        """Loss for a waveform (B, T), T a multiple of the hop length, and speakers (B,).
+
+        With `quantize` the loss of the codes, else that of the latents; where they are to be units,
+        these must be given, (B, N), -100 for none.
+        """
+        if not quantize:
+            latents = self._of_some_voice(self._at_some_level(waveform)).float()
+            if isinstance(self.target, UnitTarget):
+                return SpectralOutput(self.target(latents, units), None)
+            return SpectralOutput(self.target(latents, waveform, speaker), None)
+
+        with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
+            mel = _standardise(self.standard_mel, self.mel(waveform))  # (B, M, F)
+            latents = self.encoder(waveform)
+        if isinstance(self.target, UnitTarget):  # the codes are what they shall be
+            codes, codebook_loss = self.quantizer.nearest(latents), 0.0
+            quantized = self.quantizer.lookup(codes)
+        else:
+            z = self.quantizer(latents)
+            codes, codebook_loss, quantized = z.codes, z.codebook_loss, z.quantized
+        predicted = self.mel_of_condition(self.conditioner(quantized.detach(), speaker))
+        return SpectralOutput(F.l1_loss(predicted.float(), mel) + codebook_loss, codes)
+
+    def _of_some_voice(self, waveform: Tensor) -> Tensor:
+        """Latents (B, N, D) of waveforms (B, T); in training, of a disguised voice."""
+        if not (self.training and self.amount):
+            return self.encoder(waveform)
+        heard, speed = disguise(waveform, self.amount)
+        return at_pace(self.encoder(heard), speed, waveform.shape[-1] // self.hop_length)
+
+    def _at_some_level(self, waveform: Tensor) -> Tensor:
+        """Each of (B, T) louder or softer, in training."""
+        if not (self.training and self.gain_range):
+            return waveform
+        share = 2 * torch.rand(len(waveform), 1, device=waveform.device) - 1
+        return waveform * 10 ** (self.gain_range * share / 20)
+
+
+class CepstralTarget(nn.Module):
+    """Mean squared error of latents as the standardised cepstra of their frames.
+
+    The D cepstra weigh the same, and a speaker only shifts them: a head that could bend the codes
+    by speaker would let a code mean one sound for one voice and another for the next.
+    """
+
+    def __init__(self, model: VQVAE, bands: int):
+        super().__init__()
+        D = model.config.codebook_dim
         if bands < D:
             raise ValueError(
                 f"training.spectral.mel_bands: {bands} bands have no {D} cepstra; raise it, or "
@@ -68,55 +141,63 @@ class SpectralObjective(nn.Module):
         self.cepstra_of_speaker = nn.Embedding(len(model.speakers), D)
         nn.init.zeros_(self.cepstra_of_speaker.weight)
 
-        condition_hop = model.hop_length // model.config.condition_upsample
-        self.mel = LogMel(model.sample_rate, condition_hop, bands)
-        self.standard_mel = nn.BatchNorm1d(bands, affine=False)
-        self.mel_of_condition = nn.Linear(model.config.condition_channels, bands)
+    def forward(self, latents: Tensor, waveform: Tensor, speaker: Tensor) -> Tensor:
+        with torch.no_grad():
+            cepstra = _standardise(self.standard_cepstra, self.cepstra(waveform))  # (B, N, D)
+        return F.mse_loss(latents + self.cepstra_of_speaker(speaker).unsqueeze(1), cepstra)
 
-    def forward(self, waveform: Tensor, speaker: Tensor, quantize: bool = True) -> SpectralOutput:
-        """Loss for a waveform (B, T), T a multiple of the hop length, and speakers (B,).
 
-        With `quantize` the loss of the codes, else that of the latents.
-        """
-        if not quantize:
-            with torch.no_grad():
-                cepstra = _standardise(self.standard_cepstra, self.cepstra(waveform))  # (B, N, D)
-            predicted = self.encoder(waveform) + self.cepstra_of_speaker(speaker).unsqueeze(1)
-            return SpectralOutput(F.mse_loss(predicted.float(), cepstra), None)
+class UnitTarget(nn.Module):
+    """Cross-entropy of acoustic units, a latent being likelier the nearer it is to a unit's vector.
 
-        with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
-            mel = _standardise(self.standard_mel, self.mel(waveform))  # (B, M, F)
-            latents = self.encoder(waveform)
-        z = self.quantizer(latents)
-        predicted = self.mel_of_condition(self.conditioner(z.quantized.detach(), speaker))
-        loss = F.l1_loss(predicted.float(), mel)
-        return SpectralOutput(loss + z.codebook_loss, z.codes)
+    p(k | z_e) ∝ exp(-‖z_e - e_k‖²): the nearest vector, which the quantizer will take, is the
+    likeliest unit. By a small weight on ‖z_e - e_k‖² itself the vectors also lie in the middle of
+    their latents, as codes do.
+    """
+
+    NEARNESS = 0.1
+
+    def __init__(self, model: VQVAE):
+        super().__init__()
+        self.vectors = nn.Embedding(model.config.codebook_size, model.config.codebook_dim)
+
+    def forward(self, latents: Tensor, units: Tensor) -> Tensor:
+        known = units >= 0  # a crop may reach beyond its recording
+        z, units, e = latents[known], units[known], self.vectors.weight
+        if not len(units):
+            return 0.0 * latents.sum()
+        logits = 2 * z @ e.T - e.square().sum(1)  # (…, K), without ‖z_e‖²
+        distance = (z - e[units]).square().sum(1).mean()
+        return F.cross_entropy(logits, units) + self.NEARNESS * distance
 
 
 @torch.no_grad()
-def start_codebook(model: VQVAE, latents: Tensor) -> None:
+def start_at_clusters(model: VQVAE, latents: Tensor) -> None:
     """Start the codebook at clusters of latents (≥ K, D), and make these clusters round.
 
-    Phones differ in some directions of the cepstra more than in others. A Gaussian mixture whose
-    components share one covariance finds which: in the space that this covariance whitens, the
-    nearest centre is the likeliest component. The whitening goes into the encoder's last layer.
+    Phones differ in some directions of the cepstra more than in others. So the latents are
+    clustered, whitened by the covariance that the clusters have within, and clustered anew, until
+    it settles: what expectation maximisation does for a mixture of Gaussians of one covariance, in
+    a hundredth of the time. The whitening goes into the encoder's last layer.
     """
-    from sklearn.mixture import GaussianMixture
+    from sklearn.cluster import KMeans
 
     model.quantizer.initialise(latents)
-    centres = model.quantizer.codebook.double().cpu().numpy()
-    mixture = GaussianMixture(
-        len(centres), covariance_type="tied", means_init=centres, reg_covar=1e-3, random_state=0
-    )
-    # Weights and covariance start from a k-means of its own; the centres are given
-    mixture.fit(latents.double().cpu().numpy())
-    whiten = torch.from_numpy(mixture.precisions_cholesky_).to(latents)  # (D, D), z @ whiten
+    z, centres = latents.double().cpu().numpy(), model.quantizer.codebook.double().cpu().numpy()
+    K, D = centres.shape
+    whiten = np.eye(D)
+    for _ in range(WHITENINGS):
+        kmeans = KMeans(K, init=centres @ whiten, n_init=1).fit(z @ whiten)
+        centres = kmeans.cluster_centers_ @ np.linalg.inv(whiten)
+        within = np.cov(z - centres[kmeans.labels_], rowvar=False)
+        whiten = np.linalg.cholesky(np.linalg.inv(within + 1e-3 * np.eye(D)))
+    whiten_ = torch.from_numpy(whiten).to(latents)  # (D, D), z @ whiten
     output = model.encoder.output
-    output.weight.copy_(whiten.T @ output.weight)
-    output.bias.copy_(output.bias @ whiten)
+    output.weight.copy_(whiten_.T @ output.weight)
+    output.bias.copy_(output.bias @ whiten_)
     for parameter in (output.weight, output.bias):  # rounding may differ between machines
         take_from_first(parameter.data)
-    model.quantizer.start(torch.from_numpy(mixture.means_).to(latents) @ whiten)
+    model.quantizer.start(torch.from_numpy(centres @ whiten).to(latents))
 
 
 class FrameCepstra(nn.Module):

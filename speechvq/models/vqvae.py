@@ -1,6 +1,6 @@
 """The VQ-VAE of section 4.3: encoder, quantizer and speaker-conditioned WaveNet put together.
 
-Shapes: B batch, T samples, N codes, M condition vectors, C channels, D codebook_dim,
+Shapes: B batch, T samples, J sub-bands, N codes, M condition vectors, C channels, D codebook_dim,
 K codebook_size.
 """
 
@@ -17,6 +17,7 @@ from speechvq.config import VQVAEConfig
 from speechvq.models.conditioner import Conditioner
 from speechvq.models.encoder import Encoder
 from speechvq.models.quantizer import Quantizer
+from speechvq.models.subbands import Subbands
 from speechvq.models.wavenet import WaveNet
 
 
@@ -56,9 +57,15 @@ class VQVAE(nn.Module):
         self.encoder = Encoder(config)
         self.quantizer = Quantizer(config)
         self.conditioner = Conditioner(config, len(self.speakers))
+        self.subbands = Subbands(config.subbands)
         self.decoder = WaveNet(
-            config.wavenet, mu_law.LEVELS, config.condition_channels, start=mu_law.SILENCE
+            config.wavenet,
+            mu_law.LEVELS,
+            config.condition_channels,
+            start=mu_law.SILENCE,
+            bands=config.subbands,
         )
+        _start_in_order(self.decoder.embed, config.subbands)
 
     @property
     def sample_rate(self) -> int:
@@ -105,22 +112,48 @@ class VQVAE(nn.Module):
         return self.conditioner(self.quantizer.lookup(codes), speaker)
 
     def log_likelihood(
-        self, waveform: Tensor, quantized: Tensor, speaker: Tensor, margin: int = 0
+        self,
+        waveform: Tensor,
+        quantized: Tensor,
+        speaker: Tensor,
+        margin: int = 0,
+        history_noise: float = 0.0,
     ) -> Tensor:
-        """log p(x | z_q, speaker), nats for each sample: (B, T), T a multiple of hop_length.
+        """log p(x | z_q, speaker), nats for each sample.
 
-        `quantized` (B, N, D) may have `margin` vectors before and after those of the waveform:
-        they bear on the conditions next to them, as their neighbours do in a longer recording.
+        Parameters
+        ----------
+        waveform : Tensor
+            (B, T), T a multiple of hop_length.
+        quantized : Tensor
+            (B, N, D).
+        speaker : Tensor
+            (B,) int64.
+        margin : int
+            Codes at the beginning and at the end whose samples are not scored; they are there for
+            what is next to them, as their neighbours are in a longer recording.
+        history_noise : float
+            Standard deviation of noise on the past that the decoder hears, in mu-law levels.
+
+        Returns
+        -------
+        Tensor
+            (B, T - 2 · margin · hop_length); with sub-bands, of each of their samples.
         """
-        levels = mu_law.encode(waveform)  # (B, T)
+        levels = self.subbands.encode(waveform)  # (B, T / J, J)
         condition = self.conditioner(quantized, speaker)  # (B, M, C)
         if margin:
-            beyond = margin * self.config.condition_upsample
-            condition = condition[:, beyond:-beyond]
-        logits = self.decoder(levels, condition)  # (B, T, 256)
-        return -F.cross_entropy(logits.float().transpose(1, 2), levels, reduction="none")
+            levels = _within(levels, margin * self.hop_length // self.config.subbands)
+            condition = _within(condition, margin * self.config.condition_upsample)
+        heard = levels
+        if history_noise:
+            noise = history_noise * torch.randn(levels.shape, device=levels.device)
+            heard = (levels + noise.round().long()).clamp(0, mu_law.LEVELS - 1)
+        logits = self.decoder(heard, condition)  # (B, T / J, J, 256)
+        nll = F.cross_entropy(logits.float().flatten(0, 2), levels.flatten(), reduction="none")
+        return -nll.view(len(levels), -1)
 
-    def forward(self, waveform: Tensor, speaker: Tensor) -> VQVAEOutput:
+    def forward(self, waveform: Tensor, speaker: Tensor, history_noise: float = 0.0) -> VQVAEOutput:
         """The paper's objective, equation 3.
 
         Parameters
@@ -130,13 +163,37 @@ class VQVAE(nn.Module):
             padding not scored.
         speaker : Tensor
             (B,) int64.
+        history_noise : float
+            As in `log_likelihood`.
         """
         T = waveform.shape[-1]
         padded = F.pad(waveform, (0, -T % self.hop_length))
         z = self.quantizer(self.latents(padded))
-        nll = -self.log_likelihood(padded, z.quantized, speaker)[:, :T].mean()
+        log_p = self.log_likelihood(padded, z.quantized, speaker, history_noise=history_noise)
+        nll = -log_p[:, :T].mean()
         loss = nll + z.codebook_loss + self.config.beta * z.commitment_loss
         return VQVAEOutput(loss, nll, z.codebook_loss, z.commitment_loss, z.codes)
+
+
+@torch.no_grad()
+def _start_in_order(embed: nn.Embedding, bands: int) -> None:
+    """Start the embedding of levels with smooth functions of the amplitude.
+
+    Rows that start at random say nothing of the order of levels, which must then be learned level
+    by level: the first minutes of a training.
+    """
+    amplitude = torch.linspace(-1, 1, mu_law.LEVELS)
+    waves = [
+        f(math.pi * k * amplitude) / (k + 1) for f in (torch.sin, torch.cos) for k in range(1, 5)
+    ]
+    functions = torch.stack([amplitude, *waves], dim=1)  # (256, 9)
+    mixtures = torch.randn(bands, functions.shape[1], embed.embedding_dim) / math.sqrt(bands)
+    embed.weight.copy_((functions @ mixtures).flatten(0, 1))
+
+
+def _within(x: Tensor, beyond: int) -> Tensor:
+    """Without `beyond` steps at either end of (B, steps, …)."""
+    return x[:, beyond:-beyond]
 
 
 def unknown_speaker(speaker: str, speakers: Sequence[str]) -> str:

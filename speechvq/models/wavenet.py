@@ -3,8 +3,8 @@
 Tensors are (B, T, C), so that every convolution is one matrix product over contiguous channels;
 on CPUs this is faster than `Conv1d` on (B, C, T).
 
-Shapes: B batch, T samples, M condition vectors, C residual_channels, S skip_channels, L layers,
-V levels. Source: van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016.
+Shapes: B batch, T steps, J bands, M condition vectors, C residual_channels, S skip_channels, L
+layers, V levels. Source: van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016.
 """
 
 import torch
@@ -15,7 +15,9 @@ from speechvq.config import WaveNetConfig
 
 
 class WaveNet(nn.Module):
-    """p(x_t | x_<t, condition) for a sequence of integers x in 0 … V-1.
+    """p(x_t | x_<t, condition) for a sequence x of integers in 0 … V-1, or J of them side by side.
+
+    The J elements of a step are independent of each other, given all steps before.
 
     Parameters
     ----------
@@ -26,34 +28,45 @@ class WaveNet(nn.Module):
         Width of the condition vectors.
     start : int
         The value taken to stand before the first element.
+    bands : int
+        J, the elements of a step: the sub-bands of a waveform, or 1.
     """
 
-    def __init__(self, config: WaveNetConfig, levels: int, condition_channels: int, start: int):
+    def __init__(
+        self,
+        config: WaveNetConfig,
+        levels: int,
+        condition_channels: int,
+        start: int,
+        bands: int = 1,
+    ):
         super().__init__()
         self.config = config
+        self.levels = levels
         self.start = start
+        self.bands = bands
         C, S, L = config.residual_channels, config.skip_channels, config.layers
-        self.embed = nn.Embedding(levels, C)
+        self.embed = nn.Embedding(bands * levels, C)  # V rows for each band
         self.condition = nn.Linear(condition_channels, L * 2 * C)
         self.layers = nn.ModuleList(
             GatedLayer(C, S, config.kernel_size, dilation) for dilation in config.dilations
         )
         self.hidden = nn.Linear(S, config.output_channels)
-        self.output = nn.Linear(config.output_channels, levels)
+        self.output = nn.Linear(config.output_channels, bands * levels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Logits (B, T, V); those at t depend on x before t only.
+        """Logits (B, T, J, V); those at t depend on x before t only.
 
         Parameters
         ----------
         x : Tensor
-            (B, T) int64.
+            (B, T, J) int64.
         condition : Tensor
-            (B, M, condition_channels), M a divisor of T: each vector holds for T / M elements.
+            (B, M, condition_channels), M a divisor of T: each vector holds for T / M steps.
         """
         L, C = self.config.layers, self.config.residual_channels
-        before = F.pad(x[:, :-1], (1, 0), value=self.start)
-        h = self.embed(before)  # (B, T, C)
+        before = F.pad(x[:, :-1], (0, 0, 1, 0), value=self.start)
+        h = self.embedded(before)  # (B, T, C)
         conditions = self.condition(condition)  # (B, M, L·2C)
         h = h.to(conditions.dtype)
         conditions = conditions.unflatten(-1, (L, 2 * C)).unbind(2)
@@ -61,7 +74,16 @@ class WaveNet(nn.Module):
         for layer, layer_condition in zip(self.layers, conditions, strict=True):
             h, skip = layer(h, layer_condition)
             skips = skips + skip
-        return self.output(F.relu(self.hidden(F.relu(skips))))
+        logits = self.output(F.relu(self.hidden(F.relu(skips))))
+        return logits.unflatten(-1, (self.bands, self.levels))
+
+    def embedded(self, x: Tensor) -> Tensor:
+        """The first layer's input (…, C) for the elements (…, J) of a step."""
+        rows = x + self.levels * torch.arange(self.bands, device=x.device)
+        if self.bands == 1:
+            return self.embed(rows.squeeze(-1))
+        flat = F.embedding_bag(rows.flatten(0, -2), self.embed.weight, mode="sum")
+        return flat.unflatten(0, rows.shape[:-1])
 
 
 class GatedLayer(nn.Module):

@@ -12,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
-import torch
 
-from speechvq import mu_law
+from speechvq.models.subbands import Joiner
 from speechvq.models.vqvae import VQVAE
 from speechvq.sampling.choice import Choice
 from speechvq.sampling.conditions import Conditions
@@ -203,7 +202,7 @@ def sample_into(
             raise ValueError("codes: expected integers of shape (N,), N at least 1; got none")
         length = len(its_codes) * model.hop_length if lengths is None else lengths[i]
         vectors = conditions.vectors(_cut([its_codes], PIECE), speaker)
-        utterances.append(_Utterance(vectors, seed, sinks[i], length))
+        utterances.append(_Utterance(model, vectors, seed, sinks[i], length))
     threads = min(len(utterances), threads or cores()) if _on_cpu(model) else 1
     crew = _Crew(model, utterances, threads, choice, precision, progress)
     if threads <= 1:
@@ -256,13 +255,14 @@ def stream(
     model.speaker_index(speaker)
     sink = _Memory()
     vectors = Conditions(model).vectors(_cut(pieces, 1), speaker)
-    utterance = _Utterance(vectors, seed, sink, None)
+    utterance = _Utterance(model, vectors, seed, sink, None)
     crew = _Crew(model, [utterance], 1, Choice(temperature, top_k, top_p), precision, None)
 
     def chunks() -> Iterator[np.ndarray]:
         for _ in crew.rounds():
             yield from sink.chunks
             sink.chunks.clear()
+        yield from sink.chunks  # what came when the utterance was closed
 
     return chunks()  # so that what was asked for is checked at once, not with the first chunk
 
@@ -384,12 +384,21 @@ class _Memory:
 class _Utterance:
     """What is still to be drawn of an utterance, and where it goes."""
 
-    def __init__(self, vectors: Iterator[np.ndarray], seed: int, sink: Sink, length: int | None):
+    def __init__(
+        self,
+        model: VQVAE,
+        vectors: Iterator[np.ndarray],
+        seed: int,
+        sink: Sink,
+        length: int | None,
+    ):
         _check_seed(seed)
-        self.sink, self.length = sink, length
+        self.length = length
+        self._sink, self._joiner = sink, Joiner(model.subbands)
         self._vectors = vectors
         self._ready: np.ndarray | None = None
         self._random = np.random.Generator(np.random.PCG64(seed))
+        self._bands = model.subbands.bands
 
     def ready(self) -> int:
         """How many condition vectors are there to draw by; 0 at the end."""
@@ -398,17 +407,25 @@ class _Utterance:
         return 0 if self._ready is None else len(self._ready)
 
     def take(self, vectors: int, period: int) -> tuple[np.ndarray, np.ndarray]:
-        """The next condition vectors, and a random number for each of their samples."""
+        """The next condition vectors, and a random number for each level of their steps."""
         taken, self._ready = self._ready[:vectors], self._ready[vectors:]
-        return taken, self._random.random(vectors * period)
+        return taken, self._random.random((vectors * period, self._bands))
 
-    def write(self, waveform: np.ndarray) -> None:
-        """Pass drawn samples on, up to the length."""
+    def write(self, levels: np.ndarray) -> None:
+        """Pass the audio of drawn levels (t, J) on, up to the length."""
+        self._pass_on(self._joiner.add(levels))
+
+    def close(self) -> None:
+        """Pass on what is left, and close the sink."""
+        self._pass_on(self._joiner.end())
+        self._sink.close()
+
+    def _pass_on(self, waveform: np.ndarray) -> None:
         if self.length is not None:
             waveform = waveform[: self.length]
             self.length -= len(waveform)
         if len(waveform):
-            self.sink.write(waveform)
+            self._sink.write(waveform)
 
 
 class _Crew:
@@ -421,8 +438,9 @@ class _Crew:
         most = TOGETHER if _on_cpu(model) else TOGETHER_ON_GPU
         self._together = min(most, -(-len(utterances) // threads))
         self._sampler, self._choice = _sampler(model, precision), choice
-        self._period = model.hop_length // model.config.condition_upsample
-        self._at_once = max(1, round(CHUNK * model.sample_rate / self._period))
+        samples = model.hop_length // model.config.condition_upsample
+        self._period = samples // model.config.subbands  # steps of a condition vector
+        self._at_once = max(1, round(CHUNK * model.sample_rate / samples))
         self._progress = progress
 
     def work(self) -> None:
@@ -446,7 +464,7 @@ class _Crew:
                 active[free.pop()] = utterance
             ready = {slot: utterance.ready() for slot, utterance in active.items()}
             for slot in [slot for slot, vectors in ready.items() if not vectors]:
-                active.pop(slot).sink.close()
+                active.pop(slot).close()
                 free.append(slot)
             if len(active) < len(ready):
                 continue  # to begin others in the places that became free
@@ -458,7 +476,7 @@ class _Crew:
             condition, uniforms = (np.stack(parts) for parts in zip(*taken, strict=True))
             levels = streams.draw(list(active), condition, self._period, uniforms, self._choice)
             for utterance, row in zip(active.values(), levels, strict=True):
-                utterance.write(_AMPLITUDES[row])
+                utterance.write(row)
             if self._progress is not None:
                 with self._lock:
                     self._progress(levels.size)
@@ -467,9 +485,6 @@ class _Crew:
     def _next(self) -> _Utterance | None:
         with self._lock:
             return self._waiting.pop() if self._waiting else None
-
-
-_AMPLITUDES = mu_law.decode(torch.arange(mu_law.LEVELS)).numpy()
 
 
 def _sampler(model: VQVAE, precision: str):

@@ -1,13 +1,13 @@
-"""The compiled sampler: a WaveNet's samples one by one, exactly, on a CPU core.
+"""The compiled sampler: a WaveNet's steps one by one, exactly, on a CPU core.
 
 What makes it fast: every past activation that a layer will need again lies in a ring buffer, so
-that a sample costs one column of each convolution. A past tap is known `dilation` samples ahead, so
-its products are made for up to sixteen samples at once. A condition vector is projected once and
-not once a sample; the first layer is a look-up. Utterances go in lock-step, so that each weight is
-read once for all. Weights lie in the order they are read, in blocks as wide as the registers.
+that a step costs one column of each convolution. A past tap is known `dilation` steps ahead, so its
+products are made for up to sixteen steps at once. A condition vector is projected once and not once
+a step; the first layer is a look-up. Utterances go in lock-step, so that each weight is read once
+for all. Weights lie in the order they are read, in blocks as wide as the registers.
 
-Shapes: B utterances, M condition vectors, P samples per condition vector, G condition_channels,
-V levels, C residual_channels, S skip_channels.
+Shapes: B utterances, M condition vectors, P steps per condition vector, J bands, G
+condition_channels, V levels, C residual_channels, S skip_channels.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Engine:
             raise ValueError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")
         config, embed = decoder.config, decoder.embed.weight
         C, S, O = config.residual_channels, config.skip_channels, config.output_channels  # noqa: E741
-        V, taps = len(embed), config.kernel_size - 1
+        J, V, taps = decoder.bands, decoder.levels, config.kernel_size - 1
         if not all(weights.isfinite().all() for weights in decoder.parameters()):
             raise ValueError(
                 "the decoder's weights hold NaN or infinity; take an earlier checkpoint"
@@ -57,7 +57,7 @@ class Engine:
             np.concatenate([_packed(gate[taps * C :], C, C) for gate in gates]),
             np.concatenate([_packed(_with_bias(layer.outputs), C, S) for layer in layers]),
             _packed(_with_bias(decoder.hidden), O),
-            _packed(_with_bias(decoder.output), V),
+            _packed(_with_bias(decoder.output), J * V),
         )
         if precision == "bfloat16":
             hot = tuple(_bfloat16(weights) for weights in hot)
@@ -71,7 +71,7 @@ class Engine:
             of_condition,
             *hot,
             np.array(config.dilations, dtype=np.int64),
-            (C, S, O, V, decoder.condition.in_features, taps),
+            (C, S, O, J, V, decoder.condition.in_features, taps),
         )
         self.start_level = decoder.start
         self.run = kernel.compiled(hot[0].dtype.type)
@@ -82,23 +82,24 @@ class Engine:
 
 
 class Streams:
-    """Utterances on their way: their past activations, last levels, and how many were drawn."""
+    """Utterances on their way: their past activations, last levels, and how many steps so far."""
 
     def __init__(self, engine: Engine, count: int):
         self._engine = engine
         dilations, (C, *_, taps) = engine.weights.dilations, engine.weights.sizes
+        self._bands, self._levels = engine.weights.sizes[3:5]
         self._state = kernel.State(
             np.zeros(count * taps * int(dilations.sum()) * kernel.up(C), np.float32),
             np.zeros(count, np.int64),
-            np.full(count, engine.start_level, np.int64),
+            np.full(count * self._bands, engine.start_level, np.int64),
         )
 
     def restart(self, slot: int) -> None:
         """Make a place ready for another utterance."""
-        state, count = self._state, len(self._state.level)
+        state, count = self._state, len(self._state.position)
         state.rings.reshape(count, -1)[slot] = 0
         state.position[slot] = 0
-        state.level[slot] = self._engine.start_level
+        state.level.reshape(count, -1)[slot] = self._engine.start_level
 
     def draw(
         self,
@@ -108,7 +109,7 @@ class Streams:
         uniforms: np.ndarray,
         choice: Choice = Choice(),  # noqa: B008
     ) -> np.ndarray:
-        """Draw the next samples of some of the utterances.
+        """Draw the next steps of some of the utterances.
 
         The same numbers come out whether an utterance is drawn at once or piece by piece, alone or
         beside others.
@@ -118,18 +119,18 @@ class Streams:
         slots : sequence of int
             Which utterances: B of 0 … count - 1, each once.
         condition : ndarray
-            (B, M, G) float32: the condition vectors of the next samples.
+            (B, M, G) float32: the condition vectors of the next steps.
         period : int
-            P, the samples that each vector holds for.
+            P, the steps that each vector holds for.
         uniforms : ndarray
-            (B, M·P) float64 in [0, 1): one random number a sample.
+            (B, M·P, J) float64 in [0, 1): one random number an element.
         choice : Choice
             How a level is chosen from the logits.
 
         Returns
         -------
         ndarray
-            Levels (B, M·P), int32.
+            Levels (B, M·P, J), int32.
         """
         drawn = np.empty(uniforms.shape, np.int32)
         self._run(slots, condition, period, uniforms, choice, drawn=drawn)
@@ -138,21 +139,19 @@ class Streams:
     def score(
         self, slots: Sequence[int], condition: np.ndarray, period: int, levels: np.ndarray
     ) -> np.ndarray:
-        """Logits (B, M·P, V) float32 of the next samples, which are then taken to be `levels`."""
-        logits = np.empty((*levels.shape, self._engine.weights.sizes[3]), np.float32)
+        """Logits (B, M·P, J, V) float32 of the next steps, taken to be `levels` (B, M·P, J)."""
+        logits = np.empty((*levels.shape, self._levels), np.float32)
         self._run(slots, condition, period, np.empty(0), Choice(), given=levels, logits=logits)
         return logits
 
     def _run(self, slots, condition, period, uniforms, choice, given=None, logits=None, drawn=None):
         B, M, G = condition.shape
-        assert (uniforms if given is None else given).shape == (B, M * period), "one a sample"
+        elements = uniforms if given is None else given
+        assert elements.shape == (B, M * period, self._bands), "one a band and step"
         assert len(set(slots)) == len(slots) == B, "one utterance a slot"
         with_one = np.ones((B, M, 1 + G), np.float32)
         with_one[:, :, 1:] = condition
-        V = self._engine.weights.sizes[3]
-        no_levels, no_logits, none_drawn = (
-            np.empty(0, kind) for kind in (np.int64, np.float32, np.int32)
-        )
+        V = self._levels
         self._engine.run(
             self._engine.weights,
             self._state,

@@ -8,7 +8,7 @@ its own intermediate language, on vectors of sixteen floats, which it fits to an
 Everything is a flat array; a row is told by its first element, rows by their distance ("stride").
 All stands in this one file because numba's cache on disk looks at no other.
 
-Shapes: A utterances in lock-step, M condition vectors, P samples per condition vector, C
+Shapes: A utterances in lock-step, M condition vectors, P steps per condition vector, J bands, C
 residual_channels, S skip_channels, O output_channels, L layers, V levels, G condition_channels.
 Widths with a dash, as C', are rounded up to an even number of vectors.
 """
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 LANES = 16
 """Floats in a vector: a register of AVX-512, two of AVX2, four of NEON."""
 AHEAD = 16
-"""Samples at most for which a layer's past taps are multiplied at once."""
+"""Steps at most for which a layer's past taps are multiplied at once."""
 MANY = 3
 """Utterances from which on that is no longer worth its memory."""
 
@@ -352,23 +352,23 @@ class Weights(NamedTuple):
     for an input that is always 1.
     """
 
-    embed: np.ndarray  # (V, C')
+    embed: np.ndarray  # (J·V, C')
     condition: np.ndarray  # (1 + G, L·2C'), the gates' biases among its own
     past: np.ndarray  # (L, k - 1, C, 2C')
     present: np.ndarray  # (L, C, 2C')
     outputs: np.ndarray  # (L, 1 + C, C' + S')
     hidden: np.ndarray  # (1 + S, O')
-    output: np.ndarray  # (1 + O, V')
+    output: np.ndarray  # (1 + O, (J·V)')
     dilations: np.ndarray  # (L,)
-    sizes: tuple[int, int, int, int, int, int]  # C, S, O, V, G, k - 1
+    sizes: tuple[int, int, int, int, int, int, int]  # C, S, O, J, V, G, k - 1
 
 
 class State(NamedTuple):
     """Utterances on their way; changed in place."""
 
-    rings: np.ndarray  # (B, R, C'): each layer's past inputs, that of sample t in row t mod length
-    position: np.ndarray  # (B,): samples so far
-    level: np.ndarray  # (B,): the last one
+    rings: np.ndarray  # (B, R, C'): each layer's past inputs, that of step t in row t mod length
+    position: np.ndarray  # (B,): steps so far
+    level: np.ndarray  # (B, J): the last step's
 
 
 @register_jitable(error_model="numpy")
@@ -388,14 +388,14 @@ def _common(dilation, ahead):
 
 def _draw(w, state, slots, condition, period, uniforms, sharpness, top_k, top_p, given, logits_out,
           drawn):  # fmt: skip
-    """Draw the next samples of the utterances in `slots` (A,) of `state` into `drawn`.
+    """Draw the next steps of the utterances in `slots` (A,) of `state` into `drawn`.
 
     `condition` is (A·M·(1 + G),) with a 1 before each vector, `period` P, `uniforms` and `drawn`
-    (A·M·P,), `sharpness` one over the temperature. With `given` (A·M·P,) these are taken instead
-    and the logits put into `logits_out` (A·M·P·V,); else both are empty.
+    (A·M·P·J,), `sharpness` one over the temperature. With `given` (A·M·P·J,) these are taken
+    instead and the logits put into `logits_out` (A·M·P·J·V,); else both are empty.
     """
-    C, S, O, V, G, taps = w.sizes  # noqa: E741
-    C_, S_, O_, V_ = up(C), up(S), up(O), up(V)
+    C, S, O, J, V, G, taps = w.sizes  # noqa: E741
+    C_, S_, O_, JV_ = up(C), up(S), up(O), up(J * V)
     Z, H = 2 * C_, C_ + S_
     A, L = slots.shape[0], w.dilations.shape[0]
     M = condition.shape[0] // (A * (1 + G))
@@ -417,16 +417,16 @@ def _draw(w, state, slots, condition, period, uniforms, sharpness, top_k, top_p,
         np.ones(A * (1 + O_), np.float32),
     )
     summed = np.empty(A * O_, np.float32)
-    logits = np.empty(A * V_, np.float32)
+    logits = np.empty(A * JV_, np.float32)
     weights = np.empty(V, np.float32)
 
     for n in range(T):
+        h[:] = 0
         for a in range(A):
-            level = state.level[slots[a]]
-            for c in range(C_):
-                h[a * H + c] = w.embed[level * C_ + c]
-            for s in range(S_):
-                h[a * H + C_ + s] = 0
+            for j in range(J):
+                row_at = (j * V + state.level[slots[a] * J + j]) * C_
+                for c in range(C_):
+                    h[a * H + c] += w.embed[row_at + c]
 
         ring_start = 0
         for layer in range(L):
@@ -485,17 +485,19 @@ def _draw(w, state, slots, condition, period, uniforms, sharpness, top_k, top_p,
             for o in range(O):
                 hidden[a * (1 + O_) + 1 + o] = max(summed[a * O_ + o], np.float32(0))
         logits[:] = 0
-        _add_product(A, logits, 0, V_, V_ // LANES, hidden, 0, 1 + O_, 1 + O, w.output, 0)
+        _add_product(A, logits, 0, JV_, JV_ // LANES, hidden, 0, 1 + O_, 1 + O, w.output, 0)
 
         for a in range(A):
-            mine = logits[a * V_ : a * V_ + V]
-            if given.shape[0]:
-                level = given[a * T + n]
-                logits_out[(a * T + n) * V : (a * T + n + 1) * V] = mine
-            else:
-                level = _choose(mine, weights, uniforms[a * T + n], sharpness, top_k, top_p)
-                drawn[a * T + n] = level
-            state.level[slots[a]] = level
+            for j in range(J):
+                mine = logits[a * JV_ + j * V : a * JV_ + (j + 1) * V]
+                at = (a * T + n) * J + j
+                if given.shape[0]:
+                    level = given[at]
+                    logits_out[at * V : (at + 1) * V] = mine
+                else:
+                    level = _choose(mine, weights, uniforms[at], sharpness, top_k, top_p)
+                    drawn[at] = level
+                state.level[slots[a] * J + j] = level
             state.position[slots[a]] += 1
 
 
@@ -510,7 +512,7 @@ def compiled(precision):
     # Arrays as the loop will get them; only their types matter
     floats, doubles, halves = (np.empty(0, d) for d in (np.float32, np.float64, precision))
     small, whole = np.empty(0, np.int32), np.empty(0, np.int64)
-    weights = Weights(floats, floats, *[halves] * 5, whole, (1,) * 6)
+    weights = Weights(floats, floats, *[halves] * 5, whole, (1,) * 7)
     state = State(floats, whole, whole)
     options = np.float32(1), 1, 1.0  # sharpness, top_k, top_p
     arguments = weights, state, whole, floats, 1, doubles, *options, whole, floats, small

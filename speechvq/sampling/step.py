@@ -1,11 +1,11 @@
-"""The sampler's plain PyTorch form: one cached step a sample, on any device.
+"""The sampler's plain PyTorch form: one cached step after the other, on any device.
 
 It is what the compiled engine is compared with, and what draws on a GPU. Both have the same
 methods, so that either stands behind `sample`. All that a step reads and changes has its place in
 memory for good, so that a GPU can record one step and play it again, with no work for Python.
 
-Shapes: B utterances, M condition vectors, P samples per condition vector, C residual_channels, G
-condition_channels, L layers, V levels.
+Shapes: B utterances, M condition vectors, P steps per condition vector, J bands, C
+residual_channels, G condition_channels, L layers, V levels.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class StepStreams:
         self.decoder = decoder
         weight = decoder.embed.weight
         taps = decoder.config.kernel_size - 1
-        # For each layer its past inputs (taps · dilation, C), the one of sample t in row t % length
+        # For each layer its past inputs (taps · dilation, C), the one of step t in row t % length
         self.rings = [
             weight.new_zeros(count, taps * dilation, weight.shape[1])
             for dilation in decoder.config.dilations
         ]
         self.position = torch.zeros(count, dtype=torch.int64, device=weight.device)
-        self.level = torch.full_like(self.position, decoder.start)
+        self.level = self.position.new_full((count, decoder.bands), decoder.start)
         # Apple's GPUs know no float64; there the choice is made in float32
         self.precision = torch.float32 if weight.device.type == "mps" else torch.float64
         self._ready_for, self._advance = None, None
@@ -69,7 +69,7 @@ class StepStreams:
         uniforms: np.ndarray,
         choice: Choice = Choice(),  # noqa: B008
     ) -> np.ndarray:
-        """Levels (B, M·P) int32 of the next samples; arguments as those of `engine.Streams`."""
+        """Levels (B, M·P, J) int32 of the next steps; arguments as those of `engine.Streams`."""
         if self._ready_for != (tuple(slots), choice):  # else it goes on as in the last chunk
             self._ready_for = tuple(slots), choice
             self._advance = _Advance(self, slots, choice)
@@ -89,7 +89,7 @@ class StepStreams:
     def score(
         self, slots: Sequence[int], condition: np.ndarray, period: int, levels: np.ndarray
     ) -> np.ndarray:
-        """Logits (B, M·P, V) float32 of the next samples, which are then taken to be `levels`."""
+        """Logits (B, M·P, J, V) float32 of the next steps, taken to be `levels` (B, M·P, J)."""
         places = torch.tensor(list(slots), device=self.level.device)
         projected = self._projected(condition)
         given = torch.tensor(np.asarray(levels), dtype=torch.int64, device=self.level.device)
@@ -106,9 +106,9 @@ class StepStreams:
         return self.decoder.condition(vectors).unflatten(-1, (len(self.rings), -1))
 
     def step(self, places: Tensor, conditions: Tensor) -> Tensor:
-        """Logits (B, V) of the next sample; each layer's input goes into its ring."""
+        """Logits (B, J, V) of the next step; each layer's input goes into its ring."""
         decoder, t = self.decoder, self.position[places]
-        h = decoder.embed(self.level[places])
+        h = decoder.embedded(self.level[places])
         skips = h.new_zeros(())
         for i, (layer, ring) in enumerate(zip(decoder.layers, self.rings, strict=True)):
             length = ring.shape[1]
@@ -123,7 +123,8 @@ class StepStreams:
             residual, skip = outputs.tensor_split([h.shape[-1]], dim=-1)
             h = h + residual
             skips = skips + skip
-        return decoder.output(F.relu(decoder.hidden(F.relu(skips))))
+        logits = decoder.output(F.relu(decoder.hidden(F.relu(skips))))
+        return logits.unflatten(-1, (decoder.bands, decoder.levels))
 
 
 class _Advance:
@@ -133,7 +134,7 @@ class _Advance:
         like, count = streams.decoder.embed.weight, len(slots)
         self.places = torch.tensor(list(slots), device=like.device)
         self.conditions = like.new_zeros(count, len(streams.rings), 2 * like.shape[1])
-        self.u = like.new_zeros(count, dtype=streams.precision)
+        self.u = like.new_zeros(count, streams.decoder.bands, dtype=streams.precision)
 
         def step() -> None:
             logits = streams.step(self.places, self.conditions).to(self.u.dtype)
@@ -144,7 +145,7 @@ class _Advance:
 
 
 def _choose(logits: Tensor, u: Tensor, choice: Choice) -> Tensor:
-    """The level (B,) at which the distribution of logits (B, V) has gathered the share u (B,)."""
+    """The level (…) at which the distribution of logits (…, V) has gathered the share u (…)."""
     weights = ((logits - logits.amax(-1, keepdim=True)) / choice.temperature).exp()
     if choice.top_k is not None or choice.top_p is not None:
         likeliest, order = weights.sort(dim=-1, descending=True, stable=True)
@@ -152,11 +153,11 @@ def _choose(logits: Tensor, u: Tensor, choice: Choice) -> Tensor:
         top_p = 1.0 if choice.top_p is None else choice.top_p
         kept = before < top_p * weights.sum(-1, keepdim=True)
         if choice.top_k is not None:
-            kept[:, choice.top_k :] = False
+            kept[..., choice.top_k :] = False
         weights = torch.zeros_like(weights).scatter(-1, order, likeliest * kept)
     gathered = weights.cumsum(-1)
-    level = torch.searchsorted(gathered, u.unsqueeze(-1) * gathered[:, -1:], right=True)
-    last = (gathered < gathered[:, -1:]).sum(-1)  # the last level that can come at all
+    level = torch.searchsorted(gathered, u.unsqueeze(-1) * gathered[..., -1:], right=True)
+    last = (gathered < gathered[..., -1:]).sum(-1)  # the last level that can come at all
     return level.squeeze(-1).minimum(last)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechvq.data.segments import Waveforms, pieces
+from speechvq.data.segments import Labels, Waveforms, pieces
 from speechvq.models.spectral import SpectralObjective
 from speechvq.models.vqvae import VQVAE
 from speechvq.training.loop import Validation
@@ -55,6 +55,8 @@ class Validator:
         self.processes = processes
         self.bfloat16 = bfloat16
         self.sounds = min(sounds, len(waveforms))
+        self.units: Labels | None = None
+        """Of the waveforms, where the encoder learns units."""
         self._warned = False
 
     @torch.no_grad()
@@ -66,7 +68,7 @@ class Validator:
         """
         model, device = self.model, self.processes.device
         counts, sums = self._zeros()
-        for waveform, speaker in self._pieces():
+        for waveform, speaker, _ in self._pieces():
             if stop():
                 return None
             codes = model.encode(waveform)
@@ -94,21 +96,21 @@ class Validator:
     ) -> Validation | None:
         """The auxiliary loss and the use of codes; None when `stop` broke it off.
 
-        The loss of the latents, `cepstral_loss`, is no candidate for the best.
+        The loss of the latents, `latent_loss`, is no candidate for the best.
         """
         counts, sums = self._zeros()
-        for waveform, speaker in self._pieces():
+        for waveform, speaker, units in self._pieces(with_units=not quantize):
             if stop():
                 return None
             T = waveform.shape[-1]
-            output = objective(_padded(waveform, self.model.hop_length), speaker, quantize)
+            output = objective(_padded(waveform, self.model.hop_length), speaker, quantize, units)
             sums += torch.tensor([output.loss.double() * T, T], device=sums.device)
             if quantize:
                 counts += torch.bincount(output.codes.flatten(), minlength=len(counts))
         total, samples = self.processes.sum(sums).tolist()
         loss = total / samples
         if not quantize:
-            return Validation({"cepstral_loss": loss}, None)
+            return Validation({"latent_loss": loss}, None)
         use = code_use(self.processes.sum(counts))
         return Validation({"spectral_loss": loss, "bitrate": self.model.bitrate, **use}, loss)
 
@@ -119,17 +121,23 @@ class Validator:
             torch.zeros(2, dtype=torch.float64, device=device),
         )
 
-    def _pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """This process's share: waveform (1, T) and speaker (1,)."""
+    def _pieces(self, with_units: bool = False) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """This process's share: waveform (1, T), speaker (1,) and perhaps units (1, N)."""
         processes = self.processes
         longest = round(LONGEST * self.model.sample_rate)
         for i in range(processes.rank, len(self.waveforms), processes.world_size):
             speaker = self.model.speaker_index(self.waveforms.utterances[i].speaker)
             for start, length in pieces(int(self.waveforms.lengths[i]), longest):
                 waveform = torch.from_numpy(self.waveforms.crop(i, start, length))
+                units = None
+                if with_units and self.units is not None:
+                    hop_length = self.model.hop_length
+                    found = self.units.of_codes(i, start, -(-length // hop_length), hop_length)
+                    units = torch.from_numpy(found).unsqueeze(0).to(processes.device)
                 yield (
                     waveform.unsqueeze(0).to(processes.device),
                     torch.tensor([speaker], device=processes.device),
+                    units,
                 )
 
     def _sounds(self) -> dict[str, tuple[np.ndarray, int]]:

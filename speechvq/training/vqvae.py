@@ -1,8 +1,9 @@
 """Training a VQ-VAE: its phases, and the model folder that comes out.
 
 1. The spectral phase (`SpectralObjective`, not in the paper), in the loop two: `latents`, in which
-   the encoder learns to find cepstra; and `spectral`, in which the codebook starts at clusters of
-   them and the conditioner learns to predict log-mel frames from the codes.
+   the encoder learns to find cepstra or acoustic units; and `spectral`, in which the codebook
+   starts at clusters of the former or becomes the latter, and the conditioner learns to predict
+   log-mel frames from the codes.
 2. The likelihood phase: the paper's equation 3; or, with `freeze_codes`, the decoder and its
    conditioner alone, on codes that stay what they are.
 
@@ -15,7 +16,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -33,8 +34,9 @@ from speechvq.config import (
     VQVAEConfig,
 )
 from speechvq.data.manifest import Utterance, read_manifest
-from speechvq.data.segments import SegmentBatches, Waveforms
-from speechvq.models.spectral import SpectralObjective, start_codebook
+from speechvq.data.segments import Labels, SegmentBatches, Waveforms
+from speechvq.models.disguise import at_pace, disguise
+from speechvq.models.spectral import SpectralObjective, UnitTarget, start_at_clusters
 from speechvq.models.vqvae import VQVAE
 from speechvq.training import metrics
 from speechvq.training.card import Facts, model_card
@@ -42,6 +44,7 @@ from speechvq.training.checkpoints import BEST, FOLDER, LAST, State, load_weight
 from speechvq.training.loop import Loop, Phase, StepOutput, Validation
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.processes import Processes, processes
+from speechvq.training.units import find_units
 from speechvq.training.validation import Validator
 
 logger = logging.getLogger(__name__)
@@ -49,6 +52,8 @@ logger = logging.getLogger(__name__)
 LATENTS, SPECTRAL, LIKELIHOOD = "latents", "spectral", "likelihood"
 LATENTS_PER_CODE = 64
 """Latents that k-means gets for each code, if there is so much data."""
+SECONDS_FOR_SCALES = 120.0
+"""Audio from which the scales of sub-bands are taken, if there is so much."""
 MARGIN = 8
 """Codes beyond a segment, on either side, from which frozen codes and their conditions are made.
 
@@ -74,25 +79,26 @@ class SpectralPhase(nn.Module):
         if self.quantize:
             modules = (objective.quantizer, objective.conditioner, objective.mel_of_condition)
         else:
-            modules = (objective.encoder, objective.cepstra_of_speaker)
+            modules = (objective.encoder, objective.target)
         return [p for module in modules for p in module.parameters()]
 
-    def forward(self, waveform: Tensor, speaker: Tensor) -> StepOutput:
-        """Loss for a waveform (B, T) and speakers (B,)."""
-        out = self.objective(waveform, speaker, self.quantize)
+    def forward(self, waveform: Tensor, speaker: Tensor, units: Tensor | None = None) -> StepOutput:
+        """Loss for a waveform (B, T), speakers (B,) and, if there are any, units (B, N)."""
+        out = self.objective(waveform, speaker, self.quantize, units)
         return StepOutput(out.loss, {}, out.codes)
 
 
 class LikelihoodPhase(nn.Module):
     """Equation 3, all parts learning together."""
 
-    def __init__(self, model: VQVAE):
+    def __init__(self, model: VQVAE, history_noise: float = 0.0):
         super().__init__()
         self.model = model
+        self.history_noise = history_noise
 
     def forward(self, waveform: Tensor, speaker: Tensor) -> StepOutput:
         """Loss for a waveform (B, T) and speakers (B,)."""
-        out = self.model(waveform, speaker)
+        out = self.model(waveform, speaker, self.history_noise)
         terms = {
             "bits_per_sample": out.bits_per_sample,
             "codebook_loss": out.codebook_loss,
@@ -107,9 +113,11 @@ class FrozenCodesPhase(nn.Module):
     The codes are found in float32 whatever the precision, as they are when the model is used.
     """
 
-    def __init__(self, model: VQVAE):
+    def __init__(self, model: VQVAE, history_noise: float = 0.0, disguise: float = 0.0):
         super().__init__()
         self.model = model
+        self.history_noise = history_noise
+        self.disguise = disguise
 
     @property
     def parameters_of_decoder(self) -> list[nn.Parameter]:
@@ -129,12 +137,24 @@ class FrozenCodesPhase(nn.Module):
         T is a multiple of the hop length.
         """
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
-            codes = self.model.encode(waveform)
+            codes = self._codes(waveform)
             quantized = self.model.quantizer.lookup(codes)
-        beyond = MARGIN * self.model.hop_length
-        scored, codes = waveform[:, beyond:-beyond], codes[:, MARGIN:-MARGIN]
-        nll = -self.model.log_likelihood(scored, quantized, speaker, MARGIN).mean()
-        return StepOutput(nll, {"bits_per_sample": nll.detach() / math.log(2)}, codes)
+        nll = -self.model.log_likelihood(
+            waveform, quantized, speaker, MARGIN, self.history_noise
+        ).mean()
+        terms = {"bits_per_sample": nll.detach() / math.log(2)}
+        return StepOutput(nll, terms, codes[:, MARGIN:-MARGIN])
+
+    def _codes(self, waveform: Tensor) -> Tensor:
+        """Codes (B, N) of waveforms (B, T), in training of a disguised voice.
+
+        Such are the codes of a recording that is converted: made by another's voice. So the decoder
+        learns to take the voice from the speaker alone.
+        """
+        if not (self.training and self.disguise):
+            return self.model.encode(waveform)
+        heard, speed = disguise(waveform, self.disguise)
+        return at_pace(self.model.encode(heard), speed, waveform.shape[-1] // self.model.hop_length)
 
 
 def train_vqvae(
@@ -198,10 +218,16 @@ def train_vqvae(
         vqvae = VQVAE(model, speakers).to(group.device)
         objective = None
         if training.spectral.steps:
-            objective = SpectralObjective(vqvae, training.spectral).to(group.device)
+            objective = SpectralObjective(vqvae, training.spectral, training.disguise).to(
+                group.device
+            )
         waveforms = Waveforms(train_set, model.sample_rate, progress=progress and group.first)
         held_out = Waveforms(valid_set, model.sample_rate)
-        phases = _phases(vqvae, objective, waveforms, held_out, training, group)
+        units = None
+        if _learns_units(training, out, resume):
+            bands, show = training.spectral.mel_bands, progress and group.first
+            units = find_units(waveforms, held_out, model.codebook_size, bands, training.seed, show)
+        phases = _phases(vqvae, objective, waveforms, held_out, units, training, group)
 
         group.wait()  # no process has anything against it: only now may one delete
         if group.first and not resume:
@@ -237,10 +263,17 @@ def _phases(
     objective: SpectralObjective | None,
     waveforms: Waveforms,
     held_out: Waveforms,
+    units: tuple[Labels, Labels] | None,
     training: TrainingConfig,
     group: Processes,
 ) -> list[Phase]:
-    def batches(name: str, phase: PhaseConfig, steps: int, margin: int = 0) -> SegmentBatches:
+    def batches(
+        name: str,
+        phase: PhaseConfig,
+        steps: int,
+        margin: int = 0,
+        labels: Labels | None = None,
+    ) -> SegmentBatches:
         try:
             return SegmentBatches(
                 waveforms,
@@ -252,6 +285,7 @@ def _phases(
                 hop_length=model.hop_length,
                 steps=steps,
                 margin=margin * model.hop_length,
+                labels=labels,
                 rank=group.rank,
                 world_size=group.world_size,
             )
@@ -267,8 +301,9 @@ def _phases(
         validate: Callable[[Callable[[], bool]], Validation | None],
         before_step: Callable[[int], None],
         margin: int = 0,
+        labels: Labels | None = None,
     ) -> Phase:
-        segments = batches(name, config, config.steps, margin)
+        segments = batches(name, config, config.steps, margin, labels)
         return Phase(
             name,
             module,
@@ -284,29 +319,32 @@ def _phases(
             workers=0 if waveforms.cached else training.workers,
         )
 
+    def first_waveforms(name: str, config: PhaseConfig, samples: int) -> Iterator[Tensor]:
+        """Batches of this process (B, T), at least `samples` over all of them."""
+        steps = math.ceil(samples / batches(name, config, 1).samples_per_step)
+        segments = batches(name, config, steps)
+        return (segments[step][0].to(group.device) for step in range(steps))
+
+    @torch.no_grad()
     def first_latents(name: str, config: PhaseConfig) -> Tensor:
         K = model.config.codebook_size
         available = int(waveforms.seconds * model.frame_rate)
         wanted = max(K, min(LATENTS_PER_CODE * K, available))
-        first = batches(name, config, 1)
-        steps = math.ceil(wanted / (first.samples_per_step // model.hop_length))
-        segments = batches(f"{name} codebook", config, steps)
-        latents = []
-        with torch.no_grad():
-            for step in range(steps):
-                waveform = segments[step][0].to(group.device)
-                latents.append(group.gather(model.latents(waveform)).flatten(0, 1))
-        return torch.cat(latents)
+        first = first_waveforms(f"{name} codebook", config, wanted * model.hop_length)
+        return torch.cat([group.gather(model.latents(x)).flatten(0, 1) for x in first])
 
     bfloat16 = use_bfloat16(training.precision, group.device)
     validator = Validator(model, held_out, group, bfloat16, training.samples)
+    validator.units = units[1] if units else None
     phases = []
     if objective is not None:
         config = training.spectral
 
         def start(step: int) -> None:
-            if step == 0:
-                start_codebook(model, first_latents(SPECTRAL, config))
+            if step == 0 and isinstance(objective.target, UnitTarget):
+                model.quantizer.start(objective.target.vectors.weight.detach().clone())
+            elif step == 0:
+                start_at_clusters(model, first_latents(SPECTRAL, config))
 
         for name, quantize, steps in (
             (LATENTS, False, config.unquantized_steps),
@@ -322,19 +360,25 @@ def _phases(
                         replace(config, steps=steps, unquantized_steps=0),
                         partial(validator.spectral, objective, quantize),
                         start if quantize else lambda step: None,
+                        labels=units[0] if units and not quantize else None,
                     )
                 )
     if training.likelihood.steps:
 
-        def start_paper(step: int) -> None:
-            if step == 0 and objective is None:
+        def start_decoder(step: int) -> None:
+            if step:
+                return
+            if objective is None:
                 model.quantizer.initialise(first_latents(LIKELIHOOD, training.likelihood))
+            samples = min(waveforms.seconds, SECONDS_FOR_SCALES) * model.sample_rate
+            first = first_waveforms("scales", training.likelihood, int(samples))
+            model.subbands.fit(torch.cat([group.gather(x) for x in first]))
 
         if training.freeze_codes:
-            module = FrozenCodesPhase(model)
+            module = FrozenCodesPhase(model, training.history_noise, training.disguise)
             parameters = module.parameters_of_decoder
         else:
-            module = LikelihoodPhase(model)
+            module = LikelihoodPhase(model, training.history_noise)
             parameters = list(module.parameters())
         phases.append(
             phase(
@@ -343,11 +387,18 @@ def _phases(
                 parameters,
                 training.likelihood,
                 validator.likelihood,
-                start_paper,
+                start_decoder,
                 MARGIN if training.freeze_codes else 0,
             )
         )
     return phases
+
+
+def _learns_units(training: TrainingConfig, out: Path, resume: bool) -> bool:
+    """Whether there are steps to come in which the encoder learns units."""
+    if not training.spectral.steps or training.spectral.target != "units":
+        return False
+    return not resume or read_header(out / LAST)[0].phase == LATENTS
 
 
 def _valid_set(path: str, speakers: list[str], most: int) -> list[Utterance]:

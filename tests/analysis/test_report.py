@@ -50,7 +50,7 @@ def test_silent_and_short_sounds_can_be_drawn(waveform):
 def test_curves():
     records = [
         {"kind": "train", "phase": "latents", "global_step": 1, "loss": 0.9},
-        {"kind": "valid", "phase": "latents", "global_step": 1, "cepstral_loss": 0.8},
+        {"kind": "valid", "phase": "latents", "global_step": 1, "latent_loss": 0.8},
         {"kind": "train", "phase": "spectral", "global_step": 2, "loss": 0.7},
         {"kind": "valid", "phase": "spectral", "global_step": 2, "spectral_loss": 0.7},
         {"kind": "epoch", "phase": "spectral", "global_step": 2, "perplexity": 3.0},

@@ -56,7 +56,7 @@ def test_a_whole_experiment(exp):
     (exp / "phonemes" / "scores.json").write_text(json.dumps(RESULT))
     (exp / "phonemes" / "codes.tsv").write_text("code\tcount\n3\t12\n")
     record = {"kind": "valid", "phase": "likelihood", "global_step": 5, "bits_per_sample": 4.25}
-    early = {"kind": "valid", "phase": "latents", "global_step": 2, "cepstral_loss": 0.625}
+    early = {"kind": "valid", "phase": "latents", "global_step": 2, "latent_loss": 0.625}
     lines = json.dumps(early) + "\n" + json.dumps(record) + '\n{"cut o'
     (exp / "vqvae" / "metrics.jsonl").write_text(lines)
     (exp / "vqvae" / "README.md").write_text("# The card")

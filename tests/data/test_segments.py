@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from speechvq import audio
 from speechvq.data.manifest import Utterance, read_manifest
-from speechvq.data.segments import SegmentBatches, Waveforms, pieces
+from speechvq.data.segments import Labels, SegmentBatches, Waveforms, pieces
 
 RATE = 1000
 SETTINGS = {
@@ -201,3 +201,41 @@ def test_audio_that_was_read_already(utterances):
     given = SegmentBatches(Waveforms(moved, RATE, 0, waveforms=read), ["s0", "s1"], **SETTINGS)
     for one, other in zip(given[5], batches(utterances)[5], strict=True):
         assert torch.equal(one, other)
+
+
+def test_labels_of_codes_are_those_at_their_middle():
+    labels = Labels([np.arange(10), np.arange(100, 103)], rate=100, sample_rate=8000)
+    # 80 samples a label; codes of 160 samples have their middle at 80, 240, …
+    np.testing.assert_array_equal(labels.of_codes(0, 0, 3, 160), [1, 3, 5])
+    np.testing.assert_array_equal(labels.of_codes(0, 79, 3, 160), [1, 3, 5])
+    np.testing.assert_array_equal(labels.of_codes(0, 80, 3, 160), [2, 4, 6])
+    none = Labels.NONE
+    np.testing.assert_array_equal(labels.of_codes(1, 160, 3, 80), [102, none, none])
+
+
+def test_batches_bring_the_labels_of_their_codes(tiny_corpus):
+    """Where labels are the samples' own places, a batch shows from where it was cut."""
+    waveforms = Waveforms(read_manifest(tiny_corpus.train), 8000)
+    places = [np.arange(length) for length in waveforms.lengths]
+    plain, labelled = (
+        SegmentBatches(
+            waveforms,
+            ["p225", "p226"],
+            seed=0,
+            phase="a",
+            batch_size=4,
+            segment_length=640,
+            hop_length=160,
+            steps=3,
+            margin=80,
+            labels=labels,
+        )
+        for labels in (None, Labels(places, 8000, 8000))
+    )
+    for step in range(3):
+        waveform, speaker, places = labelled[step]
+        assert torch.equal(waveform, plain[step][0]) and torch.equal(speaker, plain[step][1])
+        assert places.shape == (4, 4) and (places.diff(dim=1) == 160).all()
+        start = int(places[0, 0]) - 80
+        crops = [waveforms.crop(i, start, 640) for i in range(len(waveforms))]
+        assert any(np.array_equal(crop, waveform[0, 80:-80].numpy()) for crop in crops)

@@ -12,18 +12,26 @@ CONFIGS = {
 }
 
 
-def wavenet(config: WaveNetConfig) -> WaveNet:
+def wavenet(config: WaveNetConfig, bands: int = 1) -> WaveNet:
     torch.manual_seed(0)
-    return WaveNet(config, levels=16, condition_channels=5, start=7)
+    return WaveNet(config, levels=16, condition_channels=5, start=7, bands=bands)
 
 
+@pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_it_hears_its_receptive_field_and_no_future(name):
+def test_it_hears_its_receptive_field_and_no_future(name, bands, monkeypatch):
     config, T, t = CONFIGS[name], 60, 45
-    model = wavenet(config)
-    embedded = []
-    model.embed.register_forward_hook(lambda m, i, o: embedded.append(o.retain_grad() or o))
-    model(torch.randint(16, (1, T)), torch.randn(1, T, 5))[0, t].sum().backward()
+    model = wavenet(config, bands)
+    embedded, look_up = [], model.embedded
+
+    def watched(x):
+        embedded.append(look_up(x))
+        embedded[0].retain_grad()
+        return embedded[0]
+
+    monkeypatch.setattr(model, "embedded", watched)
+    x, condition = torch.randint(16, (1, T, bands)), torch.randn(1, T, 5)
+    model(x, condition)[0, t].sum().backward()
     # Embedding i holds x at i - 1, so t hears x from t - receptive_field to t - 1
     heard = embedded[0].grad[0].abs().sum(-1).nonzero().flatten() - 1
     assert heard.max() == t - 1
@@ -31,12 +39,26 @@ def test_it_hears_its_receptive_field_and_no_future(name):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_it_is_the_stack_of_convolutions_of_the_wavenet_paper(name):
+def test_bands_hear_of_each_other_what_is_past(name):
+    T, t = 20, 12
+    model = wavenet(CONFIGS[name], bands=4)
+    x, condition = torch.randint(16, (1, T, 4)), torch.randn(1, T, 5)
+    other = x.clone()
+    other[0, t, 1] = (x[0, t, 1] + 8) % 16
+    one, two = model(x, condition), model(other, condition)
+    torch.testing.assert_close(one[:, : t + 1], two[:, : t + 1])
+    assert ((one - two)[0, t + 1].abs().amax(-1) > 1e-3).all()  # in each band
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_is_the_stack_of_convolutions_of_the_wavenet_paper(name, bands):
     config = CONFIGS[name]
-    model, C = wavenet(config), config.residual_channels
-    x, condition = torch.randint(16, (2, 24)), torch.randn(2, 6, 5)
-    before = torch.cat([torch.full((2, 1), 7), x[:, :-1]], 1)
-    h = model.embed(before).transpose(1, 2)
+    model, C = wavenet(config, bands), config.residual_channels
+    x, condition = torch.randint(16, (2, 24, bands)), torch.randn(2, 6, 5)
+    before = torch.cat([torch.full((2, 1, bands), 7), x[:, :-1]], 1)
+    tables = model.embed.weight.unflatten(0, (bands, 16))
+    h = sum(tables[j][before[..., j]] for j in range(bands)).transpose(1, 2)
     conditions = model.condition(condition).transpose(1, 2).repeat_interleave(4, dim=2)
     skips = 0
     for i, (layer, dilation) in enumerate(zip(model.layers, config.dilations, strict=True)):
@@ -51,12 +73,13 @@ def test_it_is_the_stack_of_convolutions_of_the_wavenet_paper(name):
         )
         h, skips = h + out[:, :C], skips + out[:, C:]
     expected = model.output(F.relu(model.hidden(F.relu(skips.transpose(1, 2)))))
+    expected = expected.unflatten(-1, (bands, 16))
     torch.testing.assert_close(model(x, condition), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_condition_reaches_its_own_elements_only():
     model = wavenet(CONFIGS["two taps"])
-    x, condition = torch.randint(16, (1, 12)), torch.randn(1, 3, 5)
+    x, condition = torch.randint(16, (1, 12, 1)), torch.randn(1, 3, 5)
     other = condition.clone()
     other[0, 2] += 1
     one, two = model(x, condition), model(x, other)

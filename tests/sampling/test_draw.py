@@ -14,13 +14,25 @@ from speechvq.models.vqvae import VQVAE
 from speechvq.sampling import draw
 
 
-@pytest.fixture(scope="module")
-def model(tiny_config):
+def make_model(config) -> VQVAE:
     torch.manual_seed(0)
-    model = VQVAE(tiny_config, ["p225", "p226"]).eval()
+    model = VQVAE(config, ["p225", "p226"]).eval()
     with torch.no_grad():
         for weights in model.decoder.parameters():
             weights.mul_(3)
+    return model
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_config):
+    return make_model(tiny_config)
+
+
+@pytest.fixture(scope="module", params=[1, 4])
+def model(tiny_config, request):
+    """With and without sub-bands."""
+    model = make_model(dataclasses.replace(tiny_config, subbands=request.param))
+    model.subbands.scale.fill_(0.5 if request.param > 1 else 1.0)
     return model
 
 
@@ -30,7 +42,8 @@ def codes(model):
     return [rng.integers(0, model.config.codebook_size, n) for n in (30, 1, 7, 200, 12)]
 
 
-def test_a_waveform(model, codes):
+def test_a_waveform(plain, codes):
+    model = plain
     waveform = sampling.sample(model, codes[0], "p225")
     assert waveform.shape == (30 * model.hop_length,)
     assert waveform.dtype == np.float32
@@ -38,20 +51,21 @@ def test_a_waveform(model, codes):
     assert np.isin(waveform, amplitudes).all()
 
 
-def test_the_samples_are_those_of_the_definition(model, codes):
+def test_the_samples_are_those_of_the_definition(plain, codes):
     """Teacher forcing on the drawn samples gives the distributions they were drawn from."""
+    model = plain
     waveform = sampling.sample(model, codes[0], "p226", seed=5, temperature=0.8)
-    levels = mu_law.encode(torch.from_numpy(waveform))[None]
+    levels = mu_law.encode(torch.from_numpy(waveform))[None, :, None]
     with torch.no_grad():
         condition = model.condition(torch.from_numpy(codes[0])[None], torch.tensor([1]))
-        logits = model.decoder(levels, condition)[0].double().numpy() / 0.8
+        logits = model.decoder(levels, condition)[0, :, 0].double().numpy() / 0.8
     p = np.exp(logits - logits.max(1, keepdims=True))
     cumulative = np.cumsum(p / p.sum(1, keepdims=True), axis=1)
     uniforms = np.random.Generator(np.random.PCG64(5)).random(len(waveform))
     expected = [
         np.searchsorted(c, u, side="right") for c, u in zip(cumulative, uniforms, strict=True)
     ]
-    np.testing.assert_array_equal(levels[0].numpy(), expected)
+    np.testing.assert_array_equal(levels[0, :, 0].numpy(), expected)
 
 
 def test_seed_speaker_codes_and_temperature_matter_and_nothing_else(model, codes):
@@ -302,8 +316,10 @@ def test_a_conversion_while_it_is_read(smooth, sizes):
     np.testing.assert_array_equal(np.concatenate(chunks), expected)
 
 
-def test_bfloat16_is_near(model, codes):
-    near = sampling.sample(model, codes[3], "p225", precision="bfloat16")
-    exact = sampling.sample(model, codes[3], "p225")
-    # Once a sample differs, all that follow may
-    assert 10 < np.argmin(near == exact) < len(near) - 1
+def test_bfloat16_is_near(plain, codes):
+    first = []  # sample that differs; once one does, all that follow may
+    for seed in range(9):
+        near = sampling.sample(plain, codes[3], "p225", seed=seed, precision="bfloat16")
+        exact = sampling.sample(plain, codes[3], "p225", seed=seed)
+        first.append(np.argmin(near == exact))
+    assert 2 < np.median(first) < len(near) - 1

@@ -18,7 +18,7 @@ from speechvq.sampling.choice import Choice
 from speechvq.sampling.engine import Engine
 from speechvq.sampling.step import Step
 
-V, START = 256, 128
+V = 256
 
 # layers, dilation_cycle, kernel_size, residual, skip, output channels; condition channels; period
 SHAPES = [
@@ -33,21 +33,22 @@ SHAPES = [
 ]
 
 
-def make_decoder(layers, cycle, kernel, C, S, O, G, seed=0, gain=2.0, levels=V):  # noqa: E741
-    torch.manual_seed(seed)
+def make_decoder(layers, cycle, kernel, C, S, O, G, bands=1, gain=2.0, levels=V):  # noqa: E741
+    torch.manual_seed(0)
     config = WaveNetConfig(layers, cycle, kernel, C, S, O)
-    decoder = WaveNet(config, levels, G, START)
+    decoder = WaveNet(config, levels, G, start=levels // 2, bands=bands)
     with torch.no_grad():
         for weights in decoder.parameters():  # so large that gates saturate and logits differ
             weights.mul_(gain)
     return decoder
 
 
-def make_input(G, period, T, count=1):
+def make_input(G, period, T, count=1, bands=1, levels=V):
     rng = np.random.default_rng(1)
     M = -(-T // period)
     condition = rng.standard_normal((count, M, G)).astype(np.float32)
-    return condition, rng.integers(0, V, (count, M * period)), rng.random((count, M * period))
+    shape = count, M * period, bands
+    return condition, rng.integers(0, levels, shape), rng.random(shape)
 
 
 def teacher_forced(decoder, condition, levels):
@@ -55,12 +56,13 @@ def teacher_forced(decoder, condition, levels):
         return decoder(torch.from_numpy(levels), torch.from_numpy(condition)).numpy()
 
 
+@pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize("count", [1, 6])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_logits_are_those_of_the_training_forward(shape, count):
+def test_logits_are_those_of_the_training_forward(shape, count, bands):
     *sizes, G, period = shape
-    decoder = make_decoder(*sizes, G)
-    condition, levels, _ = make_input(G, period, 1200 if sizes[0] >= 10 else 300, count)
+    decoder = make_decoder(*sizes, G, bands)
+    condition, levels, _ = make_input(G, period, 1200 if sizes[0] >= 10 else 300, count, bands)
     expected = teacher_forced(decoder, condition, levels)
     assert np.ptp(expected) > 1
     slots = range(count)
@@ -72,11 +74,12 @@ def test_logits_are_those_of_the_training_forward(shape, count):
     np.testing.assert_allclose(step, expected[:, : M * period], atol=1e-4)
 
 
-def test_logits_over_thousands_of_steps():
+@pytest.mark.parametrize("bands", [1, 4])
+def test_logits_over_thousands_of_steps(bands):
     """Longer than any ring, so that each wraps round; nothing adds up."""
     *sizes, G, period = SHAPES[-1]
-    decoder = make_decoder(*sizes, G)
-    condition, levels, _ = make_input(G, period, 6000)
+    decoder = make_decoder(*sizes, G, bands)
+    condition, levels, _ = make_input(G, period, 6000, bands=bands)
     expected = teacher_forced(decoder, condition, levels)
     scored = Engine(decoder).streams(1).score([0], condition, period, levels)
     np.testing.assert_allclose(scored, expected, atol=1e-4)
@@ -86,7 +89,7 @@ def test_logits_over_thousands_of_steps():
 def trained():
     """A decoder that has learned a little: to follow a tone whose level the condition tells."""
     torch.manual_seed(0)
-    decoder = WaveNet(WaveNetConfig(6, 6, 2, 32, 32, 64), V, 2, START)
+    decoder = WaveNet(WaveNetConfig(6, 6, 2, 32, 32, 64), V, 2, V // 2)
     optimizer = torch.optim.Adam(decoder.parameters(), 3e-3)
     t = torch.arange(2000)
     first = None
@@ -94,8 +97,8 @@ def trained():
         condition = torch.rand(4, 20, 2)
         loudness = condition[..., 0].repeat_interleave(100, 1)
         levels = (128 + 100 * loudness * torch.sin(0.07 * t + step)).long()
-        logits = decoder(levels, condition)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), levels.flatten())
+        logits = decoder(levels.unsqueeze(-1), condition)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 2), levels.flatten())
         first = first or loss.item()
         optimizer.zero_grad()
         loss.backward()
@@ -107,7 +110,7 @@ def trained():
 def test_trained_weights(trained):
     rng = np.random.default_rng(0)
     condition = rng.random((3, 20, 2)).astype(np.float32)
-    uniforms = rng.random((3, 2000))
+    uniforms = rng.random((3, 2000, 1))
     drawn = Engine(trained).streams(3).draw(range(3), condition, 100, uniforms)
     np.testing.assert_allclose(
         Engine(trained).streams(3).score(range(3), condition, 100, drawn),
@@ -118,40 +121,68 @@ def test_trained_weights(trained):
     np.testing.assert_array_equal(drawn[:, :400], step)
 
 
+@pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize(
-    ("shape", "temperature"), list(zip(SHAPES, [1.0, 0.5] * 4, strict=True)), ids=str
+    ("shape", "choice"),
+    list(zip(SHAPES, [Choice(), Choice(0.5), Choice(2.0, top_k=60, top_p=0.9)] * 3, strict=False)),
+    ids=str,
 )
-def test_samples_are_those_of_the_plain_step(shape, temperature):
+def test_samples_are_those_of_the_plain_step(shape, choice, bands):
     *sizes, G, period = shape
-    decoder = make_decoder(*sizes, G)
-    condition, _, uniforms = make_input(G, period, 1000 // sizes[0], count=2)
-    arguments = range(2), condition, period, uniforms, Choice(temperature)
+    decoder = make_decoder(*sizes, G, bands)
+    condition, _, uniforms = make_input(G, period, 1000 // sizes[0], 2, bands)
+    arguments = range(2), condition, period, uniforms, choice
     engine = Engine(decoder).streams(2).draw(*arguments)
     np.testing.assert_array_equal(engine, Step(decoder).streams(2).draw(*arguments))
-    assert len(set(engine.ravel().tolist())) > 10
+    for j in range(bands):
+        assert len(set(engine[..., j].ravel().tolist())) > 10
 
 
+@pytest.mark.parametrize("sampler", [Engine, Step])
+def test_bands_hear_of_each_other_what_is_past(sampler):
+    *sizes, G, period = SHAPES[4]
+    sampler, t = sampler(make_decoder(*sizes, G, bands=4)), 50
+    condition, levels, uniforms = make_input(G, period, 90, bands=4)
+    one = sampler.streams(1).score([0], condition, period, levels)
+    levels[0, t, 1] = (levels[0, t, 1] + V // 2) % V
+    two = sampler.streams(1).score([0], condition, period, levels)
+    np.testing.assert_array_equal(one[:, : t + 1], two[:, : t + 1])
+    assert (np.abs(one - two)[0, t + 1].max(-1) > 0.1).all()  # in each band
+
+    one = sampler.streams(1).draw([0], condition, period, uniforms)
+    uniforms[0, t, 1] = (uniforms[0, t, 1] + 0.5) % 1
+    two = sampler.streams(1).draw([0], condition, period, uniforms)
+    np.testing.assert_array_equal(one[:, :t], two[:, :t])
+    assert (one != two)[0, t].tolist() == [False, True, False, False]
+    assert (one != two)[0, t + 1 :].any(0).all()
+
+
+@pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
 @pytest.mark.parametrize("shape", [SHAPES[4], SHAPES[6]], ids=str)
-def test_an_utterance_does_not_depend_on_those_beside_it(shape, count):
+def test_an_utterance_does_not_depend_on_those_beside_it(shape, count, bands):
     """To the last bit, though others are multiplied in other blocks."""
     *sizes, G, period = shape
-    engine = Engine(make_decoder(*sizes, G))
-    condition, levels, _ = make_input(G, period, 400, count)
+    engine = Engine(make_decoder(*sizes, G, bands))
+    condition, levels, uniforms = make_input(G, period, 400, count, bands)
     together = engine.streams(count).score(range(count), condition, period, levels)
+    drawn = engine.streams(count).draw(range(count), condition, period, uniforms)
     for slot in {0, count - 1}:
         mine = slice(slot, slot + 1)
         alone = engine.streams(1).score([0], condition[mine], period, levels[mine])
         np.testing.assert_array_equal(together[mine], alone)
+        alone = engine.streams(1).draw([0], condition[mine], period, uniforms[mine])
+        np.testing.assert_array_equal(drawn[mine], alone)
 
 
+@pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize("shape", [SHAPES[3], (10, 9, 2, 32, 32, 64, 16, 7)], ids=str)
 @pytest.mark.parametrize("sampler", [Engine, Step])
-def test_samples_do_not_depend_on_how_they_are_cut(sampler, shape):
-    """Nor when the cut falls between samples whose past taps are multiplied at once."""
+def test_samples_do_not_depend_on_how_they_are_cut(sampler, shape, bands):
+    """Nor when the cut falls between steps whose past taps are multiplied at once."""
     *sizes, G, period = shape
-    sampler = sampler(make_decoder(*sizes, G))
-    condition, _, uniforms = make_input(G, period, 30 * period)
+    sampler = sampler(make_decoder(*sizes, G, bands))
+    condition, _, uniforms = make_input(G, period, 30 * period, bands=bands)
     whole = sampler.streams(1).draw([0], condition, period, uniforms)
     streams, parts = sampler.streams(1), []
     for first, last in [(0, 1), (1, 2), (2, 17), (17, 30)]:
@@ -165,11 +196,12 @@ def test_samples_do_not_depend_on_how_they_are_cut(sampler, shape):
     np.testing.assert_array_equal(doubled, longer)
 
 
+@pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize("sampler", [Engine, Step])
-def test_utterances_begin_pause_and_end_when_they_will(sampler):
+def test_utterances_begin_pause_and_end_when_they_will(sampler, bands):
     *sizes, G, period = SHAPES[6]
-    sampler = sampler(make_decoder(*sizes, G))
-    condition, _, uniforms = make_input(G, period, 6 * period, count=3)
+    sampler = sampler(make_decoder(*sizes, G, bands))
+    condition, _, uniforms = make_input(G, period, 6 * period, 3, bands)
     alone = [
         sampler.streams(1).draw([0], condition[i : i + 1], period, uniforms[i : i + 1])[0]
         for i in range(3)
@@ -193,22 +225,26 @@ def test_utterances_begin_pause_and_end_when_they_will(sampler):
     draw([1, 0], [2, 0], 4, 6)
 
 
-@pytest.mark.parametrize("levels", [5, 100, 256, 300])
-def test_any_number_of_levels(levels):
-    decoder = make_decoder(2, 2, 2, 8, 8, 8, 2, levels=levels)
-    decoder.start = 0
-    condition, _, uniforms = make_input(2, 4, 200)
-    drawn = Engine(decoder).streams(1).draw([0], condition, 4, uniforms)
-    np.testing.assert_array_equal(drawn, Step(decoder).streams(1).draw([0], condition, 4, uniforms))
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("levels", [5, 100, 256, 301])
+def test_any_number_of_levels(levels, bands):
+    """In a matrix whose columns are filled up after the last band only."""
+    decoder = make_decoder(2, 2, 2, 8, 8, 8, 2, bands, levels=levels)
+    condition, given, uniforms = make_input(2, 4, 200, 2, bands, levels)
+    scored = Engine(decoder).streams(2).score(range(2), condition, 4, given)
+    np.testing.assert_allclose(scored, teacher_forced(decoder, condition, given), atol=1e-4)
+    arguments = range(2), condition, 4, uniforms
+    drawn = Engine(decoder).streams(2).draw(*arguments)
+    np.testing.assert_array_equal(drawn, Step(decoder).streams(2).draw(*arguments))
     assert levels * 0.6 < drawn.max() < levels
 
 
-def constant_decoder(logits):
-    """Whatever came before, these are the logits."""
-    decoder = make_decoder(1, 1, 2, 4, 4, 4, 1)
+def constant_decoder(*logits):
+    """Whatever came before, these are the logits, one array a band."""
+    decoder = make_decoder(1, 1, 2, 4, 4, 4, 1, bands=len(logits))
     with torch.no_grad():
         decoder.output.weight.zero_()
-        decoder.output.bias.copy_(torch.from_numpy(logits))
+        decoder.output.bias.copy_(torch.from_numpy(np.concatenate(logits)))
     return decoder
 
 
@@ -228,46 +264,49 @@ def constant_decoder(logits):
     ids=str,
 )
 def test_each_level_comes_as_often_as_the_softmax_says(choice):
-    """The oracle is the exact inverse of the cumulative distribution, in float64."""
-    decoder = constant_decoder(np.random.default_rng(2).normal(0, 3, V))
-    scaled = decoder.output.bias.detach().numpy().astype(np.float64) / choice.temperature
-    p = np.exp(scaled - scaled.max())
-    p /= p.sum()
-    order = np.argsort(-p)
-    mass_before = np.cumsum(p[order]) - p[order]
-    top_k, top_p = choice.top_k or V, choice.top_p or 1.0
-    p[order[(mass_before >= top_p) | (np.arange(V) >= top_k)]] = 0
-    p /= p.sum()
-
+    """In each band; the oracle is the exact inverse of its cumulative distribution, in float64."""
+    decoder = constant_decoder(*np.random.default_rng(2).normal(0, [[3], [2]], (2, V)))
     n = 20_000
-    uniforms = ((np.arange(n) + 0.5) / n)[None]
-    expected = np.searchsorted(np.cumsum(p), uniforms[0], side="right")
+    uniforms = (np.arange(n) + 0.5) / n
+    uniforms = np.stack([uniforms, uniforms[::-1]], axis=-1)
+    expected = np.empty((n, 2), np.int64)
+    logits = decoder.output.bias.detach().double().reshape(2, V).numpy()
+    for j, scaled in enumerate(logits / choice.temperature):
+        p = np.exp(scaled - scaled.max())
+        p /= p.sum()
+        order = np.argsort(-p)
+        mass_before = np.cumsum(p[order]) - p[order]
+        top_k, top_p = choice.top_k or V, choice.top_p or 1.0
+        p[order[(mass_before >= top_p) | (np.arange(V) >= top_k)]] = 0
+        p /= p.sum()
+        expected[:, j] = np.searchsorted(np.cumsum(p), uniforms[:, j], side="right")
+        np.testing.assert_allclose(np.bincount(expected[:, j], minlength=V) / n, p, atol=1e-4)
+
     condition = np.zeros((1, 1, 1), np.float32)
-    drawn = Engine(decoder).streams(1).draw([0], condition, n, uniforms, choice)[0]
+    drawn = Engine(decoder).streams(1).draw([0], condition, n, uniforms[None], choice)[0]
     np.testing.assert_array_equal(drawn, expected)
-    few = uniforms[:, ::20]
+    few = uniforms[None, ::20]
     drawn = Step(decoder).streams(1).draw([0], condition, n // 20, few, choice)[0]
     np.testing.assert_array_equal(drawn, expected[::20])
-    np.testing.assert_allclose(np.bincount(expected, minlength=V) / n, p, atol=1e-4)
 
 
 @pytest.mark.parametrize("sampler", [Engine, Step])
 def test_equal_levels_are_kept_from_the_lowest_on(sampler):
     streams = sampler(constant_decoder(np.zeros(V))).streams(1)
-    uniforms = np.arange(512)[None] / 512
+    uniforms = np.arange(512)[None, :, None] / 512
     for choice, kept in ((Choice(top_k=3), 3), (Choice(top_p=0.25), 64), (Choice(top_p=0.009), 3)):
         drawn = streams.draw([0], np.zeros((1, 1, 1), np.float32), 512, uniforms, choice)
-        assert set(drawn[0].tolist()) == set(range(kept))
+        assert set(drawn.ravel().tolist()) == set(range(kept))
 
 
 @pytest.mark.parametrize("sampler", [Engine, Step])
 def test_the_last_random_number_below_one_is_a_level_that_can_come(sampler):
     logits = np.zeros(V)
     streams = sampler(constant_decoder(logits)).streams(1)
-    uniforms = np.array([[0.0, np.nextafter(1.0, 0.0)]])
+    uniforms = np.array([[[0.0], [np.nextafter(1.0, 0.0)]]])
     arguments = [0], np.zeros((1, 1, 1), np.float32), 2, uniforms
-    assert streams.draw(*arguments).tolist() == [[0, 255]]
-    assert streams.draw(*arguments, Choice(top_k=9)).tolist() == [[0, 8]]
+    assert streams.draw(*arguments).ravel().tolist() == [0, 255]
+    assert streams.draw(*arguments, Choice(top_k=9)).ravel().tolist() == [0, 8]
 
 
 def test_tanh_exp_and_sigma_are_close_enough():
@@ -361,9 +400,9 @@ def test_other_processors(cpu, tmp_path):
         "import test_engine as t, speechvq.sampling.kernel as k\n"
         "assert k.PANEL == 4, k.PANEL\n"
         "for shape in (t.SHAPES[4], t.SHAPES[6]):\n"
-        "    for count in (1, 6):\n"
-        "        t.test_logits_are_those_of_the_training_forward(shape, count)\n"
-        "t.test_an_utterance_does_not_depend_on_those_beside_it(t.SHAPES[6], 9)\n"
+        "    for count, bands in ((1, 1), (6, 1), (1, 4), (6, 4)):\n"
+        "        t.test_logits_are_those_of_the_training_forward(shape, count, bands)\n"
+        "t.test_an_utterance_does_not_depend_on_those_beside_it(t.SHAPES[6], 9, bands=4)\n"
         "print('right')"
     )
     features = "+avx2,+fma" if cpu == "haswell" else "+sse2"

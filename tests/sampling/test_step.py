@@ -42,13 +42,14 @@ class Cuda:
         self.run()
 
 
+@pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize("breaks", [False, True])
-def test_a_recorded_step_draws_the_same(monkeypatch, breaks):
+def test_a_recorded_step_draws_the_same(monkeypatch, breaks, bands):
     torch.manual_seed(0)
-    decoder = WaveNet(WaveNetConfig(3, 3, 2, 8, 8, 8), 256, 4, 128)
+    decoder = WaveNet(WaveNetConfig(3, 3, 2, 8, 8, 8), 256, 4, 128, bands)
     rng = np.random.default_rng(0)
     condition = rng.standard_normal((2, 5, 4)).astype(np.float32)
-    uniforms = rng.random((2, 40))
+    uniforms = rng.random((2, 40, bands))
     arguments = [1, 0], condition, 8, uniforms
     expected = Step(decoder).streams(2).draw(*arguments)
 

@@ -59,7 +59,7 @@ def logits(model, vector):
     with torch.no_grad():
         solo.conditioner.speakers.weight.copy_(vector)
         condition = solo.condition(torch.zeros(1, 4, dtype=torch.int64), torch.tensor([0]))
-        return solo.decoder(torch.full((1, 64), 128), condition)[0, 32]
+        return solo.decoder(torch.full((1, 64, 1), 128), condition)[0, 32, 0]
 
 
 def record(folder, model, vector, seconds=(4.0, 5.0, 6.0), seed=0):

@@ -20,7 +20,7 @@ from speechvq.training.checkpoints import LAST, _load, read_header
 from speechvq.training.loop import Interrupted, Loop
 from speechvq.training.metrics import FILE
 from speechvq.training.processes import Processes
-from speechvq.training.vqvae import _phases, train_vqvae
+from speechvq.training.vqvae import MARGIN, FrozenCodesPhase, _phases, train_vqvae
 
 TRAINING = TrainingConfig(
     spectral=SpectralPhaseConfig(
@@ -116,7 +116,7 @@ def test_the_metrics(straight, tiny_config, read_lines):
         ("likelihood", 3),
         ("likelihood", 4),
     ]
-    assert "cepstral_loss" in valid[0] and "perplexity" not in valid[0]
+    assert "latent_loss" in valid[0] and "perplexity" not in valid[0]
     assert {"spectral_loss", "perplexity", "dead_codes"} <= valid[1].keys()
     last = valid[-1]
     assert last["kl_bits_per_code"] == 3.0
@@ -142,6 +142,64 @@ def test_resume_is_exact(
     for name, tensor in expected.items():
         assert torch.equal(got[name], tensor), name
     assert numbers(read_lines(tmp_path / FILE)) == numbers(read_lines(straight / FILE))
+
+
+UNITS = replace(TRAINING, spectral=replace(TRAINING.spectral, target="units"))
+
+
+def test_codes_become_units(tmp_path, tiny_config, tiny_corpus, monkeypatch, read_lines):
+    """Their vectors are the codebook that the latents were trained beside; resuming is exact."""
+    straight = train_vqvae(tiny_config, tiny_corpus, UNITS, tmp_path / "straight")
+    valid = [r for r in read_lines(straight / FILE) if r["kind"] == "valid"]
+    assert 0 < valid[0]["latent_loss"] < 5
+    for after in (1, 4):
+        folder = tmp_path / str(after)
+        with monkeypatch.context() as patch, pytest.raises(Interrupted):
+            interrupt_before(patch, after)
+            train_vqvae(tiny_config, tiny_corpus, UNITS, folder)
+        with monkeypatch.context() as patch:
+            if after == 4:  # their steps are over: they are not looked for again
+                patch.setattr("speechvq.training.vqvae.find_units", None)
+            train_vqvae(tiny_config, tiny_corpus, UNITS, folder, resume=True)
+        for name, tensor in final(straight).items():
+            assert torch.equal(final(folder)[name], tensor), name
+
+    only = replace(UNITS, likelihood=replace(UNITS.likelihood, steps=0))
+    ended = final(train_vqvae(tiny_config, tiny_corpus, only, tmp_path / "only"))
+    assert torch.equal(
+        ended["weights.model.quantizer.codebook"], ended["weights.spectral.target.vectors.weight"]
+    )
+
+
+def test_units_are_learned(tmp_path, tiny_config, tiny_corpus, read_lines):
+    longer = replace(
+        UNITS,
+        spectral=replace(UNITS.spectral, steps=81, unquantized_steps=80, learning_rate=1e-2),
+        likelihood=replace(UNITS.likelihood, steps=0),
+    )
+    train_vqvae(tiny_config, tiny_corpus, longer, tmp_path)
+    records = [r for r in read_lines(tmp_path / FILE) if r["phase"] == "latents"]
+    losses = [r["loss"] for r in records if r["kind"] == "train"]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_disguised_voice_keeps_its_pace(tiny_config):
+    """The codes are as many as before, of a voice that another speed makes; none in eval mode."""
+    torch.manual_seed(0)
+    model = VQVAE(tiny_config, ["p225"]).eval()
+    phase = FrozenCodesPhase(model, disguise=0.3)
+    model.quantizer.initialise(model.latents(torch.randn(1, 4000)).detach()[0])
+    waveform = torch.randn(2, (2 * MARGIN + 20) * model.hop_length)
+    heard = []
+    model.encode = lambda x: (heard.append(x.shape[1]), VQVAE.encode(model, x))[1]
+    codes = [phase.train()(waveform, torch.tensor([0, 0])).codes for _ in range(20)]
+    assert {c.shape for c in codes} == {(2, 20)}
+    speeds = waveform.shape[1] / torch.tensor(heard).float()
+    assert 1 / 1.3 - 0.01 <= speeds.min() < 0.9 and 1.1 < speeds.max() <= 1.31
+    assert any(not torch.equal(c, codes[0]) for c in codes)
+    heard.clear()
+    phase.eval()(waveform, torch.tensor([0, 0]))
+    assert heard == [waveform.shape[1]]
 
 
 def test_codebook_starts_at_data_without_a_spectral_phase(tmp_path, tiny_config, tiny_corpus):
@@ -211,7 +269,7 @@ def test_settings_of_the_spectral_phase_are_named_as_in_the_file(
     for name in ("spectral", "likelihood"):
         odd = replace(TRAINING, **{name: replace(getattr(TRAINING, name), batch_size=3)})
         with pytest.raises(ValueError, match=rf"^training\.{name}\.batch_size: 3 segments do not"):
-            _phases(model, objective, waveforms, waveforms, odd, pair)
+            _phases(model, objective, waveforms, waveforms, None, odd, pair)
     few_bands = replace(TRAINING, spectral=replace(TRAINING.spectral, mel_bands=3))
     with pytest.raises(ValueError, match=r"^training\.spectral\.mel_bands: 3 bands have no 4"):
         train_vqvae(tiny_config, tiny_corpus, few_bands, tmp_path)
