@@ -13,6 +13,17 @@ SAMPLE_RATE = 8000
 SPEAKERS = {"p225": 210.0, "p226": 110.0}  # pitch in Hz
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """The tests of a module multiply on one thread."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def tiny_config() -> VQVAEConfig:
     """A VQ-VAE of a few thousand weights: 16 samples a code, 8 codes."""

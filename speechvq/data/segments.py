@@ -127,7 +127,7 @@ class Labels:
     """
 
     NONE = -100
-    """Label of what lies beyond an utterance's end; PyTorch's losses leave it out."""
+    """Label of what lies beyond an utterance's end."""
 
     def __init__(self, of_utterances: Sequence[np.ndarray], rate: float, sample_rate: int):
         self._labels = list(of_utterances)

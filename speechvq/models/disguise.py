@@ -9,6 +9,7 @@ Reconstructing Speech from Self-Supervised Representations", 2021, which perturb
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -20,30 +21,30 @@ PLACES = 8
 """Frequencies at which gains are drawn; between them they change linearly."""
 
 
-def disguise(waveform: Tensor, amount: float) -> tuple[Tensor, float]:
-    """Play waveforms (B, T) at another speed, and through a filter each.
+def of_disguised(
+    find: Callable[[Tensor], Tensor], waveform: Tensor, amount: float, hop_length: int
+) -> Tensor:
+    """What an encoder finds in a disguised recording, at the pace of the original.
 
     Parameters
     ----------
+    find : callable
+        From a waveform (B, T) to its codes or latents (B, N, …).
     waveform : Tensor
-        (B, T).
+        (B, T), T a multiple of the hop length.
     amount : float
-        The speed is drawn between 1 / (1 + amount) and 1 + amount, one for all.
-
-    Returns
-    -------
-    tuple
-        The waveforms (B, about T / speed), and the speed.
+        The speed is drawn between 1 / (1 + amount) and 1 + amount, one for all; 0 is no disguise.
+    hop_length : int
+        Samples per code.
     """
+    if not amount:
+        return find(waveform)
     speed = math.exp(math.log1p(amount) * (2 * torch.rand(()).item() - 1))
     played = F.interpolate(waveform.unsqueeze(1), scale_factor=1 / speed, mode="linear").squeeze(1)
     spectrum = torch.fft.rfft(played)
     gains = FILTER * torch.randn(len(waveform), 1, PLACES, device=waveform.device)
     gains = F.interpolate(gains, size=spectrum.shape[-1], mode="linear", align_corners=True)
-    return torch.fft.irfft(spectrum * 10 ** (gains.squeeze(1) / 20), n=played.shape[-1]), speed
-
-
-def at_pace(x: Tensor, speed: float, count: int) -> Tensor:
-    """What a disguised recording's codes or latents (B, N', …) were `count` codes long before."""
-    places = ((torch.arange(count, device=x.device) + 0.5) / speed).long()
-    return x[:, places.clamp(max=x.shape[1] - 1)]
+    found = find(torch.fft.irfft(spectrum * 10 ** (gains.squeeze(1) / 20), n=played.shape[-1]))
+    N = waveform.shape[-1] // hop_length
+    places = ((torch.arange(N, device=found.device) + 0.5) / speed).long()
+    return found[:, places.clamp(max=found.shape[1] - 1)]

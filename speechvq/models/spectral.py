@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import SpectralPhaseConfig
-from speechvq.models.disguise import at_pace, disguise
+from speechvq.models.disguise import of_disguised
 from speechvq.models.filterbank import FLOOR
 from speechvq.models.quantizer import take_from_first
 from speechvq.models.vqvae import VQVAE
@@ -38,10 +38,9 @@ class SpectralOutput:
 
     loss: Tensor
     """Of the latents: mean squared error of the standardised cepstra, where a constant guess
-    scores 1; or the cross-entropy of the units, in nats, and a
-    tenth of the squared distance to their vectors. Of the codes: mean absolute error of the
-    standardised log-mel frames, where a constant guess scores about 0.8, and the codebook loss if
-    the codebook learns by it."""
+    scores 1; or the cross-entropy of the units, in nats, and a tenth of the squared distance to
+    their vectors. Of the codes: mean absolute error of the standardised log-mel frames, where a
+    constant guess scores about 0.8, and the codebook loss if the codebook learns by it."""
     codes: Tensor | None
     """(B, N); None before the quantizer starts."""
 
@@ -86,10 +85,12 @@ class SpectralObjective(nn.Module):
         """Loss for a waveform (B, T), T a multiple of the hop length, and speakers (B,).
 
         With `quantize` the loss of the codes, else that of the latents; where they are to be units,
-        these must be given, (B, N), -100 for none.
+        these must be given, (B, N), below 0 for none.
         """
         if not quantize:
-            latents = self._of_some_voice(self._at_some_level(waveform)).float()
+            heard = self._at_some_level(waveform)
+            amount = self.amount if self.training else 0.0
+            latents = of_disguised(self.encoder, heard, amount, self.hop_length).float()
             if isinstance(self.target, UnitTarget):
                 return SpectralOutput(self.target(latents, units), None)
             return SpectralOutput(self.target(latents, waveform, speaker), None)
@@ -105,13 +106,6 @@ class SpectralObjective(nn.Module):
             codes, codebook_loss, quantized = z.codes, z.codebook_loss, z.quantized
         predicted = self.mel_of_condition(self.conditioner(quantized.detach(), speaker))
         return SpectralOutput(F.l1_loss(predicted.float(), mel) + codebook_loss, codes)
-
-    def _of_some_voice(self, waveform: Tensor) -> Tensor:
-        """Latents (B, N, D) of waveforms (B, T); in training, of a disguised voice."""
-        if not (self.training and self.amount):
-            return self.encoder(waveform)
-        heard, speed = disguise(waveform, self.amount)
-        return at_pace(self.encoder(heard), speed, waveform.shape[-1] // self.hop_length)
 
     def _at_some_level(self, waveform: Tensor) -> Tensor:
         """Each of (B, T) louder or softer, in training."""

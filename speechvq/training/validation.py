@@ -40,6 +40,8 @@ class Validator:
         model is used.
     sounds : int
         Utterances to reconstruct for listening.
+    units : Labels, optional
+        Of the waveforms, where the encoder learns units.
     """
 
     def __init__(
@@ -49,14 +51,14 @@ class Validator:
         processes: Processes,
         bfloat16: bool,
         sounds: int = 0,
+        units: Labels | None = None,
     ):
         self.model = model
         self.waveforms = waveforms
         self.processes = processes
         self.bfloat16 = bfloat16
         self.sounds = min(sounds, len(waveforms))
-        self.units: Labels | None = None
-        """Of the waveforms, where the encoder learns units."""
+        self.units = units
         self._warned = False
 
     @torch.no_grad()

@@ -35,7 +35,7 @@ from speechvq.config import (
 )
 from speechvq.data.manifest import Utterance, read_manifest
 from speechvq.data.segments import Labels, SegmentBatches, Waveforms
-from speechvq.models.disguise import at_pace, disguise
+from speechvq.models.disguise import of_disguised
 from speechvq.models.spectral import SpectralObjective, UnitTarget, start_at_clusters
 from speechvq.models.vqvae import VQVAE
 from speechvq.training import metrics
@@ -151,10 +151,8 @@ class FrozenCodesPhase(nn.Module):
         Such are the codes of a recording that is converted: made by another's voice. So the decoder
         learns to take the voice from the speaker alone.
         """
-        if not (self.training and self.disguise):
-            return self.model.encode(waveform)
-        heard, speed = disguise(waveform, self.disguise)
-        return at_pace(self.model.encode(heard), speed, waveform.shape[-1] // self.model.hop_length)
+        amount = self.disguise if self.training else 0.0
+        return of_disguised(self.model.encode, waveform, amount, self.model.hop_length)
 
 
 def train_vqvae(
@@ -334,8 +332,8 @@ def _phases(
         return torch.cat([group.gather(model.latents(x)).flatten(0, 1) for x in first])
 
     bfloat16 = use_bfloat16(training.precision, group.device)
-    validator = Validator(model, held_out, group, bfloat16, training.samples)
-    validator.units = units[1] if units else None
+    units, held_out_units = units or (None, None)
+    validator = Validator(model, held_out, group, bfloat16, training.samples, held_out_units)
     phases = []
     if objective is not None:
         config = training.spectral
@@ -360,7 +358,7 @@ def _phases(
                         replace(config, steps=steps, unquantized_steps=0),
                         partial(validator.spectral, objective, quantize),
                         start if quantize else lambda step: None,
-                        labels=units[0] if units and not quantize else None,
+                        labels=None if quantize else units,
                     )
                 )
     if training.likelihood.steps:
@@ -370,9 +368,10 @@ def _phases(
                 return
             if objective is None:
                 model.quantizer.initialise(first_latents(LIKELIHOOD, training.likelihood))
-            samples = min(waveforms.seconds, SECONDS_FOR_SCALES) * model.sample_rate
-            first = first_waveforms("scales", training.likelihood, int(samples))
-            model.subbands.fit(torch.cat([group.gather(x) for x in first]))
+            if model.subbands.bands > 1:
+                samples = min(waveforms.seconds, SECONDS_FOR_SCALES) * model.sample_rate
+                first = first_waveforms("scales", training.likelihood, int(samples))
+                model.subbands.fit(torch.cat([group.gather(x) for x in first]))
 
         if training.freeze_codes:
             module = FrozenCodesPhase(model, training.history_noise, training.disguise)

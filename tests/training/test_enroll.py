@@ -19,14 +19,6 @@ SPEAKERS = ["p225", "p226"]
 CARD = "# A card\n\n## Scores\n\n| none |\n\n## Limits\n\n- It is tiny.\n"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch):
     monkeypatch.setattr(enrolling, "PHASE", replace(enrolling.PHASE, segment_length=256))

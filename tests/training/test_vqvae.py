@@ -46,14 +46,6 @@ TRAINING = TrainingConfig(
 PAPER = replace(TRAINING, spectral=SpectralPhaseConfig())
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def interrupt_before(monkeypatch, global_step):
     """Ctrl-C during the step that follows `global_step` steps."""
     step = Loop._step
