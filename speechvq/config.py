@@ -215,10 +215,10 @@ class SpectralPhaseConfig(PhaseConfig):
     Attributes
     ----------
     target : {"cepstra", "units"}
-        What the encoder learns first: the cepstra of each code's frame, whose clusters become the
-        codes; or the acoustic unit that the frame is in (models/units.py), so that the codes
-        become units. Units last as long as phones and tell them better; cepstra suit frame rates
-        and codebooks too large for units.
+        What the encoder learns first: the cepstra of each code's frame, made alike between
+        speakers (models/cepstra.py), whose clusters become the codes; or the acoustic unit that
+        the frame is in (models/units.py), so that the codes become units. Units last as long as
+        phones and tell them better; cepstra suit frame rates and codebooks too large for units.
     unquantized_steps : int
         How many of the steps teach the encoder, before there are codes. The learning rate runs its
         course in both parts.
@@ -227,17 +227,22 @@ class SpectralPhaseConfig(PhaseConfig):
     gain_range : float
         The encoder hears each segment louder or softer by up to so many dB, and learns the target
         that it had before: so that a recording's level does not matter.
+    disguise : float
+        Each batch that the encoder hears is played up to so much faster or slower, 0.3 for 30 %,
+        and filtered at random, with the pace put right again: other voices say the same
+        (models/disguise.py). The target is that of the recording itself.
     """
 
     target: Literal["cepstra", "units"] = "cepstra"
     unquantized_steps: int = 500
     mel_bands: int = 40
     gain_range: float = 0.0
+    disguise: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
-        _at_least(0, "gain_range", self.gain_range)
-        _at_least(0, "unquantized_steps", self.unquantized_steps)
+        for name in ("gain_range", "disguise", "unquantized_steps"):
+            _at_least(0, name, getattr(self, name))
         _at_least(1, "mel_bands", self.mel_bands)
         if 0 < self.steps <= self.unquantized_steps:
             raise ValueError(
@@ -262,11 +267,10 @@ class TrainingConfig:
     history_noise : float
         Standard deviation of noise on the past that the decoder hears in the second phase, in
         mu-law levels. It learns to put up with its own errors, which it meets when it draws.
-    disguise : float
-        What the encoder hears in training is played up to so much faster or slower, 0.3 for 30 %,
-        and filtered at random, with the pace put right again: another voice says the same. In the
-        second phase only with `freeze_codes`. Codes then tell less of the speaker, and the decoder
-        does not believe what they tell.
+    dialects : bool
+        In the second phase, with `freeze_codes`, the decoder learns each segment from the codes
+        that a speaker drawn at random would have: the nearest among those that this speaker uses.
+        So it learns to speak in one voice what another's codes say, which is what it converts.
     precision : {"auto", "bfloat16", "float32"}
         "auto" takes bfloat16 where the hardware multiplies it natively.
     gradient_clip : float
@@ -288,7 +292,7 @@ class TrainingConfig:
     likelihood: PhaseConfig = field(default_factory=lambda: PhaseConfig(steps=100_000))
     freeze_codes: bool = False
     history_noise: float = 0.0
-    disguise: float = 0.0
+    dialects: bool = False
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     gradient_clip: float = 1.0
     seed: int = 0
@@ -303,13 +307,15 @@ class TrainingConfig:
     def __post_init__(self):
         for name in ("log_every", "valid_every", "checkpoint_every", "valid_utterances"):
             _at_least(1, name, getattr(self, name))
-        for name in ("history_noise", "disguise", "seed", "workers", "samples"):
+        for name in ("history_noise", "seed", "workers", "samples"):
             _at_least(0, name, getattr(self, name))
         if self.gradient_clip <= 0:
             raise ValueError(f"gradient_clip: must be above 0, got {self.gradient_clip}")
         if not self.spectral.steps and not self.likelihood.steps:
             raise ValueError("steps: both phases have 0, so that there is nothing to train")
         spectral = self.spectral
+        if self.dialects and not self.freeze_codes:
+            raise ValueError("dialects: codes that still change have none; set freeze_codes")
         if spectral.target == "units" and spectral.steps and not spectral.unquantized_steps:
             raise ValueError("unquantized_steps: in these the encoder learns units; give some")
 

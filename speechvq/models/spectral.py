@@ -5,8 +5,8 @@ leaves the codebook unused. Here spectra are predicted instead, which nobody can
 at a small part of the WaveNet's cost; the WaveNet then learns on codes that already carry speech.
 This is not in the paper, whose objective is `VQVAE.forward`.
 
-It goes in two steps. First the latents learn to be the cepstra of their frames, less what a speaker
-adds to all of them; or to be near the vector of the acoustic unit that is being spoken. Then the
+It goes in two steps. First the latents learn to be the cepstra of their frames, made alike between
+speakers; or to be near the vector of the acoustic unit that is being spoken. Then the
 codebook starts, at clusters of the latents or at the vectors of the units, the encoder stays as it
 is, and the conditioner learns to predict log-mel frames from the codes. Letting the encoder learn
 on through the quantizer gave codes that fit the cepstra better and the phones worse.
@@ -14,7 +14,6 @@ on through the quantizer gave codes that fit the cepstra better and the phones w
 Shapes: B batch, T samples, N codes, M condition vectors, C channels, D codebook_dim, F mel bands.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import SpectralPhaseConfig
+from speechvq.models.cepstra import FrameCepstra, LogMel, SpeakerCepstra
 from speechvq.models.disguise import of_disguised
-from speechvq.models.filterbank import FLOOR
 from speechvq.models.quantizer import take_from_first
 from speechvq.models.vqvae import VQVAE
 
@@ -54,13 +53,11 @@ class SpectralObjective(nn.Module):
         Its encoder is trained by the first loss, its codebook and conditioner by the second; its
         decoder is not touched.
     config : SpectralPhaseConfig
-    amount : float
-        How much the encoder's voices are disguised (models/disguise.py).
     """
 
-    def __init__(self, model: VQVAE, config: SpectralPhaseConfig, amount: float = 0.0):
+    def __init__(self, model: VQVAE, config: SpectralPhaseConfig):
         super().__init__()
-        self.amount = amount
+        self.disguise = config.disguise
         self.hop_length = model.hop_length
         self.encoder = model.encoder
         self.quantizer = model.quantizer
@@ -89,7 +86,7 @@ class SpectralObjective(nn.Module):
         """
         if not quantize:
             heard = self._at_some_level(waveform)
-            amount = self.amount if self.training else 0.0
+            amount = self.disguise if self.training else 0.0
             latents = of_disguised(self.encoder, heard, amount, self.hop_length).float()
             if isinstance(self.target, UnitTarget):
                 return SpectralOutput(self.target(latents, units), None)
@@ -116,10 +113,10 @@ class SpectralObjective(nn.Module):
 
 
 class CepstralTarget(nn.Module):
-    """Mean squared error of latents as the standardised cepstra of their frames.
+    """Mean squared error of latents as the cepstra of their frames, made alike between speakers.
 
-    The D cepstra weigh the same, and a speaker only shifts them: a head that could bend the codes
-    by speaker would let a code mean one sound for one voice and another for the next.
+    The D cepstra weigh the same. The speaker is in the target alone: a head that could bend the
+    codes by speaker would let a code mean one sound for one voice and another for the next.
     """
 
     def __init__(self, model: VQVAE, bands: int):
@@ -130,15 +127,13 @@ class CepstralTarget(nn.Module):
                 f"training.spectral.mel_bands: {bands} bands have no {D} cepstra; raise it, or "
                 "lower model.codebook_dim"
             )
-        self.cepstra = FrameCepstra(model.sample_rate, model.hop_length, bands, D)
-        self.standard_cepstra = nn.BatchNorm1d(D, affine=False)
-        self.cepstra_of_speaker = nn.Embedding(len(model.speakers), D)
-        nn.init.zeros_(self.cepstra_of_speaker.weight)
+        frames = FrameCepstra(model.sample_rate, model.hop_length, bands, D)
+        self.cepstra = SpeakerCepstra(frames, len(model.speakers))
 
     def forward(self, latents: Tensor, waveform: Tensor, speaker: Tensor) -> Tensor:
         with torch.no_grad():
-            cepstra = _standardise(self.standard_cepstra, self.cepstra(waveform))  # (B, N, D)
-        return F.mse_loss(latents + self.cepstra_of_speaker(speaker).unsqueeze(1), cepstra)
+            cepstra = self.cepstra(waveform, speaker)  # (B, N, D)
+        return F.mse_loss(latents, cepstra)
 
 
 class UnitTarget(nn.Module):
@@ -192,67 +187,6 @@ def start_at_clusters(model: VQVAE, latents: Tensor) -> None:
     for parameter in (output.weight, output.bias):  # rounding may differ between machines
         take_from_first(parameter.data)
     model.quantizer.start(torch.from_numpy(centres @ whiten).to(latents))
-
-
-class FrameCepstra(nn.Module):
-    """Cepstra (B, N, D) of a waveform (B, T): means over each code's frame and half beyond."""
-
-    def __init__(self, sample_rate: int, hop_length: int, bands: int, cepstra: int):
-        super().__init__()
-        # Windows every 10 ms or a little more, a whole number of them in a frame
-        shortest = sample_rate // 100
-        steps = range(max(1, hop_length // shortest), 0, -1)
-        self.steps = next(s for s in steps if hop_length % s == 0)
-        self.mel = LogMel(sample_rate, hop_length // self.steps, bands)
-        # The orthonormal DCT-II
-        band, order = torch.arange(bands) + 0.5, torch.arange(cepstra).unsqueeze(1)
-        dct = torch.cos(math.pi * order * band / bands) * math.sqrt(2 / bands)
-        dct[0] /= math.sqrt(2)
-        self.register_buffer("dct", dct, persistent=False)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        with torch.autocast(waveform.device.type, enabled=False):
-            cepstra = self.mel(waveform) @ self.dct.T
-            margin = self.steps // 2
-            means = F.avg_pool1d(
-                cepstra.transpose(1, 2),
-                self.steps + 2 * margin,
-                self.steps,
-                margin,
-                count_include_pad=False,
-            )
-            return means.transpose(1, 2)
-
-
-class LogMel(nn.Module):
-    """Log-mel frames (B, T / hop_length, F) of a waveform (B, T), frame i centred on its own."""
-
-    def __init__(self, sample_rate: int, hop_length: int, bands: int):
-        super().__init__()
-        from librosa.filters import mel
-
-        self.hop_length = hop_length
-        self.window_length = max(2 * hop_length, sample_rate // 40)  # at least 25 ms
-        self.n_fft = 2 ** (self.window_length - 1).bit_length()
-        filters = torch.from_numpy(mel(sr=sample_rate, n_fft=self.n_fft, n_mels=bands))
-        self.register_buffer("filters", filters, persistent=False)
-        self.register_buffer("window", torch.hann_window(self.window_length), persistent=False)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        with torch.autocast(waveform.device.type, enabled=False):
-            margin = self.n_fft - self.hop_length
-            padded = F.pad(waveform.float(), (margin // 2, margin - margin // 2))
-            spectrum = torch.stft(
-                padded,
-                self.n_fft,
-                self.hop_length,
-                self.window_length,
-                self.window,
-                center=False,
-                return_complex=True,
-            )
-            power = self.filters @ spectrum.abs().square()
-            return torch.log(power + FLOOR).transpose(1, 2)
 
 
 def _standardise(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:

@@ -6,8 +6,13 @@ follow any other, some more often than others. All is learned from the speech al
 likeliest states and estimating anew (Viterbi training). The encoder then learns to tell the unit
 (`models/spectral.py`), and the codes of the codebook become the units. This is not in the paper.
 
-Shapes: T frames, F features, K units, S states of a unit. After Varadarajan, Khudanpur and Dupoux,
-"Unsupervised learning of acoustic sub-word units", 2008.
+Speakers do not sound alike, not even after `models/cepstra.py`. So a state has a mean for each of
+them, which leans on what all have in common where there is little of it (maximum a posteriori
+adaptation): without, half of the units would be of one speaker or another.
+
+Shapes: T frames, F features, K units, S states of a unit, G speakers. After Varadarajan, Khudanpur
+and Dupoux, "Unsupervised learning of acoustic sub-word units", 2008, and Gauvain and Lee, "Maximum
+a posteriori estimation for multivariate Gaussian mixture observations of Markov chains", 1994.
 """
 
 from collections.abc import Sequence
@@ -20,7 +25,11 @@ from tqdm import tqdm
 
 STATES = 3
 """S: the beginning, middle and end of a unit, of at least one frame each."""
-ITERATIONS = 9
+ITERATIONS = 12
+ALIKE = 4
+"""Iterations in which speakers share their means, so that the units are the same for all."""
+LEANING = 30.0
+"""Frames that a speaker's mean leans on the common one with."""
 SHARPNESS = 0.3
 """Weight of a frame's log-likelihood: neighbouring frames tell much the same."""
 CHANGE = -6.0
@@ -38,7 +47,7 @@ class Units:
     Attributes
     ----------
     means : Tensor
-        (K·S, F), of the states.
+        (G, K·S, F), of the states as each speaker says them.
     whiten : Tensor
         (F, F): in the space of x @ whiten the covariance that all states share is the identity.
     first : Tensor
@@ -52,24 +61,25 @@ class Units:
     first: Tensor
     follow: Tensor
 
-    def states(self, features: Sequence[Tensor]) -> list[Tensor]:
+    def states(self, features: Sequence[Tensor], speakers: Sequence[int]) -> list[Tensor]:
         """The likeliest states, (T,) of 0 … K·S - 1 each, of utterances (T, F) by Viterbi."""
         order = sorted(range(len(features)), key=lambda i: len(features[i]))
         found: list[Tensor] = [torch.empty(0)] * len(features)
         for first in range(0, len(order), TOGETHER):
             batch = order[first : first + TOGETHER]
-            for i, states in zip(batch, self._viterbi([features[i] for i in batch]), strict=True):
+            its_states = self._viterbi([features[i] for i in batch], [speakers[i] for i in batch])
+            for i, states in zip(batch, its_states, strict=True):
                 found[i] = states
         return found
 
-    def _viterbi(self, features: list[Tensor]) -> list[Tensor]:
+    def _viterbi(self, features: list[Tensor], speakers: list[int]) -> list[Tensor]:
         lengths = torch.tensor([len(x) for x in features])
-        means = self.means @ self.whiten  # (K·S, F)
+        means = self.means[speakers] @ self.whiten  # (B, K·S, F)
         x = torch.nn.utils.rnn.pad_sequence(features, batch_first=True) @ self.whiten
         B, T, _ = x.shape
-        K, S = len(self.first), len(means) // len(self.first)
+        K, S = len(self.first), means.shape[1] // len(self.first)
         # log N(x; mean) up to a constant and |x|², which are the same for all states
-        scores = SHARPNESS * (x @ means.T - means.square().sum(1) / 2)
+        scores = SHARPNESS * (x @ means.mT - means.square().sum(-1).unsqueeze(1) / 2)
         scores = scores.unflatten(-1, (K, S))  # (B, T, K, S)
 
         best = x.new_full((B, K, S), -torch.inf)
@@ -101,6 +111,7 @@ class Units:
 @torch.no_grad()
 def discover(
     features: Sequence[Tensor],
+    speakers: Sequence[int],
     count: int,
     seed: int = 0,
     progress: bool = False,
@@ -111,6 +122,8 @@ def discover(
     ----------
     features : sequence of Tensor
         Utterances (T, F), of similar scale in all F.
+    speakers : sequence of int
+        The speaker of each, 0 … G-1.
     count : int
         K.
     seed : int
@@ -125,19 +138,26 @@ def discover(
     """
     random = torch.Generator().manual_seed(seed)
     first_means = _first_means(features, count, seed)  # (K·S, F)
-    K, S, F = count, STATES, first_means.shape[1]
+    K, S, F, G = count, STATES, first_means.shape[1], max(speakers) + 1
     uniform = torch.full((K,), 1 / K).log()
-    units = Units(first_means, torch.eye(F), uniform, uniform.expand(K, K))
+    units = Units(first_means.expand(G, K * S, F), torch.eye(F), uniform, uniform.expand(K, K))
     frames = torch.cat(list(features))
-    for _ in tqdm(range(ITERATIONS), "finding units", disable=not progress):
-        states = units.states(features)
+    lengths = torch.tensor([len(x) for x in features])
+    speaker = torch.tensor(speakers).repeat_interleave(lengths)  # of each frame
+    for iteration in tqdm(range(ITERATIONS), "finding units", disable=not progress):
+        states = units.states(features, speakers)
         every = torch.cat(states)
-        uses = torch.bincount(every, minlength=K * S)
-        sums = torch.zeros(K * S, F).index_add_(0, every, frames)
-        within = frames - units.means[every]
-        used = (uses > 0).unsqueeze(1)
-        means = torch.where(used, sums / uses.clamp(min=1).unsqueeze(1), units.means)
+        place = speaker * K * S + every  # a state of a speaker
+        uses = torch.bincount(place, minlength=G * K * S).float().view(G, K * S, 1)
+        sums = torch.zeros(G * K * S, F).index_add_(0, place, frames).view(G, K * S, F)
+        within = frames - units.means.flatten(0, 1)[place]
         covariance = within.T @ within / len(frames) + 1e-3 * torch.eye(F)
+        common = torch.where(
+            uses.sum(0) > 0, sums.sum(0) / uses.sum(0).clamp(min=1), units.means.mean(0)
+        )  # (K·S, F)
+        means = common.expand(G, K * S, F).clone()
+        if iteration >= ALIKE:
+            means = (sums + LEANING * common) / (uses + LEANING)
 
         counts = torch.zeros(K, K)
         begun = torch.zeros(K)
@@ -150,14 +170,14 @@ def discover(
         # Where a unit is rare, the bigram leans on the unigram (10 counts of it)
         follow = (counts + 10 * share) / (counts.sum(1, keepdim=True) + 10)
 
-        of_unit = uses.view(K, S).sum(1)
+        of_unit = uses.sum(0).view(K, S).sum(1)
         frequent = of_unit.argsort(descending=True)
-        rare = (of_unit < RARE * of_unit.float().mean()).nonzero()[:, 0]
-        means = means.view(K, S, F)
+        rare = (of_unit < RARE * of_unit.mean()).nonzero()[:, 0]
+        means = means.view(G, K, S, F)
         for unit, like in zip(rare.tolist(), frequent.tolist(), strict=False):
-            means[unit] = means[like] + 0.15 * torch.randn(S, F, generator=random)
+            means[:, unit] = means[:, like] + 0.15 * torch.randn(S, F, generator=random)
         units = Units(
-            means.view(K * S, F),
+            means.view(G, K * S, F),
             torch.linalg.cholesky(torch.linalg.inv(covariance)),
             share.log(),
             follow.log(),

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from speechvq.data.segments import Labels, Waveforms
-from speechvq.models.spectral import FrameCepstra
+from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
 from speechvq.models.units import STATES, discover
+from speechvq.training.speakers import fit_speakers
 
 RATE = 100
 """Frames per second."""
@@ -41,37 +42,36 @@ def find_units(
     tuple of Labels
         The unit of every frame, 0 … K-1.
     """
-    features = _features([train, others], mel_bands)
-    of_train, of_others = features[: len(train)], features[len(train) :]
+    speakers = sorted({u.speaker for u in train.utterances})
+    index = {name: i for i, name in enumerate(speakers)}
+    said_by = [index[u.speaker] for part in (train, others) for u in part.utterances]
+    features = _features([train, others], speakers, mel_bands, seed)
     seconds = np.cumsum(train.lengths / train.sample_rate)
     enough = max(1, int(np.searchsorted(seconds, LONGEST)))
-    units = discover(of_train[:enough], count, seed, progress)
-
-    def labels(part: list[Tensor]) -> Labels:
-        found = [(states // STATES).numpy() for states in units.states(part)]
-        return Labels(found, RATE, train.sample_rate)
-
-    return labels(of_train), labels(of_others)
+    units = discover(features[:enough], said_by[:enough], count, seed, progress)
+    found = [(states // STATES).numpy() for states in units.states(features, said_by)]
+    parts = found[: len(train)], found[len(train) :]
+    return tuple(Labels(part, RATE, train.sample_rate) for part in parts)
 
 
 @torch.no_grad()
-def _features(parts: list[Waveforms], mel_bands: int) -> list[Tensor]:
-    """Cepstra of each utterance, standardised by speaker, and their slopes: (T, 2 · CEPSTRA)."""
+def _features(
+    parts: list[Waveforms], speakers: list[str], mel_bands: int, seed: int
+) -> list[Tensor]:
+    """Cepstra of each utterance, alike between speakers, and their slopes: (T, 2 · CEPSTRA)."""
     from librosa.feature import delta
 
-    hop_length = parts[0].sample_rate // RATE
-    to_cepstra = FrameCepstra(parts[0].sample_rate, hop_length, mel_bands, min(CEPSTRA, mel_bands))
-    cepstra = []
+    train = parts[0]
+    hop_length = train.sample_rate // RATE
+    frames = FrameCepstra(train.sample_rate, hop_length, mel_bands, min(CEPSTRA, mel_bands))
+    cepstra = SpeakerCepstra(frames, len(speakers))
+    fit_speakers(cepstra, train, speakers, seed)
+    features = []
     for waveforms in parts:
         for i, length in enumerate(waveforms.lengths.tolist()):
             waveform = np.pad(waveforms.crop(i, 0, length), (0, -length % hop_length))
-            cepstra.append(to_cepstra(torch.from_numpy(waveform)[None])[0].numpy())
-    speakers = np.array([u.speaker for waveforms in parts for u in waveforms.utterances])
-    for speaker in np.unique(speakers):
-        its = np.flatnonzero(speakers == speaker)
-        frames = np.concatenate([cepstra[i] for i in its])
-        mean, scale = frames.mean(0), frames.std(0) + 1e-5
-        for i in its:
-            cepstra[i] = (cepstra[i] - mean) / scale
-    slopes = [2 * delta(c, width=5, axis=0, mode="nearest") for c in cepstra]
-    return [torch.from_numpy(np.hstack(pair)) for pair in zip(cepstra, slopes, strict=True)]
+            speaker = torch.tensor([speakers.index(waveforms.utterances[i].speaker)])
+            values = cepstra(torch.from_numpy(waveform)[None], speaker)[0].numpy()
+            slopes = 2 * delta(values, width=5, axis=0, mode="nearest")
+            features.append(torch.from_numpy(np.hstack([values, slopes])))
+    return features

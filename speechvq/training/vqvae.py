@@ -35,8 +35,12 @@ from speechvq.config import (
 )
 from speechvq.data.manifest import Utterance, read_manifest
 from speechvq.data.segments import Labels, SegmentBatches, Waveforms
-from speechvq.models.disguise import of_disguised
-from speechvq.models.spectral import SpectralObjective, UnitTarget, start_at_clusters
+from speechvq.models.spectral import (
+    CepstralTarget,
+    SpectralObjective,
+    UnitTarget,
+    start_at_clusters,
+)
 from speechvq.models.vqvae import VQVAE
 from speechvq.training import metrics
 from speechvq.training.card import Facts, model_card
@@ -44,6 +48,7 @@ from speechvq.training.checkpoints import BEST, FOLDER, LAST, State, load_weight
 from speechvq.training.loop import Loop, Phase, StepOutput, Validation
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.processes import Processes, processes
+from speechvq.training.speakers import find_dialects, fit_speakers
 from speechvq.training.units import find_units
 from speechvq.training.validation import Validator
 
@@ -113,11 +118,12 @@ class FrozenCodesPhase(nn.Module):
     The codes are found in float32 whatever the precision, as they are when the model is used.
     """
 
-    def __init__(self, model: VQVAE, history_noise: float = 0.0, disguise: float = 0.0):
+    def __init__(self, model: VQVAE, history_noise: float = 0.0):
         super().__init__()
         self.model = model
         self.history_noise = history_noise
-        self.disguise = disguise
+        self.dialects: Tensor | None = None
+        """(S, K) bool, which codes each speaker uses; none: a segment's codes are its own."""
 
     @property
     def parameters_of_decoder(self) -> list[nn.Parameter]:
@@ -146,13 +152,16 @@ class FrozenCodesPhase(nn.Module):
         return StepOutput(nll, terms, codes[:, MARGIN:-MARGIN])
 
     def _codes(self, waveform: Tensor) -> Tensor:
-        """Codes (B, N) of waveforms (B, T), in training of a disguised voice.
+        """Codes (B, N) of waveforms (B, T), in training as if of another's voice.
 
-        Such are the codes of a recording that is converted: made by another's voice. So the decoder
-        learns to take the voice from the speaker alone.
+        Such are the codes of a recording that is converted. So the decoder learns to take the voice
+        from the speaker alone.
         """
-        amount = self.disguise if self.training else 0.0
-        return of_disguised(self.model.encode, waveform, amount, self.model.hop_length)
+        if not self.training or self.dialects is None:
+            return self.model.encode(waveform)
+        others = torch.randint(len(self.dialects), (len(waveform),)).to(waveform.device)
+        latents = self.model.latents(waveform)
+        return self.model.quantizer.nearest(latents, self.dialects[others])
 
 
 def train_vqvae(
@@ -216,9 +225,7 @@ def train_vqvae(
         vqvae = VQVAE(model, speakers).to(group.device)
         objective = None
         if training.spectral.steps:
-            objective = SpectralObjective(vqvae, training.spectral, training.disguise).to(
-                group.device
-            )
+            objective = SpectralObjective(vqvae, training.spectral).to(group.device)
         waveforms = Waveforms(train_set, model.sample_rate, progress=progress and group.first)
         held_out = Waveforms(valid_set, model.sample_rate)
         units = None
@@ -338,7 +345,12 @@ def _phases(
     if objective is not None:
         config = training.spectral
 
-        def start(step: int) -> None:
+        def start_latents(step: int) -> None:
+            if step == 0 and isinstance(objective.target, CepstralTarget):
+                cepstra = objective.target.cepstra
+                fit_speakers(cepstra, waveforms, model.speakers, training.seed)
+
+        def start_codes(step: int) -> None:
             if step == 0 and isinstance(objective.target, UnitTarget):
                 model.quantizer.start(objective.target.vectors.weight.detach().clone())
             elif step == 0:
@@ -357,13 +369,15 @@ def _phases(
                         module.learned,
                         replace(config, steps=steps, unquantized_steps=0),
                         partial(validator.spectral, objective, quantize),
-                        start if quantize else lambda step: None,
+                        start_codes if quantize else start_latents,
                         labels=None if quantize else units,
                     )
                 )
     if training.likelihood.steps:
 
         def start_decoder(step: int) -> None:
+            if training.dialects and module.dialects is None:  # a resume finds them anew
+                module.dialects = find_dialects(model, waveforms)
             if step:
                 return
             if objective is None:
@@ -374,7 +388,7 @@ def _phases(
                 model.subbands.fit(torch.cat([group.gather(x) for x in first]))
 
         if training.freeze_codes:
-            module = FrozenCodesPhase(model, training.history_noise, training.disguise)
+            module = FrozenCodesPhase(model, training.history_noise)
             parameters = module.parameters_of_decoder
         else:
             module = LikelihoodPhase(model, training.history_noise)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make the stand-in corpus: four flite voices in the layout of VCTK 0.92, with phone labels.
 
-    python make_standin.py [--out DIR] [--sentences FILE]
+    python make_standin.py [--out DIR] [--sentences FILE] [--first N]
 
 FILE holds one sentence a line. Every speaker reads the first 24 (utterances 001 to 024, as in
 VCTK); the others are dealt out in turn, so that each is read by one speaker. The same sentences
@@ -161,6 +161,9 @@ def main(argv: list[str] | None = None) -> int:
         metavar="FILE",
         help=f"one sentence a line; everyone reads the first {SHARED} (default: sentences.txt)",
     )
+    parser.add_argument(
+        "--first", type=int, default=1, metavar="N", help="number of the first utterance (1)"
+    )
     options = parser.parse_args(argv)
     try:
         check_flite()
@@ -177,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
         for i, speaker in enumerate(SPEAKERS):
             seconds = [
                 write_utterance(options.out, speaker, number, text, scratch)
-                for number, text in enumerate(shared + rest[i :: len(SPEAKERS)], start=1)
+                for number, text in enumerate(shared + rest[i :: len(SPEAKERS)], options.first)
             ]
             print(f"{speaker}: {len(seconds)} utterances, {sum(seconds) / 60:.2f} minutes")
     return 0

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Real speech: Asterisk's voice prompts, two hours by four speakers, through the recipe's stages.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly PACKAGES=(asterisk-core-sounds-{en,es,fr,it,ru}-g722 asterisk-core-sounds-en)
+
+fail() {
+    echo "run.sh: error: $*" >&2
+    exit 2
+}
+
+case ${1:-} in
+    -h | --help)
+        cat <<'HELP'
+usage: bash recipes/asterisk/run.sh [EXP_DIR] [options of recipes/vctk/run.sh …]
+
+Fetches the prompts (Debian or Ubuntu; elsewhere unpack the packages into EXP_DIR/sounds yourself),
+lays them out as recordings, aligns the English ones, and goes through stages 2 to 6 of
+recipes/vctk/run.sh with asterisk.yaml beside this script. EXP_DIR is exp/asterisk in the working folder.
+The environment variable PYTHON names the Python to use (default: python3).
+HELP
+        exit 0
+        ;;
+esac
+
+exp=exp/asterisk
+if (($#)) && [[ $1 != -* ]]; then
+    exp=${1%/} && shift
+fi
+python=${PYTHON:-python3}
+"$python" -c 'import speechvq, av, pocketsphinx' 2>/dev/null ||
+    fail "$python needs speechvq, av and pocketsphinx: $python -m pip install '$HERE/../..[align]' av"
+mkdir -p "$exp"
+
+if [[ ! -d $exp/sounds/usr ]]; then
+    command -v apt-get dpkg-deb >/dev/null ||
+        fail "no apt-get here; unpack ${PACKAGES[*]} (Debian's) into $exp/sounds"
+    fetched=$(mktemp -d)
+    trap 'rm -rf "$fetched"' EXIT
+    (cd "$fetched" && apt-get download "${PACKAGES[@]}") || fail "apt-get update may be needed first"
+    mkdir -p "$fetched/sounds"
+    for package in "$fetched"/*.deb; do
+        dpkg-deb --extract "$package" "$fetched/sounds"
+    done
+    rm -rf "$exp/sounds"
+    mv "$fetched/sounds" "$exp/sounds"
+fi
+
+if [[ ! -f $exp/data/train.jsonl ]]; then
+    "$python" "$HERE/prompts.py" "$exp/sounds" --out "$exp/recordings"
+    "$python" -m speechvq.cli.prepare "$exp/recordings" --corpus folder --trim --out "$exp/data"
+fi
+for part in train valid test; do # those that have phones already are left alone
+    "$python" -m speechvq.cli.align "$exp/data/$part.jsonl"
+done
+PYTHON=$python bash "$HERE/../vctk/run.sh" --stage 2 --exp-dir "$exp" \
+    --conf "$HERE/asterisk.yaml" "$@" # of an option that is given twice, the last counts

@@ -1,0 +1,187 @@
+"""How a corpus's speakers differ, found from some speech of each, whatever it says.
+
+The warp of a speaker's frequencies is that which brings the speech nearest to the speech of the
+others: with the right one, most stretches of a tenth of a second have a like among them.
+
+Shapes: T samples or frames, F features, S speakers, W warps that are tried.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from speechvq.data.segments import Waveforms
+from speechvq.models.cepstra import SpeakerCepstra, dct, warped
+from speechvq.models.filterbank import FLOOR
+from speechvq.models.quantizer import take_from_first
+from speechvq.models.vqvae import VQVAE
+
+SECONDS = 60.0
+"""Speech of each speaker, if there is so much, from which the cepstra are fitted."""
+TOGETHER = 900.0
+"""Seconds of all speakers, at most."""
+SPEECH = 0.95
+"""Quantile of the frames' level that stands for the level of speech."""
+RANGE = 6.0
+"""Nats below this level at which a log-mel frame ends: what is softer is as good as silent."""
+
+WARPS = torch.linspace(-0.32, 0.32, 17).exp()
+ROUNDS = 4
+CEPSTRA = 12
+"""Of the frames that are compared: enough for the phone, too few for the voice."""
+CONTEXT = (-9, -6, -3, 0, 3, 6, 9)
+"""Frames of 10 ms that are compared together."""
+LOUD = 5.0
+"""Nats below the level of speech down to which a frame counts for mean and scale."""
+SECONDS_FOR_DIALECT = 300.0
+"""Speech of each speaker, if there is so much, in which codes are counted."""
+OWN_SHARE = 0.5
+"""Of an even share among the speakers: a code that a speaker uses less is no code of this speaker.
+"""
+ASKED, COMPARED = 2500, 18000
+"""Frames of a speaker for which the nearest is sought, and frames of the others."""
+
+
+def some_of_each(
+    waveforms: Waveforms, speakers: Sequence[str], seconds: float, together: float = np.inf
+) -> list[list[np.ndarray]]:
+    """Utterances (T,) of each speaker, evenly from all there are, of about so many seconds.
+
+    `together` bounds what all speakers have.
+    """
+    most = min(seconds, together / len(speakers)) * waveforms.sample_rate
+    of_speaker: list[list[int]] = [[] for _ in speakers]
+    index = {name: i for i, name in enumerate(speakers)}
+    for i, utterance in enumerate(waveforms.utterances):
+        of_speaker[index[utterance.speaker]].append(i)
+    chosen = []
+    for its in of_speaker:
+        count = len(its) * most / max(1, waveforms.lengths[its].sum())
+        places = np.linspace(0, len(its) - 1, int(np.clip(np.ceil(count), 1, len(its))))
+        lengths = waveforms.lengths
+        chosen.append(
+            [waveforms.crop(its[p], 0, int(lengths[its[p]])) for p in places.round().astype(int)]
+        )
+    return chosen
+
+
+@torch.no_grad()
+def fit_speakers(
+    cepstra: SpeakerCepstra, waveforms: Waveforms, speakers: Sequence[str], seed: int
+) -> None:
+    """Find each speaker's warp, floor, mean and scale, in every process alike.
+
+    Parameters
+    ----------
+    cepstra : SpeakerCepstra
+        What to fit.
+    waveforms : Waveforms
+        Speech of all speakers.
+    speakers : sequence of str
+        In the order of their indices.
+    seed : int
+        Of the frames that are compared.
+    """
+    device = cepstra.mean.device
+    hop_length = cepstra.frames.mel.hop_length * cepstra.frames.steps
+    recordings = [
+        [torch.from_numpy(np.pad(x, (0, -len(x) % hop_length))).to(device) for x in its]
+        for its in some_of_each(waveforms, speakers, SECONDS, TOGETHER)
+    ]
+    spectra = [[cepstra.frames.mel.power(x[None])[0] for x in its] for its in recordings]
+    cepstra.warp.copy_(_warps(spectra, cepstra.frames.mel.filters, seed))
+    for speaker, (its, powers) in enumerate(zip(recordings, spectra, strict=True)):
+        filters = warped(cepstra.frames.mel.filters, cepstra.warp[speaker : speaker + 1])[0]
+        mel = torch.log(torch.cat(powers) @ filters.T + FLOOR)
+        cepstra.floor[speaker] = _level(mel) - RANGE
+        cepstra.mean[speaker], cepstra.scale[speaker] = 0.0, 1.0
+        index = torch.tensor([speaker], device=device)
+        frames = torch.cat([cepstra(x[None], index)[0] for x in its])
+        cepstra.mean[speaker] = frames.mean(0)
+        cepstra.scale[speaker] = frames.std(0, correction=0) + 1e-3
+    for buffer in cepstra.buffers():
+        take_from_first(buffer)
+
+
+@torch.no_grad()
+def find_dialects(model: VQVAE, waveforms: Waveforms) -> Tensor:
+    """Which codes each speaker uses: (S, K) bool, in every process alike.
+
+    A code that nobody has used is everybody's, so that none is left out.
+    """
+    K, device = model.config.codebook_size, model.quantizer.codebook.device
+    model.eval()
+    shares = []
+    for its in some_of_each(waveforms, model.speakers, SECONDS_FOR_DIALECT):
+        codes = [model.encode(torch.from_numpy(x)[None].to(device)).flatten() for x in its]
+        uses = torch.bincount(torch.cat(codes), minlength=K).float()
+        shares.append(uses / uses.sum())
+    uses = torch.stack(shares)  # (S, K)
+    own = uses >= OWN_SHARE * uses.mean(0)
+    take_from_first(own)
+    return own
+
+
+def _level(mel: Tensor) -> Tensor:
+    """Level of the speech in log-mel frames (T, F), nats."""
+    return mel.mean(1).quantile(SPEECH)
+
+
+def _warps(spectra: list[list[Tensor]], filters: Tensor, seed: int) -> Tensor:
+    """The warp of each speaker, (S,), from power spectra (T, bins) of utterances.
+
+    In each round every speaker takes the warp that suits what the others have so far; in the mean
+    over speakers they are 1.
+    """
+    S, W = len(spectra), len(WARPS)
+    chosen = [W // 2] * S
+    if S > 1:
+        random = np.random.default_rng(seed)
+        at_warps = [_frames_at_warps(its, filters, random) for its in spectra]  # (W, T, F) each
+        each = COMPARED // (S - 1) + 1
+        for _ in range(ROUNDS):
+            before = list(chosen)
+            for s, frames in enumerate(at_warps):
+                others = [at_warps[o][chosen[o], :each] for o in range(S) if o != s]
+                compared = torch.cat(others)
+                chosen[s] = min(range(W), key=lambda w: _distance(frames[w, :ASKED], compared))
+            centre = round(sum(chosen) / S) - W // 2
+            chosen = [min(max(w - centre, 0), W - 1) for w in chosen]
+            if chosen == before:
+                break
+    return WARPS[chosen]
+
+
+def _distance(frames: Tensor, compared: Tensor) -> float:
+    """Mean squared distance of frames (T, F) to the nearest of others, (T', F)."""
+    return torch.cdist(frames, compared).amin(1).square().mean().item()
+
+
+def _frames_at_warps(spectra: list[Tensor], filters: Tensor, random: np.random.Generator) -> Tensor:
+    """Frames of a speaker as they would be for each warp, with their context, in random order.
+
+    (W, T, F), the same frames for every warp; standardised, so that the channel does not matter.
+    """
+    lengths = [len(x) for x in spectra]
+    order = torch.from_numpy(random.permutation(sum(lengths))[: max(ASKED, COMPARED)])
+    to_cepstra = dct(len(filters), min(CEPSTRA, len(filters))).to(filters)
+    found = []
+    for its_filters in warped(filters, WARPS.to(filters)):
+        mel = torch.log(torch.cat(spectra) @ its_filters.T + FLOOR)
+        level = _level(mel)
+        cepstra = mel.maximum(level - RANGE) @ to_cepstra.T
+        speech = cepstra[mel.mean(1) > level - LOUD]
+        cepstra = (cepstra - speech.mean(0)) / (speech.std(0, correction=0) + 1e-3)
+        inside = [_with_context(x) for x in cepstra.split(lengths)]
+        found.append(torch.cat(inside)[order])
+    return torch.stack(found)
+
+
+def _with_context(x: Tensor) -> Tensor:
+    """Frames (T, F) with those around them, (T, F · len(CONTEXT))."""
+    T, widest = len(x), max(CONTEXT)
+    padded = F.pad(x.T[None], (widest, widest), mode="replicate")[0].T
+    return torch.cat([padded[widest + c : widest + c + T] for c in CONTEXT], dim=1)

@@ -1,0 +1,102 @@
+"""What is found out about a corpus's speakers."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from speechvq.data.manifest import Utterance
+from speechvq.data.segments import Waveforms
+from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
+from speechvq.training.speakers import find_dialects, fit_speakers, some_of_each
+
+RATE = 8000
+PHONES = np.random.default_rng(0).uniform((250, 900, 2000), (800, 1900, 2900), size=(12, 3))
+"""Resonances of a few vowels, Hz."""
+
+
+def speech(rng: np.random.Generator, stretch: float, seconds: float) -> np.ndarray:
+    """Noise through the resonances of vowels in random order, all of them `stretch` times as high.
+
+    Another vowel every 0.1 s; some are silent.
+    """
+    length = RATE // 10
+    frequency = np.fft.rfftfreq(2 * length, 1 / RATE)[:, None]
+    parts = []
+    for vowel in rng.integers(len(PHONES) + 2, size=round(10 * seconds)):
+        loud = 0.1 if vowel < len(PHONES) else 1e-4
+        peaks = stretch * PHONES[vowel % len(PHONES)]
+        gains = (1 / (1 + ((frequency - peaks) / (80 * stretch)) ** 2)).sum(1)
+        noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(2 * length)) * gains)
+        parts.append(loud * noise[:length] / noise.std())
+    return np.concatenate(parts).astype(np.float32)
+
+
+def corpus(stretches: dict[str, float], count: int = 4, seconds: float = 5.0) -> Waveforms:
+    rng = np.random.default_rng(1)
+    utterances, waveforms = [], []
+    for i in range(count):
+        for name, stretch in stretches.items():
+            utterances.append(Utterance(f"{name}_{i}", name, "unread.wav", seconds))
+            waveforms.append(speech(rng, stretch, seconds))
+    return Waveforms(utterances, RATE, waveforms=waveforms)
+
+
+def cepstra(speakers: int) -> SpeakerCepstra:
+    return SpeakerCepstra(FrameCepstra(RATE, RATE // 100, 24, 12), speakers)
+
+
+def test_warps_are_the_resonances_ratios():
+    stretches = {"low": 0.9, "middle": 1.0, "high": 1.2}
+    found = cepstra(3)
+    fit_speakers(found, corpus(stretches), list(stretches), seed=0)
+    low, middle, high = found.warp.tolist()
+    assert high / low == pytest.approx(1.2 / 0.9, rel=0.06)
+    assert middle / low == pytest.approx(1 / 0.9, rel=0.06)
+    assert low * middle * high == pytest.approx(1, abs=0.15)  # as many up as down
+
+
+def test_cepstra_of_each_speaker_are_standard():
+    stretches = {"low": 0.9, "high": 1.2}
+    waveforms = corpus(stretches)
+    found = cepstra(2)
+    fit_speakers(found, waveforms, list(stretches), seed=0)
+    for speaker, name in enumerate(stretches):
+        its = [i for i, u in enumerate(waveforms.utterances) if u.speaker == name]
+        batch = torch.stack([torch.from_numpy(waveforms.crop(i, 0, 40000)) for i in its])
+        frames = found(batch, torch.full((len(its),), speaker)).flatten(0, 1)
+        torch.testing.assert_close(frames.mean(0), torch.zeros(12), atol=0.02, rtol=0)
+        torch.testing.assert_close(frames.std(0), torch.ones(12), atol=0.02, rtol=0)
+
+
+def test_a_single_speaker_is_not_warped():
+    found = cepstra(1)
+    fit_speakers(found, corpus({"low": 0.9}), ["low"], seed=0)
+    assert found.warp.item() == 1
+
+
+def test_some_of_each_speaker():
+    waveforms = corpus({"a": 1.0, "b": 1.0}, count=6, seconds=2.0)
+    assert [len(its) for its in some_of_each(waveforms, ["a", "b"], 5.0)] == [3, 3]
+    assert [len(its) for its in some_of_each(waveforms, ["a", "b"], 100.0)] == [6, 6]
+    assert [len(its) for its in some_of_each(waveforms, ["a", "b"], 100.0, 8.0)] == [2, 2]
+    (its, _) = some_of_each(waveforms, ["a", "b"], 3.9)
+    np.testing.assert_array_equal(its[0], waveforms.crop(0, 0, 16000))  # spread over the whole
+    np.testing.assert_array_equal(its[1], waveforms.crop(10, 0, 16000))
+
+
+def test_dialects_are_the_codes_that_a_speaker_uses():
+    uses = {"a": [0, 0, 1, 1, 2], "b": [2, 2, 2, 1, 2]}
+    waveforms = corpus({"a": 1.0, "b": 1.0}, count=1, seconds=1.0)
+    first = {waveforms.crop(i, 0, 1).item(): u.speaker for i, u in enumerate(waveforms.utterances)}
+    model = SimpleNamespace(
+        config=SimpleNamespace(codebook_size=4),
+        quantizer=SimpleNamespace(codebook=torch.zeros(4, 1)),
+        speakers=["a", "b"],
+        eval=lambda: None,
+        encode=lambda x: torch.tensor([uses[first[x[0, 0].item()]]]),
+    )
+    # Of code 1: 0.4 and 0.2, an even share being 0.3; nobody uses code 3
+    expected = [[True, True, False, True], [False, True, True, True]]
+    assert find_dialects(model, waveforms).tolist() == expected
