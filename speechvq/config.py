@@ -264,6 +264,9 @@ class TrainingConfig:
         Second phase: the paper's objective, equation 3.
     freeze_codes : bool
         Keep encoder and codebook as they are in the second phase, so that only the decoder learns.
+    codes_from : str or None
+        A model folder, from which the encoder and the codebook are taken as they are: another
+        decoder for the same codes. There is then no first phase, and `freeze_codes` must be set.
     history_noise : float
         Standard deviation of noise on the past that the decoder hears in the second phase, in
         mu-law levels. It learns to put up with its own errors, which it meets when it draws.
@@ -291,6 +294,7 @@ class TrainingConfig:
     spectral: SpectralPhaseConfig = field(default_factory=SpectralPhaseConfig)
     likelihood: PhaseConfig = field(default_factory=lambda: PhaseConfig(steps=100_000))
     freeze_codes: bool = False
+    codes_from: str | None = None
     history_noise: float = 0.0
     dialects: bool = False
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -314,6 +318,11 @@ class TrainingConfig:
         if not self.spectral.steps and not self.likelihood.steps:
             raise ValueError("steps: both phases have 0, so that there is nothing to train")
         spectral = self.spectral
+        if self.codes_from is not None and (self.spectral.steps or not self.freeze_codes):
+            raise ValueError(
+                "codes_from: codes that are taken over do not change; set freeze_codes, and "
+                "spectral.steps to 0"
+            )
         if self.dialects and not self.freeze_codes:
             raise ValueError("dialects: codes that still change have none; set freeze_codes")
         if spectral.target == "units" and spectral.steps and not spectral.unquantized_steps:

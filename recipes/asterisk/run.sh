@@ -17,7 +17,7 @@ usage: bash recipes/asterisk/run.sh [EXP_DIR] [options of recipes/vctk/run.sh â€
 
 Fetches the prompts (Debian or Ubuntu; elsewhere unpack the packages into EXP_DIR/sounds yourself),
 lays them out as recordings, aligns the English ones, and goes through stages 2 to 6 of
-recipes/vctk/run.sh with asterisk.yaml beside this script. EXP_DIR is exp/asterisk in the working folder.
+recipes/vctk/run.sh with conf/phonemes.yaml. EXP_DIR is exp/asterisk in the working folder.
 The environment variable PYTHON names the Python to use (default: python3).
 HELP
         exit 0
@@ -54,5 +54,5 @@ fi
 for part in train valid test; do # those that have phones already are left alone
     "$python" -m speechvq.cli.align "$exp/data/$part.jsonl"
 done
-PYTHON=$python bash "$HERE/../vctk/run.sh" --stage 2 --exp-dir "$exp" \
-    --conf "$HERE/asterisk.yaml" "$@" # of an option that is given twice, the last counts
+# Of an option that is given twice, the last counts
+PYTHON=$python bash "$HERE/../vctk/run.sh" --stage 2 --exp-dir "$exp" --conf phonemes.yaml "$@"

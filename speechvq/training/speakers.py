@@ -25,7 +25,7 @@ TOGETHER = 900.0
 """Seconds of all speakers, at most."""
 SPEECH = 0.95
 """Quantile of the frames' level that stands for the level of speech."""
-RANGE = 6.0
+RANGE = 12.0
 """Nats below this level at which a log-mel frame ends: what is softer is as good as silent."""
 
 WARPS = torch.linspace(-0.32, 0.32, 17).exp()

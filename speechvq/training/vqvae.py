@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechvq.checkpoint import CARD, CONFIG, SPEAKERS, WEIGHTS, save_model
+from speechvq.checkpoint import CARD, CONFIG, SPEAKERS, WEIGHTS, load_model, save_model
 from speechvq.config import (
     DataConfig,
     PhaseConfig,
@@ -65,6 +65,17 @@ MARGIN = 8
 At the edge of a crop the encoder finds other codes than in the whole recording, and a segment of
 few codes is nearly all edge.
 """
+_OF_CODES = (
+    "sample_rate",
+    "strides",
+    "encoder_widths",
+    "encoder_filterbank",
+    "encoder_residual_layers",
+    "encoder_norm",
+    "codebook_size",
+    "codebook_dim",
+)
+"""What two models must have in common for one to take the other's codes."""
 _FREE = ("training.workers", "training.samples", "training.tensorboard")
 """Settings that a resume may change, since no number depends on them."""
 
@@ -223,6 +234,8 @@ def train_vqvae(
         resume = _resumes(out, settings, resume, overwrite)
         torch.manual_seed(training.seed)
         vqvae = VQVAE(model, speakers).to(group.device)
+        if training.codes_from is not None:
+            _take_codes(vqvae, training.codes_from)
         objective = None
         if training.spectral.steps:
             objective = SpectralObjective(vqvae, training.spectral).to(group.device)
@@ -380,7 +393,7 @@ def _phases(
                 module.dialects = find_dialects(model, waveforms)
             if step:
                 return
-            if objective is None:
+            if objective is None and training.codes_from is None:
                 model.quantizer.initialise(first_latents(LIKELIHOOD, training.likelihood))
             if model.subbands.bands > 1:
                 samples = min(waveforms.seconds, SECONDS_FOR_SCALES) * model.sample_rate
@@ -405,6 +418,19 @@ def _phases(
             )
         )
     return phases
+
+
+def _take_codes(model: VQVAE, folder: str) -> None:
+    """Give the model the encoder and the codebook of another, whose codes are then its own."""
+    other = load_model(folder)
+    for name in _OF_CODES:
+        its, ours = getattr(other.config, name), getattr(model.config, name)
+        if its != ours:
+            raise ValueError(
+                f"model.{name}: {ours} here, but {its} in {folder}, whose codes are to be taken"
+            )
+    model.encoder.load_state_dict(other.encoder.state_dict())
+    model.quantizer.load_state_dict(other.quantizer.state_dict())
 
 
 def _learns_units(training: TrainingConfig, out: Path, resume: bool) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from speechvq.checkpoint import load_model, read_config
+from speechvq.checkpoint import fingerprint, load_model, read_config
 from speechvq.config import PhaseConfig, SpectralPhaseConfig, TrainingConfig
 from speechvq.data.manifest import read_manifest
 from speechvq.data.segments import Waveforms
@@ -216,6 +216,21 @@ def test_dialects_are_found_anew_by_a_resume(tmp_path, tiny_config, tiny_corpus,
         assert torch.equal(final(straight)[name], final(resumed)[name]), name
     name = "weights.model.decoder.output.weight"
     assert not torch.equal(final(straight)[name], final(without)[name])
+
+
+def test_codes_of_another_model(tmp_path, tiny_config, tiny_corpus):
+    """Another decoder, in other shape, for the very same codes."""
+    first = train_vqvae(tiny_config, tiny_corpus, TRAINING, tmp_path / "first")
+    own = replace(TRAINING, spectral=SpectralPhaseConfig(), freeze_codes=True)
+    taken = replace(own, codes_from=str(first))
+    wider = replace(tiny_config, wavenet=replace(tiny_config.wavenet, residual_channels=6))
+    second = load_model(train_vqvae(wider, tiny_corpus, taken, tmp_path / "second"))
+    assert fingerprint(second) == fingerprint(load_model(first))
+    other = replace(tiny_config, codebook_size=9)
+    with pytest.raises(ValueError, match=r"^model\.codebook_size: 9 here, but 8 in .*first"):
+        train_vqvae(other, tiny_corpus, taken, tmp_path / "third")
+    with pytest.raises(ValueError, match="codes_from: codes that are taken over do not change"):
+        replace(TRAINING, codes_from=str(first))
 
 
 def test_codebook_starts_at_data_without_a_spectral_phase(tmp_path, tiny_config, tiny_corpus):
