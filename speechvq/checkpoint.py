@@ -38,6 +38,8 @@ CARD = "README.md"
 
 ENVIRONMENT = "SPEECHVQ_MODEL"
 """The environment variable that names a model folder."""
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""The model that comes with the package."""
 
 _FORMAT = "speechvq 1"
 _TABLE = "conditioner.speakers.weight"
@@ -238,8 +240,7 @@ def find_model(model: str | os.PathLike | None = None) -> Path:
     Raises
     ------
     FileNotFoundError
-        The folder that was given, or that the environment names, is not a model folder; or there
-        is none at all.
+        The folder that was given, or that the environment names, is not a model folder.
     """
     if model is not None:
         folder, rule = Path(model), "as given"
@@ -252,13 +253,8 @@ def find_model(model: str | os.PathLike | None = None) -> Path:
             raise FileNotFoundError(f"{ENVIRONMENT}: {error}") from error
     elif (newest := _newest_below(Path("exp"))) is not None:
         folder, rule = newest, "newest below exp/"
-    elif _is_model(packaged := Path(__file__).parent / "pretrained"):
-        folder, rule = packaged, "inside the package"
     else:
-        raise FileNotFoundError(
-            "no model found: pass --model DIR, set SPEECHVQ_MODEL, or train one here with "
-            "`bash recipes/vctk/run.sh` (looked below exp/ of the working folder)"
-        )
+        folder, rule = PRETRAINED, "inside the package"
     logger.info("model: %s (%s)", folder, rule)
     return folder
 

@@ -221,8 +221,7 @@ def test_no_model_before_its_weights(model, tmp_path, monkeypatch):
     monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save_model("exp/vctk/vqvae", model, {}, "card")
-    with pytest.raises(FileNotFoundError):
-        checkpoint.find_model()
+    assert checkpoint.find_model() == checkpoint.PRETRAINED
 
 
 def test_the_fingerprint_is_of_the_codes(model, tiny_config):
@@ -267,9 +266,13 @@ class TestFind:
             assert str(checkpoint.find_model("yours")) == "yours"
         assert caplog.messages == ["model: mine (from SPEECHVQ_MODEL)", "model: yours (as given)"]
 
-    def test_nothing_to_find(self, monkeypatch):
-        with pytest.raises(FileNotFoundError, match=r"--model DIR.*recipes/vctk/run\.sh"):
-            checkpoint.find_model()
+    def test_where_nothing_was_trained_the_package_has_one(self, caplog):
+        with caplog.at_level(logging.INFO, "speechvq"):
+            model = speechvq.load()
+        assert caplog.messages == [f"model: {checkpoint.PRETRAINED} (inside the package)"]
+        assert model.speakers == ["p225", "p226", "p227", "p232"]
+
+    def test_a_folder_that_is_no_model(self, monkeypatch):
         with pytest.raises(FileNotFoundError, match="gone: no such model folder"):
             checkpoint.find_model("gone")
         monkeypatch.setenv("SPEECHVQ_MODEL", "gone")

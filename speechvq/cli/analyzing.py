@@ -29,9 +29,10 @@ def manifest(given: str | None, config: dict, split: str, option: str) -> str:
 
 def beside(folder: Path, name: str) -> Path:
     """``name`` beside the model, or in the working folder for a model inside the package."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package in folder.resolve().parents
-    return Path(name) if inside else Path(folder).parent / name
+    from speechvq.checkpoint import PRETRAINED
+
+    inside = folder.resolve() == PRETRAINED.resolve()
+    return Path(name) if inside else folder.parent / name
 
 
 def progress(things: Iterable, what: str, unit: str = "utt"):

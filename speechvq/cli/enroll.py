@@ -109,8 +109,7 @@ def _output(model: Path, given: str | None, name: str) -> Path | None:
             raise NotADirectoryError(f"--out {out}: a file, where a folder was expected")
         speaking.check_writable(out / checkpoint.WEIGHTS)
         return out
-    package = Path(checkpoint.__file__).resolve().parent
-    if package in model.resolve().parents:
+    if model.resolve() == checkpoint.PRETRAINED.resolve():
         what = "is inside the package, where the next installation would remove the new speaker"
     elif not os.access(model, os.W_OK):
         what = "cannot be written to"

@@ -263,10 +263,13 @@ def test_an_empty_folder_and_no_source(capsys):
     refused(capsys, ["--speaker", "p225"], "--src is missing")
 
 
-def test_no_model(tmp_path, capsys):
+def test_without_any_training_the_model_of_the_package_speaks(tmp_path, capsys):
     (tmp_path / "exp").unlink()
     record("a.wav")
-    refused(capsys, ["--src", "a.wav", "--speaker", "p225"], "no model found", "--model DIR")
+    assert main(["--src", "a.wav", "--speaker", "p226"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "a-p226.wav\n" and "inside the package" in err
+    assert audio.info("a-p226.wav") == (pytest.approx(0.2, abs=1e-3), 16000)
 
 
 def test_an_interrupt_leaves_what_is_whole(capsys, monkeypatch):

@@ -162,7 +162,7 @@ def test_a_model_that_cannot_be_written_to(capsys, monkeypatch):
 
 def test_the_model_inside_the_package(capsys, monkeypatch, tmp_path):
     before = contents()
-    monkeypatch.setattr(checkpoint, "__file__", str(tmp_path / "exp/vctk/checkpoint.py"))
+    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / MODEL)
     assert main(["--name", "me", "--wavs", "wavs"]) == 2
     err = capsys.readouterr().err
     assert "is inside the package" in err
