@@ -7,6 +7,7 @@ used is an `AudioError` of one line that begins with the file's path.
 from speechvq.audio.checks import SHORTEST, SILENT_PEAK, check_speech, checked
 from speechvq.audio.errors import AudioError
 from speechvq.audio.finding import SUFFIXES, find
+from speechvq.audio.level import speech_level
 from speechvq.audio.reading import blocks, info, read
 from speechvq.audio.writing import (
     WRITTEN,
@@ -31,6 +32,7 @@ __all__ = [
     "find",
     "info",
     "read",
+    "speech_level",
     "stream_header",
     "to_pcm",
     "write",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import logging
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -36,6 +38,13 @@ Draws exactly the model's distribution, sample by sample; there is no argmax, wh
 The files written are printed on stdout; a source that cannot be used is reported, the others are
 converted all the same, and the exit code is 2.
 """
+
+
+LOUDEST = -20.0
+"""Level of speech, dB, above which nothing is said: its peaks would be clipped."""
+
+LEVEL_SECONDS = 60
+"""Of a source, in which its level is measured."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +90,18 @@ def main(argv: list[str] | None = None) -> int:
     if not options.stream:
         speaking.check_outputs([job.output for job in jobs], [job.source for job in jobs])
 
-    from speechvq.checkpoint import find_model, load_model
+    from speechvq.checkpoint import find_model, load_model, read_config
 
     folder = find_model(options.model)
     model = load_model(folder, options.device)
     speaking.check_speakers(model, options.speaker)
+    level = read_config(folder).get("speech_level")
 
     if options.stream:
-        return _stream(model, jobs[0], options.stream, speaking.sampling(options))
+        return _stream(model, level, jobs[0], options.stream, speaking.sampling(options))
 
     written, failed = _convert(
-        model, jobs, speaking.sampling_of_several(options), show=not options.json
+        model, level, jobs, speaking.sampling_of_several(options), show=not options.json
     )
     if options.json:
         outcome = {"model": str(folder), "written": written, "failed": failed}
@@ -115,7 +125,7 @@ def _jobs(sources: list[Path], speakers: list[str], out: Path | None) -> list[Jo
 
 
 def _convert(
-    model: VQVAE, jobs: list[Job], sampling: dict, show: bool
+    model: VQVAE, level: float | None, jobs: list[Job], sampling: dict, show: bool
 ) -> tuple[list[dict], list[dict]]:
     """Do the jobs, many at a time; what was written, and what failed."""
     from speechvq.sampling import sample_into
@@ -123,45 +133,61 @@ def _convert(
     written, failed = [], []
     with speaking.progress_bar(_seconds(jobs), model.sample_rate) as progress:
         for first in range(0, len(jobs), speaking.AT_ONCE):
-            heard, unusable = _hear(model, jobs[first : first + speaking.AT_ONCE])
+            heard, unusable = _hear(model, level, jobs[first : first + speaking.AT_ONCE])
             failed += unusable
-            paths = [job.output for job, _, _ in heard]
+            paths = [job.output for job, _ in heard]
             with speaking.outputs(paths, model.sample_rate, show) as outputs:
+                for output, (_, source) in zip(outputs, heard, strict=True):
+                    output.gain = source.gain_after
                 sample_into(
                     outputs,
                     model,
-                    [codes for _, codes, _ in heard],
-                    [job.speaker for job, _, _ in heard],
-                    lengths=[length for _, _, length in heard],
+                    [source.codes for _, source in heard],
+                    [job.speaker for job, _ in heard],
+                    lengths=[source.samples for _, source in heard],
                     progress=progress,
                     **sampling,
                 )
-            for job, _, length in heard:
-                seconds = round(length / model.sample_rate, 3)
+            for job, source in heard:
+                seconds = round(source.samples / model.sample_rate, 3)
                 written.append(_described(job) | {"seconds": seconds})
     return written, failed
 
 
-def _hear(model: VQVAE, jobs: list[Job]) -> tuple[list[tuple[Job, np.ndarray, int]], list[dict]]:
-    """Jobs with the codes (N,) and the samples of their sources; and those that cannot be used."""
+@dataclass(frozen=True)
+class Heard:
+    """What there is to say."""
+
+    codes: np.ndarray
+    """(N,)."""
+    samples: int
+    gain_after: float
+    """By which what is said is as loud as the source."""
+
+
+def _hear(
+    model: VQVAE, level: float | None, jobs: list[Job]
+) -> tuple[list[tuple[Job, Heard]], list[dict]]:
+    """Jobs with what is in their sources; and those that cannot be used."""
     import numpy as np
 
     from speechvq.sampling import encode_blocks
 
     heard, unusable = [], []
-    known: dict[Path, tuple[np.ndarray, int]] = {}  # a source is heard once for all its speakers
+    known: dict[Path, Heard] = {}  # a source is heard once for all its speakers
     for job in jobs:
         try:
             if job.source not in known:
-                counter = _Counter(_listen(job.source, model.sample_rate))
+                blocks, after = _levelled(job.source, model.sample_rate, level)
+                counter = _Counter(blocks)
                 codes = np.concatenate(list(encode_blocks(model, counter)))
-                known[job.source] = codes, counter.samples
+                known[job.source] = Heard(codes, counter.samples, after)
         except (audio.AudioError, OSError) as error:
             message = one_line(error)
             logger.error("%s", message)
             unusable.append(_described(job) | {"error": message})
         else:
-            heard.append((job, *known[job.source]))
+            heard.append((job, known[job.source]))
     return heard, unusable
 
 
@@ -169,6 +195,30 @@ def _listen(source: Path, sample_rate: int) -> Iterator[np.ndarray]:
     """A source, block by block; AudioError when it cannot be used."""
     blocks = audio.blocks(source, sample_rate)
     return audio.checked(blocks, sample_rate, source)
+
+
+def _levelled(
+    source: Path, sample_rate: int, level: float | None
+) -> tuple[Iterator[np.ndarray], float]:
+    """A source, block by block, as loud as what the model learned from; and the gain back.
+
+    The codes hear how loud a recording is, so that another's level would be taken for other sounds.
+    """
+    blocks = _listen(source, sample_rate)
+    if level is None:
+        return blocks, 1.0
+    first, samples = [], 0
+    for block in blocks:
+        first.append(block)
+        samples += len(block)
+        if samples >= LEVEL_SECONDS * sample_rate:
+            break
+    its = audio.speech_level(first, sample_rate)
+    if not math.isfinite(its):
+        its = level
+    gain = 10 ** ((level - its) / 20)
+    louder = (gain * block for block in itertools.chain(first, blocks))
+    return louder, 10 ** ((min(its, LOUDEST) - level) / 20)
 
 
 class _Counter:
@@ -208,16 +258,16 @@ def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:
         raise ValueError("--stream: stdout is a terminal; pipe it into a player or a file")
 
 
-def _stream(model: VQVAE, job: Job, form: str, sampling: dict) -> int:
+def _stream(model: VQVAE, level: float | None, job: Job, form: str, sampling: dict) -> int:
     """Say one job to stdout."""
     from speechvq.sampling import convert_blocks
 
     out = sys.stdout.buffer
-    blocks = _listen(job.source, model.sample_rate)
+    blocks, after = _levelled(job.source, model.sample_rate, level)
     header = audio.stream_header(model.sample_rate) if form == "wav" else b""
     # The first chunk before the header: where nothing can be said, nothing is written
     for chunk in convert_blocks(model, blocks, job.speaker, **sampling):
-        out.write(header + audio.to_pcm(chunk).tobytes())
+        out.write(header + audio.to_pcm(after * chunk).tobytes())
         out.flush()
         header = b""
     return OK

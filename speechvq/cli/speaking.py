@@ -16,6 +16,8 @@ from speechvq.cli.errors import Parser
 from speechvq.codes import Codebook
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from speechvq.models.vqvae import VQVAE
 
 WHICH_MODEL = """\
@@ -147,6 +149,11 @@ class Output(audio.Writer):
     def __init__(self, path: Path, sample_rate: int, show: bool):
         super().__init__(path, sample_rate)
         self._show = show
+        self.gain = 1.0
+
+    def write(self, waveform: np.ndarray) -> None:
+        """Append a piece (T,), louder or softer by the gain."""
+        super().write(self.gain * waveform)
 
     def close(self) -> None:
         """Put the file in its place and say so."""

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from speechvq import audio
-from speechvq.checkpoint import add_speaker, check_new_speaker, load_model
+from speechvq.checkpoint import add_speaker, check_new_speaker, load_model, read_config
 from speechvq.config import PhaseConfig
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import SegmentBatches, Waveforms
@@ -140,7 +140,8 @@ def enroll(
     check_new_speaker(model, name, replace)
     paths = audio.find(wavs)
     vqvae = load_model(model, device)
-    recordings = hear(paths, name, vqvae.sample_rate, progress)
+    level = read_config(model).get("speech_level")
+    recordings = hear(paths, name, vqvae.sample_rate, level, progress)
     others = [speaker for speaker in vqvae.speakers if speaker != name]
     fit = fit_speaker(vqvae, recordings, others or vqvae.speakers, steps, seed, progress)
     line = (
@@ -154,9 +155,15 @@ def enroll(
 
 
 def hear(
-    paths: Sequence[Path], speaker: str, sample_rate: int, progress: bool = False
+    paths: Sequence[Path],
+    speaker: str,
+    sample_rate: int,
+    level: float | None = None,
+    progress: bool = False,
 ) -> Recordings:
     """Read recordings, without the silence at their ends, and hold a part of them out.
+
+    Each is made as loud as `level`, in dB, if it is given: that of the model's other speakers.
 
     Raises
     ------
@@ -173,6 +180,8 @@ def hear(
             unusable[path] = str(error)
             logger.warning("%s; left out", error)
             continue
+        if level is not None:
+            waveform *= 10 ** ((level - audio.speech_level([waveform], sample_rate)) / 20)
         start, end = speech_bounds(waveform, sample_rate)
         waveform = waveform[round(start * sample_rate) : round(end * sample_rate)]
         speech += sound_seconds(waveform, sample_rate)

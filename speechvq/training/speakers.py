@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from speechvq import audio
 from speechvq.data.segments import Waveforms
 from speechvq.models.cepstra import SpeakerCepstra, dct, warped
 from speechvq.models.filterbank import FLOOR
@@ -36,6 +37,8 @@ CONTEXT = (-9, -6, -3, 0, 3, 6, 9)
 """Frames of 10 ms that are compared together."""
 LOUD = 5.0
 """Nats below the level of speech down to which a frame counts for mean and scale."""
+SECONDS_FOR_LEVEL = 20.0
+"""Speech of each speaker in which the level is measured."""
 SECONDS_FOR_DIALECT = 300.0
 """Speech of each speaker, if there is so much, in which codes are counted."""
 OWN_SHARE = 0.5
@@ -66,6 +69,14 @@ def some_of_each(
             [waveforms.crop(its[p], 0, int(lengths[its[p]])) for p in places.round().astype(int)]
         )
     return chosen
+
+
+def speech_level(waveforms: Waveforms, speakers: Sequence[str]) -> float:
+    """How loud the speakers are, in the mean over them, in dB (audio/level.py)."""
+    some = some_of_each(waveforms, speakers, SECONDS_FOR_LEVEL)
+    levels = [audio.speech_level(its, waveforms.sample_rate) for its in some]
+    audible = [level for level in levels if np.isfinite(level)]
+    return round(float(np.mean(audible)), 1) if audible else 0.0
 
 
 @torch.no_grad()

@@ -48,7 +48,7 @@ from speechvq.training.checkpoints import BEST, FOLDER, LAST, State, load_weight
 from speechvq.training.loop import Loop, Phase, StepOutput, Validation
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.processes import Processes, processes
-from speechvq.training.speakers import find_dialects, fit_speakers
+from speechvq.training.speakers import find_dialects, fit_speakers, speech_level
 from speechvq.training.units import find_units
 from speechvq.training.validation import Validator
 
@@ -259,6 +259,7 @@ def train_vqvae(
             processes=group.world_size,
         )
         config = {key: settings[key] for key in ("model", "data", "training")}
+        config["speech_level"] = speech_level(waveforms, speakers)
 
         def publish(state: State) -> None:
             if state.phase != phases[-1].name:

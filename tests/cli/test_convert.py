@@ -1,6 +1,7 @@
 """speechvq-convert, with good recordings and with every bad one."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -270,6 +271,27 @@ def test_without_any_training_the_model_of_the_package_speaks(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out == "a-p226.wav\n" and "inside the package" in err
     assert audio.info("a-p226.wav") == (pytest.approx(0.2, abs=1e-3), 16000)
+
+
+def test_a_recording_is_heard_at_the_models_level_and_said_at_its_own(tmp_path, trained, capsys):
+    """Ten times as loud a recording has the same codes, and the speech is ten times as loud."""
+    import yaml
+
+    folder = tmp_path / "levelled"
+    shutil.copytree(trained / "exp" / "vctk" / "vqvae", folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text()) | {"speech_level": -6.0}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    rng = np.random.default_rng(0)
+    for name, scale in (("soft", 0.004), ("loud", 0.04), ("hot", 0.2)):
+        soundfile.write(f"{name}.wav", scale * rng.standard_normal(1600), RATE, subtype="FLOAT")
+        rng = np.random.default_rng(0)
+    arguments = ["--speaker", "p225", "--model", str(folder)]
+    assert main(["--src", "soft.wav", "loud.wav", "hot.wav", *arguments]) == 0
+    said = {name: soundfile.read(f"{name}-p225.wav")[0] for name in ("soft", "loud", "hot")}
+    np.testing.assert_allclose(10 * said["soft"], said["loud"], atol=20 / 32768)
+    # Speech as loud as that would be clipped
+    louder = np.sqrt(np.mean(said["hot"] ** 2) / np.mean(said["loud"] ** 2))
+    assert louder == pytest.approx(10 ** ((-20 + 28) / 20), rel=0.1)
 
 
 def test_an_interrupt_leaves_what_is_whole(capsys, monkeypatch):

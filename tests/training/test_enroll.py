@@ -253,6 +253,15 @@ class TestHear:
         assert recordings.used == 4
         assert {u.speaker for u in train.utterances + held_out.utterances} == {"me"}
 
+    def test_all_are_as_loud_as_they_shall_be(self, tmp_path):
+        for i, gain in enumerate((0.05, 0.8)):
+            audio.write(tmp_path / f"{i}.wav", gain * self.noise(12, i), RATE)
+        recordings = hear(audio.find([tmp_path]), "me", RATE, level=-30.0)
+        for part in (recordings.train, recordings.held_out):
+            for i, length in enumerate(part.lengths):
+                piece = part.crop(i, 0, length)
+                assert audio.speech_level([piece], RATE) == pytest.approx(-30, abs=0.3)
+
     def test_a_single_recording_just_long_enough(self, tmp_path):
         audio.write(tmp_path / "a.wav", self.noise(10.01), RATE)
         recordings = hear([tmp_path / "a.wav"], "me", RATE)

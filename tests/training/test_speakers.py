@@ -9,7 +9,7 @@ import torch
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
-from speechvq.training.speakers import find_dialects, fit_speakers, some_of_each
+from speechvq.training.speakers import find_dialects, fit_speakers, some_of_each, speech_level
 
 RATE = 8000
 PHONES = np.random.default_rng(0).uniform((250, 900, 2000), (800, 1900, 2900), size=(12, 3))
@@ -100,3 +100,14 @@ def test_dialects_are_the_codes_that_a_speaker_uses():
     # Of code 1: 0.4 and 0.2, an even share being 0.3; nobody uses code 3
     expected = [[True, True, False, True], [False, True, True, True]]
     assert find_dialects(model, waveforms).tolist() == expected
+
+
+def test_the_level_of_the_speakers():
+    waveforms = corpus({"a": 1.0, "b": 1.0}, count=2)
+    once = [waveforms.crop(i, 0, 40000) for i in range(len(waveforms))]
+    louder = Waveforms(waveforms.utterances, RATE, waveforms=[2 * x for x in once])
+    level = speech_level(waveforms, ["a", "b"])
+    assert -22 < level < -18  # the vowels have a root mean square of 0.1
+    assert speech_level(louder, ["a", "b"]) == pytest.approx(level + 6, abs=0.2)
+    silent = Waveforms(waveforms.utterances, RATE, waveforms=[0 * x for x in once])
+    assert speech_level(silent, ["a", "b"]) == 0

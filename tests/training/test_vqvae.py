@@ -175,6 +175,11 @@ def test_units_are_learned(tmp_path, tiny_config, tiny_corpus, read_lines):
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_the_folder_tells_how_loud_the_speech_was(tmp_path, tiny_config, tiny_corpus):
+    folder = train_vqvae(tiny_config, tiny_corpus, PAPER, tmp_path)
+    assert -30 < read_config(folder)["speech_level"] < -10
+
+
 def test_the_decoder_learns_from_codes_of_other_speakers(tiny_config):
     """In training each row's codes are a random speaker's; in eval mode they are its own."""
     torch.manual_seed(0)
