@@ -385,7 +385,7 @@ def bits_of(model: VQVAE, engines: list[Engine], waveform, speaker: str) -> list
     for engine in engines:
         logits = torch.from_numpy(engine.streams(1).score([0], condition, period, levels.numpy()))
         found.append(-F.cross_entropy(logits.flatten(0, 2), levels.flatten(), reduction="none"))
-    found.append(model.log_likelihood(padded, model.quantizer.lookup(codes), index)[0])
+    found.append(model.log_likelihood(padded, model.condition(codes, index))[0])
     return [-float(log_p[:T].double().sum()) / math.log(2) for log_p in found]
 
 

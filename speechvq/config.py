@@ -63,6 +63,10 @@ class VQVAEConfig:
     strides : tuple of int
         Stride of each encoder convolution; the window is twice the stride. Their product is the
         hop length in samples: 64 in the paper's VCTK model, 640 in its phoneme model.
+    encoder_input : {"waveform", "cepstra"}
+        What the encoder makes latents of: the raw waveform, by the paper's strided convolutions;
+        or the cepstra of a code's frame, made alike between voices (models/voice.py), which need
+        no training and know any voice. The other settings of the encoder are for the former.
     encoder_channels : int or tuple of int
         Width of the encoder: one for all convolutions, or one for each. Narrow first layers, which
         run at the highest rates, save most of the time.
@@ -97,12 +101,16 @@ class VQVAEConfig:
     subbands : int
         Bands of the waveform that the decoder draws at each of its steps, each at a part of the
         sample rate (models/subbands.py). The paper's decoder draws the waveform itself: 1.
+    envelope_bands : int
+        Mel bands of the spectral envelope that the conditioner also learns to predict, and to which
+        what the decoder draws is filtered (models/envelope.py). The paper has none: 0.
     wavenet : WaveNetConfig
         The decoder.
     """
 
     sample_rate: int = 16000
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
+    encoder_input: Literal["waveform", "cepstra"] = "waveform"
     encoder_channels: int | tuple[int, ...] = 256
     encoder_filterbank: bool = False
     encoder_residual_layers: int = 0
@@ -117,6 +125,7 @@ class VQVAEConfig:
     condition_upsample: int = 1
     condition_layers: int = 0
     subbands: int = 1
+    envelope_bands: int = 0
     wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
 
     def __post_init__(self):
@@ -143,7 +152,13 @@ class VQVAEConfig:
         ):
             _at_least(1, name, getattr(self, name))
         _at_least(2, "codebook_size", self.codebook_size)
-        for name in ("encoder_residual_layers", "condition_layers", "beta", "restart_below"):
+        for name in (
+            "encoder_residual_layers",
+            "condition_layers",
+            "envelope_bands",
+            "beta",
+            "restart_below",
+        ):
             _at_least(0, name, getattr(self, name))
         if not 0 < self.decay < 1:
             raise ValueError(f"decay: must lie between 0 and 1, got {self.decay}")
@@ -222,8 +237,6 @@ class SpectralPhaseConfig(PhaseConfig):
     unquantized_steps : int
         How many of the steps teach the encoder, before there are codes. The learning rate runs its
         course in both parts.
-    mel_bands : int
-        Bands of the log-mel frames to predict.
     gain_range : float
         The encoder hears each segment louder or softer by up to so many dB, and learns the target
         that it had before: so that a recording's level does not matter.
@@ -235,7 +248,6 @@ class SpectralPhaseConfig(PhaseConfig):
 
     target: Literal["cepstra", "units"] = "cepstra"
     unquantized_steps: int = 500
-    mel_bands: int = 40
     gain_range: float = 0.0
     disguise: float = 0.0
 
@@ -243,7 +255,6 @@ class SpectralPhaseConfig(PhaseConfig):
         super().__post_init__()
         for name in ("gain_range", "disguise", "unquantized_steps"):
             _at_least(0, name, getattr(self, name))
-        _at_least(1, "mel_bands", self.mel_bands)
         if 0 < self.steps <= self.unquantized_steps:
             raise ValueError(
                 f"unquantized_steps: {self.unquantized_steps} of {self.steps} steps leave none "
@@ -274,6 +285,8 @@ class TrainingConfig:
         In the second phase, with `freeze_codes`, the decoder learns each segment from the codes
         that a speaker drawn at random would have: the nearest among those that this speaker uses.
         So it learns to speak in one voice what another's codes say, which is what it converts.
+    envelope_weight : float
+        In the second phase, weight of the error of the predicted envelope, where the model has one.
     precision : {"auto", "bfloat16", "float32"}
         "auto" takes bfloat16 where the hardware multiplies it natively.
     gradient_clip : float
@@ -297,6 +310,7 @@ class TrainingConfig:
     codes_from: str | None = None
     history_noise: float = 0.0
     dialects: bool = False
+    envelope_weight: float = 1.0
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     gradient_clip: float = 1.0
     seed: int = 0
@@ -311,7 +325,7 @@ class TrainingConfig:
     def __post_init__(self):
         for name in ("log_every", "valid_every", "checkpoint_every", "valid_utterances"):
             _at_least(1, name, getattr(self, name))
-        for name in ("history_noise", "seed", "workers", "samples"):
+        for name in ("history_noise", "envelope_weight", "seed", "workers", "samples"):
             _at_least(0, name, getattr(self, name))
         if self.gradient_clip <= 0:
             raise ValueError(f"gradient_clip: must be above 0, got {self.gradient_clip}")

@@ -34,6 +34,7 @@ def tiny_config() -> VQVAEConfig:
         codebook_size=8,
         codebook_dim=4,
         condition_channels=4,
+        envelope_bands=8,
         wavenet=WaveNetConfig(
             layers=2, dilation_cycle=2, residual_channels=8, skip_channels=8, output_channels=16
         ),

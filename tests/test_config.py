@@ -74,7 +74,7 @@ from speechvq.config import (
             {"unquantized_steps": -1},
             "unquantized_steps: must be at least 0, got -1",
         ),
-        (SpectralPhaseConfig, {"mel_bands": 0}, "mel_bands: must be at least 1, got 0"),
+        (VQVAEConfig, {"envelope_bands": -1}, "envelope_bands: must be at least 0, got -1"),
         (
             SpectralPhaseConfig,
             {"steps": 9, "unquantized_steps": 9},

@@ -51,11 +51,13 @@ def add_sampling_options(parser: Parser) -> None:
         help="of the random numbers (default: %(default)s)")  # fmt: skip
     add("--precision", choices=("float32", "bfloat16"), default="float32",
         help="of the weights: float32 (the default) is exact, bfloat16 faster")  # fmt: skip
+    add("--no-envelope", dest="envelope", action="store_false",
+        help="do not filter what is drawn to the envelope that the model expects")  # fmt: skip
 
 
 def sampling(options: argparse.Namespace) -> dict:
     """The options of `add_sampling_options` as arguments of `sampling.convert_blocks`."""
-    names = ("temperature", "top_k", "top_p", "seed", "precision")
+    names = ("temperature", "top_k", "top_p", "seed", "precision", "envelope")
     return {name: getattr(options, name) for name in names}
 
 

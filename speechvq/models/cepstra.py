@@ -11,6 +11,7 @@ Rose, "Speaker normalization using efficient frequency warping procedures", 1996
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,10 @@ from speechvq.models.filterbank import FLOOR
 
 KNEE = 0.8
 """Share of the band up to which a warp stretches; above, what is left is fitted in."""
+SPEECH = 0.95
+"""Quantile of the frames' level that stands for the level of speech."""
+RANGE = 12.0
+"""Nats below this level at which a log-mel frame ends: what is softer is as good as silent."""
 
 
 class LogMel(nn.Module):
@@ -89,41 +94,69 @@ def warped(filters: Tensor, warp: Tensor) -> Tensor:
     return below * (1 - share) + beyond * share
 
 
+class Voice(NamedTuple):
+    """How the speech of a batch's recordings is made alike: (B,), (B,), (B, D) and (B, D)."""
+
+    warp: Tensor
+    """What the voice's frequencies are divided by."""
+    level: Tensor
+    """Of its log-mel frames where it speaks, nats."""
+    mean: Tensor
+    """Of its cepstra."""
+    scale: Tensor
+    """Their standard deviation."""
+
+
 class FrameCepstra(nn.Module):
     """Cepstra (B, N, D) of a waveform (B, T): means over each code's frame and half beyond."""
 
     def __init__(self, sample_rate: int, hop_length: int, bands: int, cepstra: int):
         super().__init__()
+        if bands < cepstra:
+            raise ValueError(f"codebook_dim: {bands} mel bands have no {cepstra} cepstra; lower it")
         # Windows every 10 ms or a little more, a whole number of them in a frame
         shortest = sample_rate // 100
         steps = range(max(1, hop_length // shortest), 0, -1)
         self.steps = next(s for s in steps if hop_length % s == 0)
+        self.margin = self.steps // 2  # windows beyond the frame, on either side
+        self.hop_length = hop_length
         self.mel = LogMel(sample_rate, hop_length // self.steps, bands)
         self.register_buffer("dct", dct(bands, cepstra), persistent=False)
 
-    def forward(
-        self, waveform: Tensor, warp: Tensor | None = None, floor: Tensor | None = None
-    ) -> Tensor:
-        """Cepstra, after a warp (B,) of each row's frequencies and a floor (B,) to its log-mels."""
+    def forward(self, waveform: Tensor, voice: Voice | None = None) -> Tensor:
+        """Cepstra as they are, or those of a voice made alike to other voices'.
+
+        Any T; N = ceil(T / hop_length).
+        """
+        waveform = F.pad(waveform, (0, -waveform.shape[-1] % self.hop_length))
         with torch.autocast(waveform.device.type, enabled=False):
-            mel = self.mel(waveform, warp)
-            if floor is not None:
-                mel = mel.maximum(floor.view(-1, 1, 1))
-            margin = self.steps // 2
-            means = F.avg_pool1d(
-                (mel @ self.dct.T).transpose(1, 2),
-                self.steps + 2 * margin,
-                self.steps,
-                margin,
-                count_include_pad=False,
-            )
-            return means.transpose(1, 2)
+            if voice is None:
+                return self.of_mel(self.mel(waveform))
+            cepstra = self.of_mel(above_floor(self.mel(waveform, voice.warp), voice.level))
+            return (cepstra - voice.mean.unsqueeze(1)) / voice.scale.unsqueeze(1)
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples on which the cepstra of one code depend."""
+        further = self.steps + 2 * self.margin - 1  # windows after the first
+        return further * self.mel.hop_length + self.mel.window_length
+
+    def of_mel(self, mel: Tensor) -> Tensor:
+        """Cepstra (B, N, D) of log-mel frames (B, N · steps, F)."""
+        means = F.avg_pool1d(
+            (mel @ self.dct.T).transpose(1, 2),
+            self.steps + 2 * self.margin,
+            self.steps,
+            self.margin,
+            count_include_pad=False,
+        )
+        return means.transpose(1, 2)
 
 
 class SpeakerCepstra(nn.Module):
     """Cepstra (B, N, D) of a waveform (B, T), made alike between speakers (B,).
 
-    Until `fit` they are as they come.
+    training/speakers.py finds their voices.
     """
 
     def __init__(self, frames: FrameCepstra, speakers: int):
@@ -131,13 +164,36 @@ class SpeakerCepstra(nn.Module):
         self.frames = frames
         D = frames.dct.shape[0]
         self.register_buffer("warp", torch.ones(speakers))
-        self.register_buffer("floor", torch.full((speakers,), math.log(FLOOR)))
+        self.register_buffer("level", torch.zeros(speakers))
         self.register_buffer("mean", torch.zeros(speakers, D))
         self.register_buffer("scale", torch.ones(speakers, D))
 
     def forward(self, waveform: Tensor, speaker: Tensor) -> Tensor:
-        cepstra = self.frames(waveform, self.warp[speaker], self.floor[speaker])
-        return (cepstra - self.mean[speaker].unsqueeze(1)) / self.scale[speaker].unsqueeze(1)
+        return self.frames(waveform, self.voice(speaker))
+
+    def put(self, speaker: int, voice: Voice) -> None:
+        """Give a speaker a voice (of B = 1)."""
+        for name, value in voice._asdict().items():
+            getattr(self, name)[speaker] = value[0]
+
+    def voice(self, speaker: Tensor) -> Voice:
+        """The voices of speakers (B,)."""
+        return Voice(*(x[speaker] for x in (self.warp, self.level, self.mean, self.scale)))
+
+
+def voice_of(voices: SpeakerCepstra | None, speaker: Tensor) -> Voice | None:
+    """The voices of speakers (B,), for an encoder that listens to voices."""
+    return None if voices is None else voices.voice(speaker)
+
+
+def above_floor(mel: Tensor, level: Tensor) -> Tensor:
+    """Log-mel frames (B, M, F) relative to the level (B,) of speech, and never RANGE below it."""
+    return (mel - level.view(-1, 1, 1)).clamp(min=-RANGE)
+
+
+def level_of_speech(mel: Tensor) -> Tensor:
+    """Level, in nats, of the speech in log-mel frames (M, F)."""
+    return mel.mean(1).quantile(SPEECH)
 
 
 def dct(bands: int, cepstra: int) -> Tensor:

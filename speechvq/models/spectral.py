@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import SpectralPhaseConfig
-from speechvq.models.cepstra import FrameCepstra, LogMel, SpeakerCepstra
+from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra, Voice
 from speechvq.models.disguise import of_disguised
 from speechvq.models.quantizer import take_from_first
+from speechvq.models.voice import BANDS
 from speechvq.models.vqvae import VQVAE
 
 WHITENINGS = 3
@@ -63,14 +64,11 @@ class SpectralObjective(nn.Module):
         self.quantizer = model.quantizer
         self.conditioner = model.conditioner
         self.gain_range = config.gain_range
-        bands = config.mel_bands
-        self.target = (
-            UnitTarget(model) if config.target == "units" else CepstralTarget(model, bands)
-        )
-        condition_hop = model.hop_length // model.config.condition_upsample
-        self.mel = LogMel(model.sample_rate, condition_hop, bands)
-        self.standard_mel = nn.BatchNorm1d(bands, affine=False)
-        self.mel_of_condition = nn.Linear(model.config.condition_channels, bands)
+        if model.hears_voices:  # and finds cepstra as it is
+            self.target = None
+        else:
+            self.target = UnitTarget(model) if config.target == "units" else CepstralTarget(model)
+        self.envelope = model.envelope
 
     def forward(
         self,
@@ -78,6 +76,7 @@ class SpectralObjective(nn.Module):
         speaker: Tensor,
         quantize: bool = True,
         units: Tensor | None = None,
+        voice: Voice | None = None,
     ) -> SpectralOutput:
         """Loss for a waveform (B, T), T a multiple of the hop length, and speakers (B,).
 
@@ -93,16 +92,16 @@ class SpectralObjective(nn.Module):
             return SpectralOutput(self.target(latents, waveform, speaker), None)
 
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
-            mel = _standardise(self.standard_mel, self.mel(waveform))  # (B, M, F)
-            latents = self.encoder(waveform)
+            latents = self.encoder(waveform) if voice is None else self.encoder(waveform, voice)
         if isinstance(self.target, UnitTarget):  # the codes are what they shall be
             codes, codebook_loss = self.quantizer.nearest(latents), 0.0
             quantized = self.quantizer.lookup(codes)
         else:
             z = self.quantizer(latents)
             codes, codebook_loss, quantized = z.codes, z.codebook_loss, z.quantized
-        predicted = self.mel_of_condition(self.conditioner(quantized.detach(), speaker))
-        return SpectralOutput(F.l1_loss(predicted.float(), mel) + codebook_loss, codes)
+        condition = self.conditioner(quantized.detach(), speaker)
+        error = self.envelope.error(waveform, condition).mean()
+        return SpectralOutput(error + codebook_loss, codes)
 
     def _at_some_level(self, waveform: Tensor) -> Tensor:
         """Each of (B, T) louder or softer, in training."""
@@ -119,15 +118,10 @@ class CepstralTarget(nn.Module):
     codes by speaker would let a code mean one sound for one voice and another for the next.
     """
 
-    def __init__(self, model: VQVAE, bands: int):
+    def __init__(self, model: VQVAE):
         super().__init__()
         D = model.config.codebook_dim
-        if bands < D:
-            raise ValueError(
-                f"training.spectral.mel_bands: {bands} bands have no {D} cepstra; raise it, or "
-                "lower model.codebook_dim"
-            )
-        frames = FrameCepstra(model.sample_rate, model.hop_length, bands, D)
+        frames = FrameCepstra(model.sample_rate, model.hop_length, BANDS, D)
         self.cepstra = SpeakerCepstra(frames, len(model.speakers))
 
     def forward(self, latents: Tensor, waveform: Tensor, speaker: Tensor) -> Tensor:
@@ -187,7 +181,3 @@ def start_at_clusters(model: VQVAE, latents: Tensor) -> None:
     for parameter in (output.weight, output.bias):  # rounding may differ between machines
         take_from_first(parameter.data)
     model.quantizer.start(torch.from_numpy(centres @ whiten).to(latents))
-
-
-def _standardise(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    return norm(x.transpose(1, 2)).transpose(1, 2)

@@ -14,10 +14,13 @@ from torch import Tensor, nn
 
 from speechvq import mu_law
 from speechvq.config import VQVAEConfig
+from speechvq.models.cepstra import Voice
 from speechvq.models.conditioner import Conditioner
 from speechvq.models.encoder import Encoder
+from speechvq.models.envelope import Envelope
 from speechvq.models.quantizer import Quantizer
 from speechvq.models.subbands import Subbands
+from speechvq.models.voice import CepstralEncoder
 from speechvq.models.wavenet import WaveNet
 
 
@@ -26,7 +29,7 @@ class VQVAEOutput:
     """The loss of equation 3 and its terms, for one batch."""
 
     loss: Tensor
-    """nll + codebook_loss + beta · commitment_loss, a scalar."""
+    """nll + codebook_loss + beta · commitment_loss, and the envelope's, if asked for; a scalar."""
     nll: Tensor
     """-log p(x | z_q), nats per sample."""
     codebook_loss: Tensor
@@ -54,7 +57,8 @@ class VQVAE(nn.Module):
         super().__init__()
         self.config = config
         self.speakers = list(speakers)
-        self.encoder = Encoder(config)
+        by_cepstra = config.encoder_input == "cepstra"
+        self.encoder = CepstralEncoder(config) if by_cepstra else Encoder(config)
         self.quantizer = Quantizer(config)
         self.conditioner = Conditioner(config, len(self.speakers))
         self.subbands = Subbands(config.subbands)
@@ -66,6 +70,7 @@ class VQVAE(nn.Module):
             bands=config.subbands,
         )
         _start_in_order(self.decoder.embed, config.subbands)
+        self.envelope = Envelope(config) if config.envelope_bands else None
 
     @property
     def sample_rate(self) -> int:
@@ -98,14 +103,31 @@ class VQVAE(nn.Module):
             return self.speakers.index(speaker)
         raise ValueError(unknown_speaker(speaker, self.speakers))
 
-    def latents(self, waveform: Tensor) -> Tensor:
-        """z_e(x): (B, N, D) for a waveform (B, T), N = ceil(T / hop_length)."""
-        return self.encoder(waveform)
+    @property
+    def hears_voices(self) -> bool:
+        """Whether the codes of a recording depend on whose voice it is, a `Voice`."""
+        return isinstance(self.encoder, CepstralEncoder)
+
+    def find_voice(self, waveform: Tensor) -> Voice | None:
+        """The voice of each recording (B, T) of a batch; None for a model that needs none."""
+        if not self.hears_voices:
+            return None
+        found = [self.encoder.find_voice(x, self.quantizer.codebook) for x in waveform]
+        return Voice(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+    def latents(self, waveform: Tensor, voice: Voice | None = None) -> Tensor:
+        """z_e(x): (B, N, D) for a waveform (B, T), N = ceil(T / hop_length).
+
+        An encoder that listens to voices finds that of each recording, unless it is given.
+        """
+        if not self.hears_voices:
+            return self.encoder(waveform)
+        return self.encoder(waveform, self.find_voice(waveform) if voice is None else voice)
 
     @torch.no_grad()
-    def encode(self, waveform: Tensor) -> Tensor:
-        """Codes (B, N) of a waveform (B, T) float in [-1, 1]."""
-        return self.quantizer.nearest(self.latents(waveform))
+    def encode(self, waveform: Tensor, voice: Voice | None = None) -> Tensor:
+        """Codes (B, N) of a waveform (B, T) float in [-1, 1]; `voice` as in `latents`."""
+        return self.quantizer.nearest(self.latents(waveform, voice))
 
     def condition(self, codes: Tensor, speaker: Tensor) -> Tensor:
         """Condition vectors (B, M, C) for codes (B, N) and speaker indices (B,)."""
@@ -114,8 +136,7 @@ class VQVAE(nn.Module):
     def log_likelihood(
         self,
         waveform: Tensor,
-        quantized: Tensor,
-        speaker: Tensor,
+        condition: Tensor,
         margin: int = 0,
         history_noise: float = 0.0,
     ) -> Tensor:
@@ -125,10 +146,8 @@ class VQVAE(nn.Module):
         ----------
         waveform : Tensor
             (B, T), T a multiple of hop_length.
-        quantized : Tensor
-            (B, N, D).
-        speaker : Tensor
-            (B,) int64.
+        condition : Tensor
+            (B, M, C), what the conditioner makes of z_q and the speaker.
         margin : int
             Codes at the beginning and at the end whose samples are not scored; they are there for
             what is next to them, as their neighbours are in a longer recording.
@@ -141,10 +160,9 @@ class VQVAE(nn.Module):
             (B, T - 2 · margin · hop_length); with sub-bands, of each of their samples.
         """
         levels = self.subbands.encode(waveform)  # (B, T / J, J)
-        condition = self.conditioner(quantized, speaker)  # (B, M, C)
         if margin:
-            levels = _within(levels, margin * self.hop_length // self.config.subbands)
-            condition = _within(condition, margin * self.config.condition_upsample)
+            levels = within(levels, margin * self.hop_length // self.config.subbands)
+            condition = within(condition, margin * self.config.condition_upsample)
         heard = levels
         if history_noise:
             noise = history_noise * torch.randn(levels.shape, device=levels.device)
@@ -153,7 +171,13 @@ class VQVAE(nn.Module):
         nll = F.cross_entropy(logits.float().flatten(0, 2), levels.flatten(), reduction="none")
         return -nll.view(len(levels), -1)
 
-    def forward(self, waveform: Tensor, speaker: Tensor, history_noise: float = 0.0) -> VQVAEOutput:
+    def forward(
+        self,
+        waveform: Tensor,
+        speaker: Tensor,
+        history_noise: float = 0.0,
+        envelope_weight: float = 0.0,
+    ) -> VQVAEOutput:
         """The paper's objective, equation 3.
 
         Parameters
@@ -165,13 +189,18 @@ class VQVAE(nn.Module):
             (B,) int64.
         history_noise : float
             As in `log_likelihood`.
+        envelope_weight : float
+            Of the error of the predicted envelope, which is added to the loss.
         """
         T = waveform.shape[-1]
         padded = F.pad(waveform, (0, -T % self.hop_length))
         z = self.quantizer(self.latents(padded))
-        log_p = self.log_likelihood(padded, z.quantized, speaker, history_noise=history_noise)
+        condition = self.conditioner(z.quantized, speaker)
+        log_p = self.log_likelihood(padded, condition, history_noise=history_noise)
         nll = -log_p[:, :T].mean()
         loss = nll + z.codebook_loss + self.config.beta * z.commitment_loss
+        if self.envelope is not None and envelope_weight:
+            loss = loss + envelope_weight * self.envelope.error(padded, condition).mean()
         return VQVAEOutput(loss, nll, z.codebook_loss, z.commitment_loss, z.codes)
 
 
@@ -191,7 +220,7 @@ def _start_in_order(embed: nn.Embedding, bands: int) -> None:
     embed.weight.copy_((functions @ mixtures).flatten(0, 1))
 
 
-def _within(x: Tensor, beyond: int) -> Tensor:
+def within(x: Tensor, beyond: int) -> Tensor:
     """Without `beyond` steps at either end of (B, steps, …)."""
     return x[:, beyond:-beyond]
 

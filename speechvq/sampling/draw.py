@@ -18,6 +18,7 @@ from speechvq.models.vqvae import VQVAE
 from speechvq.sampling.choice import Choice
 from speechvq.sampling.conditions import Conditions
 from speechvq.sampling.encoding import encode, encode_blocks
+from speechvq.sampling.shaping import Shaper
 from speechvq.sampling.step import Step
 
 CHUNK = 0.1
@@ -53,6 +54,7 @@ def sample(
     top_p: float | None = None,
     seed: int = 0,
     precision: str = "float32",
+    envelope: bool = True,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Draw speech from the decoder, sample by sample, given codes and a speaker.
@@ -75,6 +77,9 @@ def sample(
         Of the random numbers, 0 or more.
     precision : str
         `float32`, or `bfloat16` for weights of half the size on a CPU: see `engine.Engine`.
+    envelope : bool
+        Filter what is drawn to the envelope that the model expects, if it expects one: see
+        `shaping`. Without, the samples are those drawn.
     progress : callable, optional
         Called with the number of samples drawn since the last call.
 
@@ -97,6 +102,7 @@ def sample(
         top_p=top_p,
         seeds=[seed],
         precision=precision,
+        envelope=envelope,
         progress=progress,
     )[0]
 
@@ -111,6 +117,7 @@ def sample_batch(
     top_p: float | None = None,
     seeds: int | Sequence[int] = 0,
     precision: str = "float32",
+    envelope: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[np.ndarray]:
@@ -128,7 +135,7 @@ def sample_batch(
         One for all, or one an utterance.
     threads : int, optional
         Cores to use; by default all that this process has. The samples do not depend on it.
-    temperature, top_k, top_p, precision, progress
+    temperature, top_k, top_p, precision, envelope, progress
         As in `sample`.
 
     Returns
@@ -147,6 +154,7 @@ def sample_batch(
         top_p=top_p,
         seeds=seeds,
         precision=precision,
+        envelope=envelope,
         threads=threads,
         progress=progress,
     )
@@ -164,6 +172,7 @@ def sample_into(
     top_p: float | None = None,
     seeds: int | Sequence[int] = 0,
     precision: str = "float32",
+    envelope: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
     lengths: Sequence[int] | None = None,
@@ -179,7 +188,7 @@ def sample_into(
         One an utterance; they may be written to from several threads, one thread each.
     lengths : sequence of int, optional
         Samples to keep of each utterance, at most N · hop_length; all by default.
-    model, codes, speakers, temperature, top_k, top_p, seeds, precision, threads, progress
+    model, codes, speakers, temperature, top_k, top_p, seeds, precision, envelope, threads, progress
         As in `sample_batch`.
     """
     if isinstance(speakers, str):
@@ -202,7 +211,7 @@ def sample_into(
             raise ValueError("codes: expected integers of shape (N,), N at least 1; got none")
         length = len(its_codes) * model.hop_length if lengths is None else lengths[i]
         vectors = conditions.vectors(_cut([its_codes], PIECE), speaker)
-        utterances.append(_Utterance(model, vectors, seed, sinks[i], length))
+        utterances.append(_Utterance(model, vectors, seed, sinks[i], length, envelope))
     threads = min(len(utterances), threads or cores()) if _on_cpu(model) else 1
     crew = _Crew(model, utterances, threads, choice, precision, progress)
     if threads <= 1:
@@ -227,11 +236,13 @@ def stream(
     top_p: float | None = None,
     seed: int = 0,
     precision: str = "float32",
+    envelope: bool = True,
 ) -> Iterator[np.ndarray]:
     """Draw speech while its codes arrive: the samples of `sample`, chunk by chunk.
 
     A chunk is given as soon as the codes that it depends on have come. How many the decoder looks
-    ahead is `conditions.Conditions(model).lookahead`; 80 ms in the default model.
+    ahead is `conditions.Conditions(model).lookahead`; 80 ms in the default model. The filter to the
+    envelope hears another 15 ms ahead.
 
     Parameters
     ----------
@@ -239,7 +250,7 @@ def stream(
         In eval mode.
     pieces : iterable of ndarray
         Codes (n,) in the order of time, one or several at once.
-    speaker, temperature, top_k, top_p, seed, precision
+    speaker, temperature, top_k, top_p, seed, precision, envelope
         As in `sample`.
 
     Yields
@@ -255,7 +266,7 @@ def stream(
     model.speaker_index(speaker)
     sink = _Memory()
     vectors = Conditions(model).vectors(_cut(pieces, 1), speaker)
-    utterance = _Utterance(model, vectors, seed, sink, None)
+    utterance = _Utterance(model, vectors, seed, sink, None, envelope)
     crew = _Crew(model, [utterance], 1, Choice(temperature, top_k, top_p), precision, None)
 
     def chunks() -> Iterator[np.ndarray]:
@@ -277,6 +288,7 @@ def convert(
     top_p: float | None = None,
     seed: int = 0,
     precision: str = "float32",
+    envelope: bool = True,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Say a recording again in the voice of `speaker`.
@@ -287,7 +299,7 @@ def convert(
         In eval mode.
     waveform : ndarray
         (T,) float in [-1, 1] at `model.sample_rate` Hz.
-    speaker, temperature, top_k, top_p, seed, precision, progress
+    speaker, temperature, top_k, top_p, seed, precision, envelope, progress
         As in `sample`.
 
     Returns
@@ -304,6 +316,7 @@ def convert(
         top_p=top_p,
         seed=seed,
         precision=precision,
+        envelope=envelope,
         progress=progress,
     )
     return converted[: len(waveform)]
@@ -319,6 +332,7 @@ def convert_blocks(
     top_p: float | None = None,
     seed: int = 0,
     precision: str = "float32",
+    envelope: bool = True,
 ) -> Iterator[np.ndarray]:
     """Say a recording again while it is read: the samples of `convert`, chunk by chunk.
 
@@ -328,7 +342,7 @@ def convert_blocks(
         In eval mode.
     blocks : iterable of ndarray
         Pieces (t,) of a waveform, as `audio.blocks` gives them.
-    speaker, temperature, top_k, top_p, seed, precision
+    speaker, temperature, top_k, top_p, seed, precision, envelope
         As in `sample`.
 
     Yields
@@ -354,6 +368,7 @@ def convert_blocks(
         top_p=top_p,
         seed=seed,
         precision=precision,
+        envelope=envelope,
     ):
         chunk = chunk[: heard - said]  # the last code may last longer than the recording
         said += len(chunk)
@@ -391,10 +406,14 @@ class _Utterance:
         seed: int,
         sink: Sink,
         length: int | None,
+        envelope: bool,
     ):
         _check_seed(seed)
         self.length = length
         self._sink, self._joiner = sink, Joiner(model.subbands)
+        self._shaper = None
+        if envelope and model.envelope is not None:
+            self._shaper = Shaper(model.envelope)
         self._vectors = vectors
         self._ready: np.ndarray | None = None
         self._random = np.random.Generator(np.random.PCG64(seed))
@@ -409,15 +428,21 @@ class _Utterance:
     def take(self, vectors: int, period: int) -> tuple[np.ndarray, np.ndarray]:
         """The next condition vectors, and a random number for each level of their steps."""
         taken, self._ready = self._ready[:vectors], self._ready[vectors:]
+        if self._shaper is not None:
+            self._shaper.expect(taken)
         return taken, self._random.random((vectors * period, self._bands))
 
     def write(self, levels: np.ndarray) -> None:
         """Pass the audio of drawn levels (t, J) on, up to the length."""
-        self._pass_on(self._joiner.add(levels))
+        samples = self._joiner.add(levels)
+        self._pass_on(samples if self._shaper is None else self._shaper.add(samples))
 
     def close(self) -> None:
         """Pass on what is left, and close the sink."""
-        self._pass_on(self._joiner.end())
+        samples = self._joiner.end()
+        if self._shaper is not None:
+            samples = np.concatenate([self._shaper.add(samples), self._shaper.end()])
+        self._pass_on(samples)
         self._sink.close()
 
     def _pass_on(self, waveform: np.ndarray) -> None:

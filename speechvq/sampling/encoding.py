@@ -5,16 +5,19 @@ Shapes: T samples, N codes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 
-from speechvq.config import VQVAEConfig
+from speechvq.models.cepstra import Voice
 from speechvq.models.vqvae import VQVAE
 
 CHUNK = 10.0
 """Seconds of a recording encoded at a time."""
+VOICE_SECONDS = 60.0
+"""At the beginning of a recording, in which its voice is found."""
 
 
 def encode(model: VQVAE, waveform: np.ndarray) -> np.ndarray:
@@ -45,7 +48,8 @@ def encode_blocks(model: VQVAE, blocks: Iterable[np.ndarray]) -> Iterator[np.nda
 
     `CHUNK` seconds are encoded at a time, with as much of what is before and after them as the
     encoder can see, so that the codes are those of the whole. They are given as soon as the samples
-    that they depend on have come.
+    that they depend on have come; for an encoder that listens to voices these are the first
+    `VOICE_SECONDS`, in which it finds the voice of the recording.
 
     Parameters
     ----------
@@ -66,17 +70,13 @@ def encode_blocks(model: VQVAE, blocks: Iterable[np.ndarray]) -> Iterator[np.nda
         A piece of more than one channel, or with NaN or infinite samples; no samples at all.
     """
     hop = model.hop_length
-    margin = -(-receptive_field(model.config) // hop)  # codes, on either side
+    margin = -(-receptive_field(model) // hop)  # codes, on either side
     chunk = max(1, round(CHUNK * model.frame_rate))  # codes
     window = np.empty((margin + chunk + margin) * hop, dtype=np.float32)
     T = held = 0  # samples that came, and those of them in the window
     first = 0  # the window's code that is next to be given; those before it are its context
+    voice, blocks = _hear(model, _checked(blocks))
     for block in blocks:
-        block = np.asarray(block, dtype=np.float32)
-        if block.ndim != 1:
-            raise ValueError(f"waveform: expected shape (T,), T at least 1, got {block.shape}")
-        if not np.isfinite(block).all():
-            raise ValueError("waveform: holds NaN or infinite samples")
         T += len(block)
         while len(block):
             taken = block[: (first + chunk + margin) * hop - held]
@@ -84,7 +84,7 @@ def encode_blocks(model: VQVAE, blocks: Iterable[np.ndarray]) -> Iterator[np.nda
             held += len(taken)
             block = block[len(taken) :]
             if held == (first + chunk + margin) * hop:
-                yield _encode(model, window[:held])[first : first + chunk]
+                yield _encode(model, window[:held], voice)[first : first + chunk]
                 first += chunk
                 beyond = max(0, first - margin)  # codes whose samples no later code depends on
                 window[: held - beyond * hop] = window[beyond * hop : held]
@@ -95,18 +95,55 @@ def encode_blocks(model: VQVAE, blocks: Iterable[np.ndarray]) -> Iterator[np.nda
     for code in range(first, -(-held // hop), chunk):
         begin = max(0, code - margin)
         piece = window[begin * hop : min(held, (code + chunk + margin) * hop)]
-        yield _encode(model, piece)[code - begin :][:chunk]
+        yield _encode(model, piece, voice)[code - begin :][:chunk]
+
+
+def _checked(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pieces (t,) float32; ValueError for one that is no audio."""
+    for block in blocks:
+        block = np.asarray(block, dtype=np.float32)
+        if block.ndim != 1:
+            raise ValueError(f"waveform: expected shape (T,), T at least 1, got {block.shape}")
+        if not np.isfinite(block).all():
+            raise ValueError("waveform: holds NaN or infinite samples")
+        yield block
 
 
 @torch.inference_mode()
-def _encode(model: VQVAE, waveform: np.ndarray) -> np.ndarray:
+def _hear(model: VQVAE, blocks: Iterator[np.ndarray]) -> tuple[Voice | None, Iterable[np.ndarray]]:
+    """The voice of a recording, if the model wants it, and the recording from its beginning."""
+    if not model.hears_voices:
+        return None, blocks
+    wanted = round(VOICE_SECONDS * model.sample_rate)
+    first, samples = [], 0
+    while samples < wanted and (block := next(blocks, None)) is not None:
+        first.append(block)
+        samples += len(block)
+    if not samples:
+        return None, []
+    waveform = torch.from_numpy(np.concatenate(first)[:wanted])
+    return model.find_voice(waveform[None].to(_device(model))), itertools.chain(first, blocks)
+
+
+@torch.inference_mode()
+def _encode(model: VQVAE, waveform: np.ndarray, voice: Voice | None) -> np.ndarray:
     """Codes (N,) of a waveform (T,), all at once."""
-    device = model.decoder.embed.weight.device
-    return model.encode(torch.from_numpy(waveform).unsqueeze(0).to(device))[0].cpu().numpy()
+    whole = torch.from_numpy(waveform).unsqueeze(0).to(_device(model))
+    return model.encode(whole, voice)[0].cpu().numpy()
 
 
-def receptive_field(config: VQVAEConfig) -> int:
-    """Samples that one code depends on: windows of 2 · stride, then windows of three codes."""
+def _device(model: VQVAE) -> torch.device:
+    return model.decoder.embed.weight.device
+
+
+def receptive_field(model: VQVAE) -> int:
+    """Samples that one code depends on, of a recording whose voice is known.
+
+    Windows of 2 · stride, then windows of three codes; or the windows of a frame's cepstra.
+    """
+    config = model.config
+    if model.hears_voices:
+        return model.encoder.frames.receptive_field
     samples, hop = 1, 1
     for stride in config.strides:
         samples += (2 * stride - 1) * hop

@@ -28,11 +28,14 @@ from speechvq.config import PhaseConfig
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import SegmentBatches, Waveforms
 from speechvq.data.trim import sound_seconds, speech_bounds
+from speechvq.models.cepstra import SpeakerCepstra
 from speechvq.models.vqvae import VQVAE
+from speechvq.sampling.encoding import VOICE_SECONDS
 from speechvq.training.card import with_enrolled
 from speechvq.training.loop import learning_rate
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.processes import Processes
+from speechvq.training.speakers import some_of_each
 from speechvq.training.validation import Validator
 from speechvq.training.vqvae import MARGIN, FrozenCodesPhase
 
@@ -245,9 +248,10 @@ def fit_speaker(
     speaker = recordings.train.utterances[0].speaker
     solo = _with_one_speaker(model, speaker)
     vector = solo.conditioner.speakers.weight  # (1, C)
-    phase = FrozenCodesPhase(solo).eval()
+    voices = _voices(solo, recordings.train)
+    phase = FrozenCodesPhase(solo, voices=voices).eval()
     bfloat16 = use_bfloat16("auto", device)
-    validator = Validator(solo, recordings.held_out, Processes(device), bfloat16)
+    validator = Validator(solo, recordings.held_out, Processes(device), bfloat16, voices=voices)
 
     def batches(name: str, steps: int) -> SegmentBatches:
         return SegmentBatches(
@@ -315,6 +319,17 @@ def _with_one_speaker(model: VQVAE, speaker: str) -> VQVAE:
     solo.speakers = [speaker]
     solo.conditioner.speakers = nn.Embedding(1, table.shape[1]).to(table.device)
     return solo
+
+
+def _voices(solo: VQVAE, recordings: Waveforms) -> SpeakerCepstra | None:
+    """The speaker's voice, for an encoder that listens to voices."""
+    if not solo.hears_voices:
+        return None
+    speech = np.concatenate(some_of_each(recordings, solo.speakers, VOICE_SECONDS)[0])
+    device = solo.conditioner.speakers.weight.device
+    voices = SpeakerCepstra(solo.encoder.frames, 1).to(device)
+    voices.put(0, solo.find_voice(torch.from_numpy(speech)[None].to(device)))
+    return voices
 
 
 def _waveforms(

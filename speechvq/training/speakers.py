@@ -15,21 +15,23 @@ from torch import Tensor
 
 from speechvq import audio
 from speechvq.data.segments import Waveforms
-from speechvq.models.cepstra import SpeakerCepstra, dct, warped
+from speechvq.models.cepstra import (
+    SpeakerCepstra,
+    above_floor,
+    dct,
+    level_of_speech,
+    voice_of,
+    warped,
+)
 from speechvq.models.filterbank import FLOOR
 from speechvq.models.quantizer import take_from_first
+from speechvq.models.voice import WARPS
 from speechvq.models.vqvae import VQVAE
 
 SECONDS = 60.0
 """Speech of each speaker, if there is so much, from which the cepstra are fitted."""
 TOGETHER = 900.0
 """Seconds of all speakers, at most."""
-SPEECH = 0.95
-"""Quantile of the frames' level that stands for the level of speech."""
-RANGE = 12.0
-"""Nats below this level at which a log-mel frame ends: what is softer is as good as silent."""
-
-WARPS = torch.linspace(-0.32, 0.32, 17).exp()
 ROUNDS = 4
 CEPSTRA = 12
 """Of the frames that are compared: enough for the phone, too few for the voice."""
@@ -83,7 +85,7 @@ def speech_level(waveforms: Waveforms, speakers: Sequence[str]) -> float:
 def fit_speakers(
     cepstra: SpeakerCepstra, waveforms: Waveforms, speakers: Sequence[str], seed: int
 ) -> None:
-    """Find each speaker's warp, floor, mean and scale, in every process alike.
+    """Find each speaker's warp, level, mean and scale, in every process alike.
 
     Parameters
     ----------
@@ -97,9 +99,11 @@ def fit_speakers(
         Of the frames that are compared.
     """
     device = cepstra.mean.device
-    hop_length = cepstra.frames.mel.hop_length * cepstra.frames.steps
     recordings = [
-        [torch.from_numpy(np.pad(x, (0, -len(x) % hop_length))).to(device) for x in its]
+        [
+            torch.from_numpy(np.pad(x, (0, -len(x) % cepstra.frames.hop_length))).to(device)
+            for x in its
+        ]
         for its in some_of_each(waveforms, speakers, SECONDS, TOGETHER)
     ]
     spectra = [[cepstra.frames.mel.power(x[None])[0] for x in its] for its in recordings]
@@ -107,7 +111,7 @@ def fit_speakers(
     for speaker, (its, powers) in enumerate(zip(recordings, spectra, strict=True)):
         filters = warped(cepstra.frames.mel.filters, cepstra.warp[speaker : speaker + 1])[0]
         mel = torch.log(torch.cat(powers) @ filters.T + FLOOR)
-        cepstra.floor[speaker] = _level(mel) - RANGE
+        cepstra.level[speaker] = level_of_speech(mel)
         cepstra.mean[speaker], cepstra.scale[speaker] = 0.0, 1.0
         index = torch.tensor([speaker], device=device)
         frames = torch.cat([cepstra(x[None], index)[0] for x in its])
@@ -118,7 +122,9 @@ def fit_speakers(
 
 
 @torch.no_grad()
-def find_dialects(model: VQVAE, waveforms: Waveforms) -> Tensor:
+def find_dialects(
+    model: VQVAE, waveforms: Waveforms, voices: SpeakerCepstra | None = None
+) -> Tensor:
     """Which codes each speaker uses: (S, K) bool, in every process alike.
 
     A code that nobody has used is everybody's, so that none is left out.
@@ -126,19 +132,15 @@ def find_dialects(model: VQVAE, waveforms: Waveforms) -> Tensor:
     K, device = model.config.codebook_size, model.quantizer.codebook.device
     model.eval()
     shares = []
-    for its in some_of_each(waveforms, model.speakers, SECONDS_FOR_DIALECT):
-        codes = [model.encode(torch.from_numpy(x)[None].to(device)).flatten() for x in its]
+    for s, its in enumerate(some_of_each(waveforms, model.speakers, SECONDS_FOR_DIALECT)):
+        voice = voice_of(voices, torch.tensor([s], device=device))
+        codes = [model.encode(torch.from_numpy(x)[None].to(device), voice).flatten() for x in its]
         uses = torch.bincount(torch.cat(codes), minlength=K).float()
         shares.append(uses / uses.sum())
     uses = torch.stack(shares)  # (S, K)
     own = uses >= OWN_SHARE * uses.mean(0)
     take_from_first(own)
     return own
-
-
-def _level(mel: Tensor) -> Tensor:
-    """Level of the speech in log-mel frames (T, F), nats."""
-    return mel.mean(1).quantile(SPEECH)
 
 
 def _warps(spectra: list[list[Tensor]], filters: Tensor, seed: int) -> Tensor:
@@ -182,8 +184,8 @@ def _frames_at_warps(spectra: list[Tensor], filters: Tensor, random: np.random.G
     found = []
     for its_filters in warped(filters, WARPS.to(filters)):
         mel = torch.log(torch.cat(spectra) @ its_filters.T + FLOOR)
-        level = _level(mel)
-        cepstra = mel.maximum(level - RANGE) @ to_cepstra.T
+        level = level_of_speech(mel)
+        cepstra = above_floor(mel[None], level)[0] @ to_cepstra.T
         speech = cepstra[mel.mean(1) > level - LOUD]
         cepstra = (cepstra - speech.mean(0)) / (speech.std(0, correction=0) + 1e-3)
         inside = [_with_context(x) for x in cepstra.split(lengths)]

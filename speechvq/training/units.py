@@ -10,6 +10,7 @@ from torch import Tensor
 from speechvq.data.segments import Labels, Waveforms
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
 from speechvq.models.units import STATES, discover
+from speechvq.models.voice import BANDS
 from speechvq.training.speakers import fit_speakers
 
 RATE = 100
@@ -20,7 +21,7 @@ LONGEST = 3600.0
 
 
 def find_units(
-    train: Waveforms, others: Waveforms, count: int, mel_bands: int, seed: int, progress: bool
+    train: Waveforms, others: Waveforms, count: int, seed: int, progress: bool
 ) -> tuple[Labels, Labels]:
     """Find units in a training's recordings; label them, and others by the same speakers.
 
@@ -30,8 +31,6 @@ def find_units(
         The units are learned from the former alone.
     count : int
         K.
-    mel_bands : int
-        Of the log-mel frames below the cepstra.
     seed : int
         Of the first clusters.
     progress : bool
@@ -45,7 +44,7 @@ def find_units(
     speakers = sorted({u.speaker for u in train.utterances})
     index = {name: i for i, name in enumerate(speakers)}
     said_by = [index[u.speaker] for part in (train, others) for u in part.utterances]
-    features = _features([train, others], speakers, mel_bands, seed)
+    features = _features([train, others], speakers, seed)
     seconds = np.cumsum(train.lengths / train.sample_rate)
     enough = max(1, int(np.searchsorted(seconds, LONGEST)))
     units = discover(features[:enough], said_by[:enough], count, seed, progress)
@@ -55,15 +54,13 @@ def find_units(
 
 
 @torch.no_grad()
-def _features(
-    parts: list[Waveforms], speakers: list[str], mel_bands: int, seed: int
-) -> list[Tensor]:
+def _features(parts: list[Waveforms], speakers: list[str], seed: int) -> list[Tensor]:
     """Cepstra of each utterance, alike between speakers, and their slopes: (T, 2 · CEPSTRA)."""
     from librosa.feature import delta
 
     train = parts[0]
     hop_length = train.sample_rate // RATE
-    frames = FrameCepstra(train.sample_rate, hop_length, mel_bands, min(CEPSTRA, mel_bands))
+    frames = FrameCepstra(train.sample_rate, hop_length, BANDS, CEPSTRA)
     cepstra = SpeakerCepstra(frames, len(speakers))
     fit_speakers(cepstra, train, speakers, seed)
     features = []

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from speechvq.data.segments import Labels, Waveforms, pieces
+from speechvq.models.cepstra import SpeakerCepstra, voice_of
 from speechvq.models.spectral import SpectralObjective
 from speechvq.models.vqvae import VQVAE
 from speechvq.training.loop import Validation
@@ -42,6 +43,8 @@ class Validator:
         Utterances to reconstruct for listening.
     units : Labels, optional
         Of the waveforms, where the encoder learns units.
+    voices : SpeakerCepstra, optional
+        Of the speakers, where the encoder listens to voices.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Validator:
         bfloat16: bool,
         sounds: int = 0,
         units: Labels | None = None,
+        voices: SpeakerCepstra | None = None,
     ):
         self.model = model
         self.waveforms = waveforms
@@ -59,6 +63,7 @@ class Validator:
         self.bfloat16 = bfloat16
         self.sounds = min(sounds, len(waveforms))
         self.units = units
+        self.voices = voices
         self._warned = False
 
     @torch.no_grad()
@@ -73,12 +78,11 @@ class Validator:
         for waveform, speaker, _ in self._pieces():
             if stop():
                 return None
-            codes = model.encode(waveform)
-            quantized = model.quantizer.lookup(codes)
+            codes = model.encode(waveform, voice_of(self.voices, speaker))
             T = waveform.shape[-1]
             padded = _padded(waveform, model.hop_length)
             with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
-                log_p = model.log_likelihood(padded, quantized, speaker)[:, :T]
+                log_p = model.log_likelihood(padded, model.condition(codes, speaker))[:, :T]
             sums += torch.tensor([-log_p.double().sum(), T], device=device)
             counts += torch.bincount(codes.flatten(), minlength=len(counts))
         nats, samples = self.processes.sum(sums).tolist()
@@ -105,7 +109,9 @@ class Validator:
             if stop():
                 return None
             T = waveform.shape[-1]
-            output = objective(_padded(waveform, self.model.hop_length), speaker, quantize, units)
+            padded = _padded(waveform, self.model.hop_length)
+            voice = voice_of(self.voices, speaker)
+            output = objective(padded, speaker, quantize, units, voice)
             sums += torch.tensor([output.loss.double() * T, T], device=sums.device)
             if quantize:
                 counts += torch.bincount(output.codes.flatten(), minlength=len(counts))
@@ -158,7 +164,10 @@ class Validator:
             utterance = self.waveforms.utterances[i]
             length = min(round(SOUND * rate), int(self.waveforms.lengths[i]))
             waveform = torch.from_numpy(self.waveforms.crop(i, 0, length)).unsqueeze(0)
-            codes = self.model.encode(waveform.to(self.processes.device))[0]
+            waveform = waveform.to(self.processes.device)
+            speaker = torch.tensor([self.model.speaker_index(utterance.speaker)])
+            voice = voice_of(self.voices, speaker.to(waveform.device))
+            codes = self.model.encode(waveform, voice)[0]
             sounds[utterance.id] = (sample(self.model, codes, utterance.speaker), rate)
         return sounds
 

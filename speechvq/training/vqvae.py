@@ -18,7 +18,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,14 @@ from speechvq.config import (
 )
 from speechvq.data.manifest import Utterance, read_manifest
 from speechvq.data.segments import Labels, SegmentBatches, Waveforms
+from speechvq.models.cepstra import SpeakerCepstra, Voice, voice_of
 from speechvq.models.spectral import (
     CepstralTarget,
     SpectralObjective,
     UnitTarget,
     start_at_clusters,
 )
-from speechvq.models.vqvae import VQVAE
+from speechvq.models.vqvae import VQVAE, within
 from speechvq.training import metrics
 from speechvq.training.card import Facts, model_card
 from speechvq.training.checkpoints import BEST, FOLDER, LAST, State, load_weights, read_header
@@ -58,7 +59,7 @@ LATENTS, SPECTRAL, LIKELIHOOD = "latents", "spectral", "likelihood"
 LATENTS_PER_CODE = 64
 """Latents that k-means gets for each code, if there is so much data."""
 SECONDS_FOR_SCALES = 120.0
-"""Audio from which the scales of sub-bands are taken, if there is so much."""
+"""Audio from which the scales of sub-bands and envelope are taken, if there is so much."""
 MARGIN = 8
 """Codes beyond a segment, on either side, from which frozen codes and their conditions are made.
 
@@ -68,6 +69,7 @@ few codes is nearly all edge.
 _OF_CODES = (
     "sample_rate",
     "strides",
+    "encoder_input",
     "encoder_widths",
     "encoder_filterbank",
     "encoder_residual_layers",
@@ -83,38 +85,43 @@ _FREE = ("training.workers", "training.samples", "training.tensorboard")
 class SpectralPhase(nn.Module):
     """The auxiliary objective, of the latents or of the codes."""
 
-    def __init__(self, objective: SpectralObjective, quantize: bool):
+    def __init__(
+        self, objective: SpectralObjective, quantize: bool, voices: SpeakerCepstra | None = None
+    ):
         super().__init__()
         self.objective = objective
         self.quantize = quantize
+        self.voices = voices
 
     @property
     def learned(self) -> list[nn.Parameter]:
         """What the phase trains."""
         objective = self.objective
         if self.quantize:
-            modules = (objective.quantizer, objective.conditioner, objective.mel_of_condition)
+            modules = (objective.quantizer, objective.conditioner, objective.envelope)
         else:
             modules = (objective.encoder, objective.target)
         return [p for module in modules for p in module.parameters()]
 
     def forward(self, waveform: Tensor, speaker: Tensor, units: Tensor | None = None) -> StepOutput:
         """Loss for a waveform (B, T), speakers (B,) and, if there are any, units (B, N)."""
-        out = self.objective(waveform, speaker, self.quantize, units)
+        voice = voice_of(self.voices, speaker)
+        out = self.objective(waveform, speaker, self.quantize, units, voice)
         return StepOutput(out.loss, {}, out.codes)
 
 
 class LikelihoodPhase(nn.Module):
     """Equation 3, all parts learning together."""
 
-    def __init__(self, model: VQVAE, history_noise: float = 0.0):
+    def __init__(self, model: VQVAE, history_noise: float = 0.0, envelope_weight: float = 0.0):
         super().__init__()
         self.model = model
         self.history_noise = history_noise
+        self.envelope_weight = envelope_weight
 
     def forward(self, waveform: Tensor, speaker: Tensor) -> StepOutput:
         """Loss for a waveform (B, T) and speakers (B,)."""
-        out = self.model(waveform, speaker, self.history_noise)
+        out = self.model(waveform, speaker, self.history_noise, self.envelope_weight)
         terms = {
             "bits_per_sample": out.bits_per_sample,
             "codebook_loss": out.codebook_loss,
@@ -127,19 +134,30 @@ class FrozenCodesPhase(nn.Module):
     """The likelihood of the decoder, on codes that no longer change.
 
     The codes are found in float32 whatever the precision, as they are when the model is used.
+    `voices` are the speakers', for an encoder that listens to them.
     """
 
-    def __init__(self, model: VQVAE, history_noise: float = 0.0):
+    def __init__(
+        self,
+        model: VQVAE,
+        history_noise: float = 0.0,
+        envelope_weight: float = 0.0,
+        voices: SpeakerCepstra | None = None,
+    ):
         super().__init__()
         self.model = model
         self.history_noise = history_noise
+        self.envelope_weight = envelope_weight
+        self.voices = voices
         self.dialects: Tensor | None = None
         """(S, K) bool, which codes each speaker uses; none: a segment's codes are its own."""
 
     @property
     def parameters_of_decoder(self) -> list[nn.Parameter]:
         """What is left to learn."""
-        return [*self.model.conditioner.parameters(), *self.model.decoder.parameters()]
+        model = self.model
+        modules = [m for m in (model.conditioner, model.decoder, model.envelope) if m is not None]
+        return [p for module in modules for p in module.parameters()]
 
     def train(self, mode: bool = True) -> "FrozenCodesPhase":
         """As for every module, but encoder and quantizer stay in eval mode."""
@@ -154,24 +172,30 @@ class FrozenCodesPhase(nn.Module):
         T is a multiple of the hop length.
         """
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
-            codes = self._codes(waveform)
+            codes = self._codes(waveform, voice_of(self.voices, speaker))
             quantized = self.model.quantizer.lookup(codes)
-        nll = -self.model.log_likelihood(
-            waveform, quantized, speaker, MARGIN, self.history_noise
-        ).mean()
+        model = self.model
+        condition = model.conditioner(quantized, speaker)
+        nll = -model.log_likelihood(waveform, condition, MARGIN, self.history_noise).mean()
         terms = {"bits_per_sample": nll.detach() / math.log(2)}
-        return StepOutput(nll, terms, codes[:, MARGIN:-MARGIN])
+        loss = nll
+        if model.envelope is not None and self.envelope_weight:
+            error = model.envelope.error(waveform, condition)
+            error = within(error, MARGIN * model.config.condition_upsample).mean()
+            terms["envelope_error"] = error.detach()
+            loss = loss + self.envelope_weight * error
+        return StepOutput(loss, terms, codes[:, MARGIN:-MARGIN])
 
-    def _codes(self, waveform: Tensor) -> Tensor:
+    def _codes(self, waveform: Tensor, voice: Voice | None) -> Tensor:
         """Codes (B, N) of waveforms (B, T), in training as if of another's voice.
 
         Such are the codes of a recording that is converted. So the decoder learns to take the voice
         from the speaker alone.
         """
         if not self.training or self.dialects is None:
-            return self.model.encode(waveform)
+            return self.model.encode(waveform, voice)
         others = torch.randint(len(self.dialects), (len(waveform),)).to(waveform.device)
-        latents = self.model.latents(waveform)
+        latents = self.model.latents(waveform, voice)
         return self.model.quantizer.nearest(latents, self.dialects[others])
 
 
@@ -220,6 +244,7 @@ def train_vqvae(
         The user stopped it; the last checkpoint is written.
     """
     out = Path(out)
+    _check_together(model, training)
     with processes(device) as group:
         train_set = read_manifest(data.train)
         speakers = sorted({u.speaker for u in train_set})
@@ -243,8 +268,8 @@ def train_vqvae(
         held_out = Waveforms(valid_set, model.sample_rate)
         units = None
         if _learns_units(training, out, resume):
-            bands, show = training.spectral.mel_bands, progress and group.first
-            units = find_units(waveforms, held_out, model.codebook_size, bands, training.seed, show)
+            show = progress and group.first
+            units = find_units(waveforms, held_out, model.codebook_size, training.seed, show)
         phases = _phases(vqvae, objective, waveforms, held_out, units, training, group)
 
         group.wait()  # no process has anything against it: only now may one delete
@@ -338,23 +363,47 @@ def _phases(
             workers=0 if waveforms.cached else training.workers,
         )
 
-    def first_waveforms(name: str, config: PhaseConfig, samples: int) -> Iterator[Tensor]:
-        """Batches of this process (B, T), at least `samples` over all of them."""
+    def first_batches(
+        name: str, config: PhaseConfig, samples: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Waveforms (B, T) and speakers (B,) of this process, `samples` at least over all."""
         steps = math.ceil(samples / batches(name, config, 1).samples_per_step)
         segments = batches(name, config, steps)
-        return (segments[step][0].to(group.device) for step in range(steps))
+        return ([x.to(group.device) for x in segments[step]] for step in range(steps))
+
+    def first_speech(name: str, config: PhaseConfig) -> Tensor:
+        """Some minutes of speech, the same in all processes: (B, T)."""
+        samples = min(waveforms.seconds, SECONDS_FOR_SCALES) * model.sample_rate
+        first = first_batches(name, config, int(samples))
+        return torch.cat([group.gather(x) for x, _ in first])
+
+    def fit_envelope(config: PhaseConfig) -> None:
+        if model.envelope is not None:
+            model.envelope.fit(first_speech("envelope", config))
 
     @torch.no_grad()
     def first_latents(name: str, config: PhaseConfig) -> Tensor:
         K = model.config.codebook_size
         available = int(waveforms.seconds * model.frame_rate)
         wanted = max(K, min(LATENTS_PER_CODE * K, available))
-        first = first_waveforms(f"{name} codebook", config, wanted * model.hop_length)
-        return torch.cat([group.gather(model.latents(x)).flatten(0, 1) for x in first])
+        first = first_batches(f"{name} codebook", config, wanted * model.hop_length)
+        found = (model.latents(x, voice_of(voices, speaker)) for x, speaker in first)
+        return torch.cat([group.gather(z).flatten(0, 1) for z in found])
 
     bfloat16 = use_bfloat16(training.precision, group.device)
     units, held_out_units = units or (None, None)
-    validator = Validator(model, held_out, group, bfloat16, training.samples, held_out_units)
+    voices = None
+    if model.hears_voices:
+        voices = SpeakerCepstra(model.encoder.frames, len(model.speakers)).to(group.device)
+
+    @cache  # once, whichever phase is the first; a resume finds them anew
+    def hear_voices() -> None:
+        if voices is not None:
+            fit_speakers(voices, waveforms, model.speakers, training.seed)
+
+    validator = Validator(
+        model, held_out, group, bfloat16, training.samples, held_out_units, voices
+    )
     phases = []
     if objective is not None:
         config = training.spectral
@@ -365,9 +414,15 @@ def _phases(
                 fit_speakers(cepstra, waveforms, model.speakers, training.seed)
 
         def start_codes(step: int) -> None:
-            if step == 0 and isinstance(objective.target, UnitTarget):
+            hear_voices()
+            if step:
+                return
+            fit_envelope(config)
+            if voices is not None:
+                model.encoder.take_typical(voices)
+            if isinstance(objective.target, UnitTarget):
                 model.quantizer.start(objective.target.vectors.weight.detach().clone())
-            elif step == 0:
+            else:
                 start_at_clusters(model, first_latents(SPECTRAL, config))
 
         for name, quantize, steps in (
@@ -375,7 +430,7 @@ def _phases(
             (SPECTRAL, True, config.steps - config.unquantized_steps),
         ):
             if steps:
-                module = SpectralPhase(objective, quantize)
+                module = SpectralPhase(objective, quantize, voices)
                 phases.append(
                     phase(
                         name,
@@ -390,22 +445,25 @@ def _phases(
     if training.likelihood.steps:
 
         def start_decoder(step: int) -> None:
+            hear_voices()
             if training.dialects and module.dialects is None:  # a resume finds them anew
-                module.dialects = find_dialects(model, waveforms)
+                module.dialects = find_dialects(model, waveforms, voices)
             if step:
                 return
             if objective is None and training.codes_from is None:
                 model.quantizer.initialise(first_latents(LIKELIHOOD, training.likelihood))
+            if objective is None:
+                fit_envelope(training.likelihood)
             if model.subbands.bands > 1:
-                samples = min(waveforms.seconds, SECONDS_FOR_SCALES) * model.sample_rate
-                first = first_waveforms("scales", training.likelihood, int(samples))
-                model.subbands.fit(torch.cat([group.gather(x) for x in first]))
+                model.subbands.fit(first_speech("scales", training.likelihood))
 
         if training.freeze_codes:
-            module = FrozenCodesPhase(model, training.history_noise)
+            module = FrozenCodesPhase(
+                model, training.history_noise, training.envelope_weight, voices
+            )
             parameters = module.parameters_of_decoder
         else:
-            module = LikelihoodPhase(model, training.history_noise)
+            module = LikelihoodPhase(model, training.history_noise, training.envelope_weight)
             parameters = list(module.parameters())
         phases.append(
             phase(
@@ -419,6 +477,29 @@ def _phases(
             )
         )
     return phases
+
+
+def _check_together(model: VQVAEConfig, training: TrainingConfig) -> None:
+    """Refuse a model and a training that do not suit each other."""
+    if training.spectral.steps and not model.envelope_bands:
+        raise ValueError(
+            "model.envelope_bands: the spectral phase learns the envelope; give it some, such as "
+            "80, or set training.spectral.steps to 0"
+        )
+    if model.encoder_input != "cepstra":
+        return
+    if not training.freeze_codes:
+        raise ValueError("training.freeze_codes: an encoder of cepstra does not learn; set it")
+    if training.spectral.steps and training.spectral.unquantized_steps:
+        raise ValueError(
+            "training.spectral.unquantized_steps: in these the encoder learns, and one of cepstra "
+            "has nothing to learn; set them to 0"
+        )
+    if not training.spectral.steps and training.codes_from is None:
+        raise ValueError(
+            "training.spectral.steps: an encoder of cepstra gets its codebook in the spectral "
+            "phase, or from another model by codes_from"
+        )
 
 
 def _take_codes(model: VQVAE, folder: str) -> None:

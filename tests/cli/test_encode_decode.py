@@ -109,7 +109,12 @@ def test_a_long_recording_is_never_whole_in_memory(saved, capsys, monkeypatch):
     heard = []
     monkeypatch.setattr(audio, "read", lambda *_: pytest.fail("read as a whole"))
     whole = VQVAE.encode
-    monkeypatch.setattr(VQVAE, "encode", lambda m, x: heard.append(x.shape[-1]) or whole(m, x))
+
+    def encode_piece(model, waveform, voice):
+        heard.append(waveform.shape[-1])
+        return whole(model, waveform, voice)
+
+    monkeypatch.setattr(VQVAE, "encode", encode_piece)
     out, errors = run(encode, ["--src", "a.wav"], capsys)
     assert errors == []
     np.testing.assert_array_equal(codes.parse_codes(out, "stdout")[1]["a"], expected)

@@ -4,7 +4,7 @@ import pytest
 import scipy.fft
 import torch
 
-from speechvq.models.cepstra import FrameCepstra, LogMel, SpeakerCepstra, warped
+from speechvq.models.cepstra import FrameCepstra, LogMel, SpeakerCepstra, Voice, warped
 
 
 def test_log_mel_is_librosas():
@@ -81,6 +81,7 @@ def test_speakers_get_mean_and_scale_of_their_own():
 def test_what_is_softer_than_the_floor_is_as_soft_as_it():
     frames = FrameCepstra(16000, 160, 12, 6)
     soft, softer = 1e-3 * torch.randn(1, 1600), 1e-5 * torch.randn(1, 1600)
-    floor = torch.tensor([5.0])
-    torch.testing.assert_close(frames(softer, floor=floor), frames(soft, floor=floor))
+    one, D = torch.ones(1), 6
+    heard = Voice(one, 20 * one, torch.zeros(1, D), torch.ones(1, D))
+    torch.testing.assert_close(frames(softer, heard), frames(soft, heard))
     assert (frames(softer) - frames(soft)).abs().max() > 1

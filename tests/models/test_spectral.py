@@ -23,12 +23,11 @@ def objective(target: str = "cepstra", **settings) -> SpectralObjective:
         condition_channels=6,
         condition_upsample=2,
         condition_layers=1,
+        envelope_bands=12,
         wavenet=WaveNetConfig(1, 1, 2, 4, 4, 4),
         **settings,
     )
-    return SpectralObjective(
-        VQVAE(config, ["a", "b"]), SpectralPhaseConfig(mel_bands=12, target=target)
-    )
+    return SpectralObjective(VQVAE(config, ["a", "b"]), SpectralPhaseConfig(target=target))
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,7 +69,7 @@ def test_loss_of_the_codes():
     out = model(waveform, speaker)
     assert out.codes.shape == (2, 3)
     condition = model.conditioner(model.quantizer.lookup(out.codes), speaker)
-    expected = F.l1_loss(model.mel_of_condition(condition), model.mel(waveform))
+    expected = F.l1_loss(model.envelope(condition), model.envelope.mel(waveform))
     torch.testing.assert_close(out.loss, expected, rtol=1e-3, atol=0)
 
 
@@ -97,14 +96,8 @@ def test_each_step_trains_its_own_side():
     assert not learns(model.conditioner) and not learns(model.quantizer)
     model = objective(codebook_update="loss")
     model(*batch()).loss.backward()
-    assert learns(model.conditioner) and learns(model.mel_of_condition)
+    assert learns(model.conditioner) and learns(model.envelope)
     assert not learns(model.encoder) and learns(model.quantizer)
-
-
-def test_too_few_bands_for_the_cepstra():
-    model = VQVAE(VQVAEConfig(codebook_dim=6, wavenet=WaveNetConfig(1, 1, 2, 4, 4, 4)), ["a"])
-    with pytest.raises(ValueError, match="mel_bands: 5 bands have no 6 cepstra"):
-        SpectralObjective(model, SpectralPhaseConfig(mel_bands=5))
 
 
 @pytest.mark.parametrize("update", ["ema", "loss"])
@@ -161,13 +154,14 @@ def test_it_learns_tones():
     for step in range(160):
         _, waveform, speaker = tones()
         if step == 80:
+            model.envelope.fit(waveform)
             start_at_clusters(model, model.encoder(waveform).detach().flatten(0, 1))
         out = model(waveform, speaker, quantize=step >= 80)
         losses[step >= 80].append(out.loss.item())
         optimizer.zero_grad()
         out.loss.backward()
         optimizer.step()
-    assert losses[False][-1] < 0.4
+    assert losses[False][-1] < 0.5 * losses[False][0]
     assert losses[True][-1] < 0.5 * losses[True][0]
     tone, waveform, speaker = tones()
     codes = model.eval()(waveform, speaker).codes[:, 1]

@@ -77,14 +77,16 @@ def test_margins_make_a_crop_sound_as_in_the_whole_recording(model):
     waveform, speaker = 0.3 * torch.randn(1, 320).clamp(-1, 1), torch.tensor([1])
     quantized = model.quantizer.lookup(model.encode(waveform))
     # Up to the middle the decoder has no past, in the crop; compare it on the same past
-    widely = model.log_likelihood(waveform[:, 32:288], quantized[:, 2:18], speaker, margin=4)
+    widely = model.log_likelihood(
+        waveform[:, 32:288], model.conditioner(quantized[:, 2:18], speaker), margin=4
+    )
     hidden = model.conditioner(quantized, speaker)[:, 12:28]
     crop = waveform[:, 96:224]
     levels = mu_law.encode(crop).unsqueeze(-1)
     log_p = model.decoder(levels, hidden).log_softmax(-1)
     expected = log_p.gather(-1, levels.unsqueeze(-1)).flatten(1)
     torch.testing.assert_close(widely, expected)
-    narrowly = model.log_likelihood(crop, quantized[:, 6:14], speaker)
+    narrowly = model.log_likelihood(crop, model.conditioner(quantized[:, 6:14], speaker))
     assert not torch.allclose(narrowly, expected, atol=1e-4)
 
 
@@ -93,10 +95,10 @@ def test_sub_bands_are_scored_like_a_waveform():
     model = VQVAE(replace(CONFIG, subbands=4), ["p225"]).eval()
     waveform, speaker = 0.1 * torch.randn(1, 320), torch.tensor([0])
     model.subbands.fit(waveform)
-    quantized = model.quantizer.lookup(model.encode(waveform))
-    log_p = model.log_likelihood(waveform, quantized, speaker)
+    condition = model.condition(model.encode(waveform), speaker)
+    log_p = model.log_likelihood(waveform, condition)
     assert log_p.shape == waveform.shape
-    within = model.log_likelihood(waveform, quantized, speaker, margin=2)
+    within = model.log_likelihood(waveform, condition, margin=2)
     # The decoder starts anew in the crop; far from its beginning both hear the same past
     torch.testing.assert_close(within[:, 64:], log_p[:, 96:-32])
 
@@ -105,16 +107,15 @@ def test_noise_on_the_history_leaves_what_is_scored(model):
     """The decoder hears another past; without layers and taps it would make no difference."""
     model.eval()
     waveform, speaker = 0.3 * torch.randn(1, 320).clamp(-1, 1), torch.tensor([1])
-    quantized = model.quantizer.lookup(model.encode(waveform))
+    condition = model.condition(model.encode(waveform), speaker)
     clean, noisy, again = (
-        model.log_likelihood(waveform, quantized, speaker, history_noise=noise)
-        for noise in (0.0, 2.0, 2.0)
+        model.log_likelihood(waveform, condition, history_noise=noise) for noise in (0.0, 2.0, 2.0)
     )
     assert torch.equal(clean[:, 0], noisy[:, 0])  # the first sample has no past
     assert not torch.equal(clean, noisy) and not torch.equal(noisy, again)
     seen = []
     model.decoder.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     for noise in (0.0, 2.0):
-        model.log_likelihood(waveform, quantized, speaker, history_noise=noise)
+        model.log_likelihood(waveform, condition, history_noise=noise)
     assert (seen[1] - seen[0]).double().std() == pytest.approx(2.0, rel=0.15)
     assert seen[1].min() >= 0 and seen[1].max() <= 255

@@ -5,32 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from voices import RATE, speech
 
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
 from speechvq.training.speakers import find_dialects, fit_speakers, some_of_each, speech_level
-
-RATE = 8000
-PHONES = np.random.default_rng(0).uniform((250, 900, 2000), (800, 1900, 2900), size=(12, 3))
-"""Resonances of a few vowels, Hz."""
-
-
-def speech(rng: np.random.Generator, stretch: float, seconds: float) -> np.ndarray:
-    """Noise through the resonances of vowels in random order, all of them `stretch` times as high.
-
-    Another vowel every 0.1 s; some are silent.
-    """
-    length = RATE // 10
-    frequency = np.fft.rfftfreq(2 * length, 1 / RATE)[:, None]
-    parts = []
-    for vowel in rng.integers(len(PHONES) + 2, size=round(10 * seconds)):
-        loud = 0.1 if vowel < len(PHONES) else 1e-4
-        peaks = stretch * PHONES[vowel % len(PHONES)]
-        gains = (1 / (1 + ((frequency - peaks) / (80 * stretch)) ** 2)).sum(1)
-        noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(2 * length)) * gains)
-        parts.append(loud * noise[:length] / noise.std())
-    return np.concatenate(parts).astype(np.float32)
 
 
 def corpus(stretches: dict[str, float], count: int = 4, seconds: float = 5.0) -> Waveforms:
@@ -95,7 +75,7 @@ def test_dialects_are_the_codes_that_a_speaker_uses():
         quantizer=SimpleNamespace(codebook=torch.zeros(4, 1)),
         speakers=["a", "b"],
         eval=lambda: None,
-        encode=lambda x: torch.tensor([uses[first[x[0, 0].item()]]]),
+        encode=lambda x, voice: torch.tensor([uses[first[x[0, 0].item()]]]),
     )
     # Of code 1: 0.4 and 0.2, an even share being 0.3; nobody uses code 3
     expected = [[True, True, False, True], [False, True, True, True]]
