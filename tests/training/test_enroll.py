@@ -75,6 +75,30 @@ def wavs(model, hidden, tmp_path_factory):
     return record(tmp_path_factory.mktemp("wavs"), model, hidden)
 
 
+def test_a_voice_for_an_encoder_that_listens_to_voices(tiny_config, wavs, tmp_path):
+    """The codes of the recordings are those of their voice, found in all of them."""
+    torch.manual_seed(0)
+    config = replace(tiny_config, encoder_input="cepstra", strides=(80,))
+    model = VQVAE(config, SPEAKERS).eval()
+    folder = tmp_path / "m"
+    checkpoint.save_model(folder, model, {}, CARD)
+    heard = []
+    encode = VQVAE.encode
+
+    def watched(model, waveform, voice=None):
+        heard.append(voice)
+        return encode(model, waveform, voice)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VQVAE, "encode", watched)
+        enroll(folder, "me", wavs, steps=2)
+    assert len(heard) > 5
+    assert {float(voice.level[0]) for voice in heard} == {float(heard[0].level[0])}
+    enrolled = checkpoint.load_model(folder)
+    assert enrolled.speakers == [*SPEAKERS, "me"]
+    assert checkpoint.fingerprint(enrolled) == checkpoint.fingerprint(model)
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

@@ -222,6 +222,30 @@ def test_dialects_are_found_anew_by_a_resume(tmp_path, tiny_config, tiny_corpus,
     assert not torch.equal(final(straight)[name], final(without)[name])
 
 
+@pytest.mark.parametrize("after", [2, 6])
+def test_an_encoder_of_cepstra(after, tmp_path, tiny_config, tiny_corpus, monkeypatch, read_lines):
+    """It has no phase of its own, and a resume finds the speakers' voices anew."""
+    config = replace(tiny_config, encoder_input="cepstra", strides=(80,))
+    training = replace(
+        TRAINING,
+        spectral=replace(TRAINING.spectral, steps=4, unquantized_steps=0),
+        freeze_codes=True,
+        dialects=True,
+    )
+    straight = train_vqvae(config, tiny_corpus, training, tmp_path / "straight")
+    records = read_lines(straight / FILE)
+    assert {r["phase"] for r in records} == {"spectral", "likelihood"}
+    assert all("envelope_error" in r for r in records if r["kind"] == "train" and r["step"] > 4)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        interrupt_before(patch, after)
+        train_vqvae(config, tiny_corpus, training, tmp_path / "resumed")
+    train_vqvae(config, tiny_corpus, training, tmp_path / "resumed", resume=True)
+    for name, tensor in final(straight).items():
+        assert torch.equal(final(tmp_path / "resumed")[name], tensor), name
+    assert load_model(straight).encoder.mean.abs().max() > 1  # the typical voice
+    assert records[-1]["perplexity"] > 1.5
+
+
 def test_codes_of_another_model(tmp_path, tiny_config, tiny_corpus):
     """Another decoder, in other shape, for the very same codes."""
     first = train_vqvae(tiny_config, tiny_corpus, TRAINING, tmp_path / "first")
