@@ -22,10 +22,11 @@ from pathlib import Path
 import yaml
 
 from speechvq.audio import write_bytes, write_together
+from speechvq.codes import Codebook
 from speechvq.config import VQVAEConfig
 
 if typing.TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from speechvq.models.vqvae import VQVAE
 
@@ -68,8 +69,8 @@ def save_model(folder: str | os.PathLike, model: VQVAE, config: dict, card: str)
     from safetensors.torch import save
 
     folder = Path(folder)
-    described = _plain(dataclasses.asdict(model.config))
-    whole = {"model": described, **{k: _plain(v) for k, v in config.items() if k != "model"}}
+    described = plain(dataclasses.asdict(model.config))
+    whole = {"model": described, **{k: plain(v) for k, v in config.items() if k != "model"}}
     speakers = [{"name": name} for name in model.speakers]
     header = {
         "format": _FORMAT,
@@ -155,7 +156,7 @@ def add_speaker(
     check_new_speaker(folder, name, replace)
     config = build_config(read_config(folder)["model"])
     names = read_speakers(folder)
-    tensors, header = _read_weights(folder / WEIGHTS)
+    tensors, header = read_weights(folder / WEIGHTS)
     _check_one_save(folder, config, names, header)
     entries = json.loads((folder / SPEAKERS).read_text(encoding="utf-8"))
     table, row = tensors[_TABLE], vector.detach().to("cpu", tensors[_TABLE].dtype).unsqueeze(0)
@@ -209,10 +210,10 @@ def load_model(folder: str | os.PathLike, device: str = "cpu") -> VQVAE:
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from error
     speakers = read_speakers(folder)
-    tensors, header = _read_weights(folder / WEIGHTS)
+    tensors, header = read_weights(folder / WEIGHTS)
     _check_one_save(folder, config, speakers, header)
     model = VQVAE(config, speakers)
-    _fill(model, tensors, folder / WEIGHTS)
+    fill(model, tensors, folder / WEIGHTS)
     try:
         return model.eval().to(torch.device(device))
     except (RuntimeError, AssertionError) as error:  # how PyTorch refuses a device
@@ -320,7 +321,7 @@ def build_config(values: dict) -> VQVAEConfig:
         An unknown key, a wrong type or a value out of range; the message begins with the key's
         path, such as ``model.wavenet.layers``.
     """
-    return _build(VQVAEConfig, values, "model")
+    return built(VQVAEConfig, values, "model")
 
 
 def fingerprint(model: VQVAE) -> str:
@@ -336,6 +337,13 @@ def fingerprint(model: VQVAE) -> str:
             weights = state[name].detach().float().cpu().numpy()
             sha.update(f"{name} {weights.shape}".encode() + weights.tobytes())
     return sha.hexdigest()[:12]
+
+
+def codebook_of(model: VQVAE) -> Codebook:
+    """What the codes of a model refer to."""
+    return Codebook(
+        model.config.codebook_size, model.hop_length, model.sample_rate, fingerprint(model)
+    )
 
 
 _WANTED = f"a model folder holds {CONFIG}, {WEIGHTS} and {SPEAKERS}"
@@ -361,7 +369,8 @@ def _newest_below(root: Path) -> Path | None:
     return max(found, key=lambda f: ((f / WEIGHTS).stat().st_mtime_ns, str(f)), default=None)
 
 
-def _read_weights(path: Path) -> tuple[dict, dict[str, str]]:
+def read_weights(path: Path) -> tuple[dict, dict[str, str]]:
+    """The tensors of a safetensors file, and its header."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -405,7 +414,7 @@ def _differences(one: dict, other: dict, prefix: str = ""):
             yield prefix + key, value, other[key]
 
 
-def _fill(model: VQVAE, tensors: dict, path: Path) -> None:
+def fill(model: nn.Module, tensors: dict, path: Path) -> None:
     """Give the model its weights, or say in one line which of them do not fit."""
     state = model.state_dict()
     advice = "it was saved by another version; train again or install that version"
@@ -422,18 +431,18 @@ def _fill(model: VQVAE, tensors: dict, path: Path) -> None:
     model.load_state_dict(tensors)
 
 
-def _plain(value):
+def plain(value):
     """Tuples as lists and paths as text, which is all that YAML and JSON know."""
     if dataclasses.is_dataclass(value):
-        return _plain(dataclasses.asdict(value))
+        return plain(dataclasses.asdict(value))
     if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     return str(value) if isinstance(value, os.PathLike) else value
 
 
-def _build(cls: type, values: object, path: str):
+def built(cls: type, values: object, path: str):
     """An instance of the dataclass `cls` from a dict whose keys are checked."""
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected keys and values, got {values!r}")
@@ -454,7 +463,7 @@ def _build(cls: type, values: object, path: str):
 
 def _checked(expected, value, where: str):
     if dataclasses.is_dataclass(expected):
-        return _build(expected, value, where)
+        return built(expected, value, where)
     origin, choices = typing.get_origin(expected), typing.get_args(expected)
     if origin is typing.Literal:
         if value not in choices:

@@ -26,6 +26,8 @@ class WaveNetConfig:
         Widths of the two paths through the stack.
     output_channels : int
         Width of the hidden layer between the summed skips and the softmax.
+    dropout : float
+        Share of a layer's inputs, and of the summed skips, that are left out in training.
     """
 
     layers: int = 20
@@ -34,12 +36,15 @@ class WaveNetConfig:
     residual_channels: int = 64
     skip_channels: int = 64
     output_channels: int = 256
+    dropout: float = 0.0
 
     def __post_init__(self):
         for name in ("layers", "dilation_cycle", "residual_channels", "skip_channels"):
             _at_least(1, name, getattr(self, name))
         _at_least(2, "kernel_size", self.kernel_size)
         _at_least(1, "output_channels", self.output_channels)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: must be at least 0 and below 1, got {self.dropout}")
 
     @property
     def dilations(self) -> tuple[int, ...]:
@@ -192,6 +197,27 @@ class VQVAEConfig:
 
 
 @dataclass(frozen=True)
+class PriorConfig:
+    """A WaveNet over the codes of a VQ-VAE.
+
+    Attributes
+    ----------
+    by_speaker : bool
+        Whether it knows who speaks.
+    condition_channels : int
+        Width of its condition: of the speaker, and of what a caller adds.
+    wavenet : WaveNetConfig
+    """
+
+    by_speaker: bool = True
+    condition_channels: int = 32
+    wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
+
+    def __post_init__(self):
+        _at_least(1, "condition_channels", self.condition_channels)
+
+
+@dataclass(frozen=True)
 class PhaseConfig:
     """One phase of training.
 
@@ -263,7 +289,62 @@ class SpectralPhaseConfig(PhaseConfig):
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class LoopConfig:
+    """What every training has.
+
+    Attributes
+    ----------
+    precision : {"auto", "bfloat16", "float32"}
+        "auto" takes bfloat16 where the hardware multiplies it natively.
+    gradient_clip : float
+        Largest norm of the gradient.
+    seed : int
+    log_every, valid_every, checkpoint_every : int
+        Steps between metrics, validations and checkpoints.
+    tensorboard : bool
+        Write TensorBoard's event files beside the JSON lines.
+    """
+
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    gradient_clip: float = 1.0
+    seed: int = 0
+    log_every: int = 50
+    valid_every: int = 1000
+    checkpoint_every: int = 1000
+    tensorboard: bool = True
+
+    def __post_init__(self):
+        for name in ("log_every", "valid_every", "checkpoint_every"):
+            _at_least(1, name, getattr(self, name))
+        _at_least(0, "seed", self.seed)
+        if self.gradient_clip <= 0:
+            raise ValueError(f"gradient_clip: must be above 0, got {self.gradient_clip}")
+
+
+@dataclass(frozen=True)
+class PriorTrainingConfig(LoopConfig):
+    """How a prior is trained on a model's codes.
+
+    Attributes
+    ----------
+    phase : PhaseConfig
+        Its `segment_length` counts codes: longer utterances are cut at random places.
+    """
+
+    phase: PhaseConfig = field(
+        default_factory=lambda: PhaseConfig(
+            steps=1000, batch_size=16, segment_length=512, learning_rate=2e-3, warmup_steps=50
+        )
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.phase.steps:
+            raise ValueError("phase.steps: 0, so that there is nothing to train")
+
+
+@dataclass(frozen=True)
+class TrainingConfig(LoopConfig):
     """How a VQ-VAE is trained.
 
     Attributes
@@ -287,21 +368,12 @@ class TrainingConfig:
         So it learns to speak in one voice what another's codes say, which is what it converts.
     envelope_weight : float
         In the second phase, weight of the error of the predicted envelope, where the model has one.
-    precision : {"auto", "bfloat16", "float32"}
-        "auto" takes bfloat16 where the hardware multiplies it natively.
-    gradient_clip : float
-        Largest norm of the gradient.
-    seed : int
     workers : int
         Processes that read audio.
-    log_every, valid_every, checkpoint_every : int
-        Steps between metrics, validations and checkpoints.
     valid_utterances : int
         Utterances that a validation scores.
     samples : int
         Utterances of which a validation draws the first second, to listen to; 0 for none.
-    tensorboard : bool
-        Write TensorBoard's event files beside the JSON lines.
     """
 
     spectral: SpectralPhaseConfig = field(default_factory=SpectralPhaseConfig)
@@ -311,24 +383,15 @@ class TrainingConfig:
     history_noise: float = 0.0
     dialects: bool = False
     envelope_weight: float = 1.0
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    gradient_clip: float = 1.0
-    seed: int = 0
     workers: int = 1
-    log_every: int = 50
-    valid_every: int = 1000
-    checkpoint_every: int = 1000
     valid_utterances: int = 32
     samples: int = 2
-    tensorboard: bool = True
 
     def __post_init__(self):
-        for name in ("log_every", "valid_every", "checkpoint_every", "valid_utterances"):
-            _at_least(1, name, getattr(self, name))
-        for name in ("history_noise", "envelope_weight", "seed", "workers", "samples"):
+        super().__post_init__()
+        _at_least(1, "valid_utterances", self.valid_utterances)
+        for name in ("history_noise", "envelope_weight", "workers", "samples"):
             _at_least(0, name, getattr(self, name))
-        if self.gradient_clip <= 0:
-            raise ValueError(f"gradient_clip: must be above 0, got {self.gradient_clip}")
         if not self.spectral.steps and not self.likelihood.steps:
             raise ValueError("steps: both phases have 0, so that there is nothing to train")
         spectral = self.spectral

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-readonly STAGES=(- prepare train encode "reconstruct and convert" analyze report)
+readonly STAGES=(- prepare train encode "reconstruct and convert" analyze babble report)
 
 usage() {
     cat <<'HELP'
@@ -15,12 +15,14 @@ stages:
   3  encode                   codes of train, valid and test          DIR/codes/
   4  reconstruct and convert  held-out sentences to listen to         DIR/wavs/
   5  analyze                  codes beside phonemes: table, pictures  DIR/phonemes/
-  6  report                   all of it on one page                   DIR/report.html
+  6  babble                   a prior, and new speech from it         DIR/babble/
+  7  report                   all of it on one page                   DIR/report.html
 
 options:
   --stage N         begin with stage N (default: 1)
-  --stop-stage N    end with stage N (default: 6)
+  --stop-stage N    end with stage N (default: 7)
   --conf FILE       settings of model and training, or a name in conf/ (default: conf/cpu.yaml)
+  --prior-conf FILE settings of the prior, or in conf/prior/ (default: conf/prior/cpu.yaml)
   --db-root DIR     VCTK, 0.80 or 0.92 (default: the stand-in corpus beside this script)
   --exp-dir DIR     where the results go (default: exp/vctk in the working folder)
   --n-gpus N        GPUs to train on (default: one if there is one, else the CPU)
@@ -42,19 +44,20 @@ need_number() { # option, value, lowest, highest
     fi
 }
 
-stage=1 stop_stage=6 conf=cpu.yaml db_root='' exp=exp/vctk n_gpus='' overrides=()
+stage=1 stop_stage=7 conf=cpu.yaml prior_conf=cpu.yaml db_root='' exp=exp/vctk n_gpus='' overrides=()
 while (($#)); do
     case $1 in
         -h | --help) usage && exit 0 ;;
         --) shift && overrides=("$@") && break ;;
         --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" && continue ;;
-        --stage | --stop-stage | --conf | --db-root | --exp-dir | --n-gpus)
+        --stage | --stop-stage | --conf | --prior-conf | --db-root | --exp-dir | --n-gpus)
             (($# > 1)) || fail "$1 needs a value (see --help)"
             [[ -n $2 && $2 != --* ]] || fail "$1 needs a value, got '$2' (see --help)"
             case $1 in
                 --stage) stage=$2 ;;
                 --stop-stage) stop_stage=$2 ;;
                 --conf) conf=$2 ;;
+                --prior-conf) prior_conf=$2 ;;
                 --db-root) db_root=$2 ;;
                 --exp-dir) exp=${2%/} ;;
                 --n-gpus) n_gpus=$2 ;;
@@ -65,15 +68,22 @@ while (($#)); do
     esac
 done
 
-need_number --stage "$stage" 1 6
-need_number --stop-stage "$stop_stage" 1 6
+need_number --stage "$stage" 1 7
+need_number --stop-stage "$stop_stage" 1 7
 stage=$((10#$stage)) stop_stage=$((10#$stop_stage))
 ((stage <= stop_stage)) || fail "--stage $stage comes after --stop-stage $stop_stage"
 [[ -z $n_gpus ]] || need_number --n-gpus "$n_gpus" 0 1024
-if [[ ! -f $conf ]]; then
-    [[ -f $HERE/conf/$conf ]] || fail "--conf $conf: no such file; conf/ has: $(cd "$HERE/conf" && echo *.yaml)"
-    conf=$HERE/conf/$conf
-fi
+settings() { # option, file or name in a folder, that folder
+    if [[ -f $2 ]]; then
+        echo "$2"
+    elif [[ -f $HERE/$3/$2 ]]; then
+        echo "$HERE/$3/$2"
+    else
+        fail "$1 $2: no such file; $3/ has: $(cd "$HERE/$3" && echo *.yaml)"
+    fi
+}
+conf=$(settings --conf "$conf" conf) || exit
+prior_conf=$(settings --prior-conf "$prior_conf" conf/prior) || exit
 corpus=${db_root:-$HERE/standin}
 [[ -d $corpus ]] || fail "--db-root $corpus: no such folder"
 trim=()
@@ -98,7 +108,7 @@ clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
 begin() { # stage, what it does
     running=$1 began=$SECONDS
-    printf '\n== stage %d of 6, %s: %s\n' "$1" "${STAGES[$1]}" "$2"
+    printf '\n== stage %d of 7, %s: %s\n' "$1" "${STAGES[$1]}" "$2"
 }
 
 end() { # where the result lies
@@ -181,9 +191,24 @@ if wanted 5; then
 fi
 
 if wanted 6; then
-    begin 6 "results on one page"
+    begin 6 "a prior over the codes, and three samples of new speech"
     need "$model/model.safetensors" 2
-    run report --model "$model" --wavs "$exp/wavs" --phonemes "$exp/phonemes" --out "$exp/report.html"
+    for part in train valid; do need "$exp/codes/$part.txt" 3; done
+    device=()
+    [[ ${n_gpus:-auto} != 0 ]] || device=(--device cpu)
+    run train prior --model "$model" --config "$prior_conf" --codes "$exp/codes" --resume \
+        ${device[@]+"${device[@]}"}
+    speaker=$("$python" -m speechvq.cli.convert --model "$model" --list-speakers 2>/dev/null | sed -n 1p)
+    run sample --model "$model" --speaker "$speaker" --count 3 --out "$exp/babble" --codes "$exp/babble/codes.txt"
+    run analyze prior --model "$model" --out "$exp/babble"
+    end "$exp/babble/*.wav"
+fi
+
+if wanted 7; then
+    begin 7 "results on one page"
+    need "$model/model.safetensors" 2
+    run report --model "$model" --wavs "$exp/wavs" --phonemes "$exp/phonemes" --babble "$exp/babble" \
+        --out "$exp/report.html"
     end "$exp/report.html"
 fi
 
@@ -191,5 +216,5 @@ printf '\nStages %d to %d took %s.\n' "$stage" "$stop_stage" "$(clock $SECONDS)"
 if ((stop_stage >= 4)) && compgen -G "$exp/wavs/*-original.wav" >/dev/null; then
     first=$(compgen -G "$exp/wavs/*-original.wav" | sort | head -n 1)
     echo "Listen to $first, then to its -reconstruction.wav and its -to-SPEAKER.wav"
-    ((stop_stage < 6)) || echo "or open $exp/report.html, which has them all."
+    ((stop_stage < 7)) || echo "or open $exp/report.html, which has them all."
 fi

@@ -56,7 +56,7 @@ def confusion_png(true: np.ndarray, predicted: np.ndarray, title: str) -> bytes:
     _mark_classes(axes, phones, square=True)
     axes.set_xlabel("phone that the code stands for", labelpad=8)
     axes.set_ylabel("true phone")
-    return _png(figure)
+    return png(figure)
 
 
 def codes_png(codes: np.ndarray, labels: np.ndarray, codebook_size: int, title: str) -> bytes:
@@ -100,7 +100,7 @@ def codes_png(codes: np.ndarray, labels: np.ndarray, codebook_size: int, title: 
         axes.set_xticks([])
     axes.set_xlabel("code, in the order of its most likely phone")
     axes.set_ylabel("phone")
-    return _png(figure)
+    return png(figure)
 
 
 def _figure(width: float, height: float, title: str):
@@ -159,7 +159,8 @@ def _mark_classes(axes, phones: list[str], square: bool = False) -> None:
         top += count
 
 
-def _png(figure) -> bytes:
+def png(figure) -> bytes:
+    """A matplotlib figure as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

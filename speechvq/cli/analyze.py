@@ -9,6 +9,7 @@ from speechvq.cli.errors import Parser, command
 
 QUESTIONS = {
     "phonemes": "how well do the codes tell phones, beside MFCC k-means and an untrained encoder?",
+    "prior": "what does a prior know of the codes, and does it babble like the language?",
     "conversion": "whose voice, which words, how good? by judges that were not trained here",
 }
 """Every question is the module ``analyze_QUESTION`` beside this one: a parser() and a run()."""

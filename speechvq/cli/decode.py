@@ -60,12 +60,12 @@ def main(argv: list[str] | None = None) -> int:
     ]
     _check_distinct(jobs)
 
-    from speechvq.checkpoint import find_model, load_model
+    from speechvq.checkpoint import codebook_of, find_model, load_model
 
     folder = find_model(options.model)
     model = load_model(folder, options.device)
     speaking.check_speakers(model, speakers)
-    codebook.check_same(speaking.codebook_of(model), where)
+    codebook.check_same(codebook_of(model), where)
     from speechvq.sampling import sample_into
 
     seconds = len(speakers) * sum(map(len, utterances.values())) / model.frame_rate

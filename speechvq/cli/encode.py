@@ -72,10 +72,10 @@ def main(argv: list[str] | None = None) -> int:
         speaking.check_outputs(out, inputs)
 
     from speechvq import codes
-    from speechvq.checkpoint import load
+    from speechvq.checkpoint import codebook_of, load
 
     model = load(options.model, options.device)
-    codebook = speaking.codebook_of(model)
+    codebook = codebook_of(model)
     found, failed = _encode(model, recordings)
     if found:
         if options.json:

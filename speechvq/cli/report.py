@@ -47,6 +47,11 @@ def parser() -> Parser:
         metavar="DIR",
         help="what speechvq-analyze phonemes wrote (default: phonemes beside the model)",
     )
+    add(
+        "--babble",
+        metavar="DIR",
+        help="samples, and what speechvq-analyze prior wrote (default: babble beside the model)",
+    )
     add("--out", metavar="FILE", help="page to write (default: report.html beside the model)")
     return parser
 
@@ -63,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     beside = Path(os.path.abspath(model)).parent
     wavs = _folder(options.wavs, "--wavs", beside / "wavs")
     phonemes = _folder(options.phonemes, "--phonemes", beside / "phonemes")
+    babble = _folder(options.babble, "--babble", beside / "babble")
     out = Path(options.out) if options.out else beside / "report.html"
     if out.is_dir():
         raise IsADirectoryError(f"--out {out}: a folder; name a file such as {out}/report.html")
@@ -75,6 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     sections = [
         _sounds(wavs, _texts(whole), out),
         _scores(phonemes),
+        _babble(babble, out),
         _training(records, config.codebook_size),
         _described(config, whole, records, card_text),
     ]
@@ -224,6 +231,53 @@ def _scores(folder: Path) -> Section:
         pictures=pictures,
         folded=folded,
         missing=missing,
+    )
+
+
+def _babble(folder: Path, out: Path) -> Section:
+    """New speech from the prior, and what the prior knows."""
+    from speechvq.analysis.report import Section, SoundGroup, Table
+
+    title = "Babble"
+    path = folder / "scores.json"
+    if not path.is_file():
+        return Section(title, missing=[f"no {path}; speechvq-analyze prior writes it"])
+    try:
+        result = json.loads(path.read_text("utf-8"))
+        rate, bound = result["frame_rate"], result["decoder_bits_per_second"]
+        rows = [
+            [
+                name,
+                f"{its['value']:.3f}",
+                f"{its['value'] * rate:.1f}",
+                f"{its['value'] * rate + bound:,.0f}",
+            ]
+            for name, its in result["bits_per_code"].items()
+        ]
+        apart = [
+            f"{row}, from held-out speech: "
+            + ", ".join(f"{name} {its['value']:.3f}" for name, its in found.items())
+            for row, found in result["divergences"].items()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: damaged ({error}); run speechvq-analyze prior again") from error
+    sounds = [_sound(path.stem, path, out) for path in sorted(folder.glob("*.wav"))]
+    picture = folder / "babble.png"
+    pictures = []
+    if picture.is_file():
+        pictures = [("Codes that nobody has said, beside held-out speech.", picture.read_bytes())]
+    intro = (
+        "What nobody has said: codes drawn from the prior, one after the other, and speech drawn "
+        "from the decoder. The fewer bits a prior needs for held-out codes, the more it knows."
+    )
+    notes = ["Jensen-Shannon divergences, in bits. " + "; ".join(apart) + "."] if apart else []
+    return Section(
+        title,
+        intro,
+        table=Table(("prior", "bits per code", "bits/s of codes", "bits/s in all"), rows),
+        groups=[SoundGroup("from the prior", None, sounds)] if sounds else [],
+        notes=notes,
+        pictures=pictures,
     )
 
 

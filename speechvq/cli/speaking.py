@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from speechvq import audio
 from speechvq.cli.errors import Parser
-from speechvq.codes import Codebook
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +33,13 @@ def add_model_options(parser: Parser) -> None:
 
 
 def add_sampling_options(parser: Parser) -> None:
-    """What `sampling` gives: the distribution that is drawn from, the seed and the precision."""
+    """What `sampling` gives: the distribution that is drawn from, the seed and the waveform's."""
+    add_choice_options(parser, "levels")
+    add_waveform_options(parser)
+
+
+def add_choice_options(parser: Parser, elements: str) -> None:
+    """The distribution that `elements` are drawn from, and the seed."""
     add = parser.add_argument
     add(
         "--temperature",
@@ -43,12 +48,17 @@ def add_sampling_options(parser: Parser) -> None:
         metavar="X",
         help="below 1 calmer, above 1 wilder than the model's own distribution (default: 1)",
     )
-    add("--top-k", type=_top_k, metavar="N",
-        help="draw from the N likeliest levels only")  # fmt: skip
+    add("--top-k", type=whole_number, metavar="N",
+        help=f"draw from the N likeliest {elements} only")  # fmt: skip
     add("--top-p", type=_top_p, metavar="X",
-        help="draw from the fewest levels with this share of the probability")  # fmt: skip
+        help=f"draw from the fewest {elements} with this share of the probability")  # fmt: skip
     add("--seed", type=_seed, default=0, metavar="N",
         help="of the random numbers (default: %(default)s)")  # fmt: skip
+
+
+def add_waveform_options(parser: Parser) -> None:
+    """How the waveform is drawn."""
+    add = parser.add_argument
     add("--precision", choices=("float32", "bfloat16"), default="float32",
         help="of the weights: float32 (the default) is exact, bfloat16 faster")  # fmt: skip
     add("--no-envelope", dest="envelope", action="store_false",
@@ -120,15 +130,6 @@ def check_speakers(model: VQVAE, speakers: Sequence[str]) -> None:
         model.speaker_index(speaker)
 
 
-def codebook_of(model: VQVAE) -> Codebook:
-    """What the codes of a model refer to."""
-    from speechvq.checkpoint import fingerprint
-
-    return Codebook(
-        model.config.codebook_size, model.hop_length, model.sample_rate, fingerprint(model)
-    )
-
-
 AT_ONCE = 96
 """Outputs that are open at a time: enough to share among threads, few enough for any system."""
 
@@ -192,7 +193,8 @@ def _temperature(text: str) -> float:
     return value
 
 
-def _top_k(text: str) -> int:
+def whole_number(text: str) -> int:
+    """An option of 1 or more."""
     if not (text.isascii() and text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
     return int(text)

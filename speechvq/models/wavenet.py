@@ -49,8 +49,10 @@ class WaveNet(nn.Module):
         self.embed = nn.Embedding(bands * levels, C)  # V rows for each band
         self.condition = nn.Linear(condition_channels, L * 2 * C)
         self.layers = nn.ModuleList(
-            GatedLayer(C, S, config.kernel_size, dilation) for dilation in config.dilations
+            GatedLayer(C, S, config.kernel_size, dilation, config.dropout)
+            for dilation in config.dilations
         )
+        self.dropout = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(S, config.output_channels)
         self.output = nn.Linear(config.output_channels, bands * levels)
 
@@ -74,7 +76,7 @@ class WaveNet(nn.Module):
         for layer, layer_condition in zip(self.layers, conditions, strict=True):
             h, skip = layer(h, layer_condition)
             skips = skips + skip
-        logits = self.output(F.relu(self.hidden(F.relu(skips))))
+        logits = self.output(F.relu(self.hidden(self.dropout(F.relu(skips)))))
         return logits.unflatten(-1, (self.bands, self.levels))
 
     def embedded(self, x: Tensor) -> Tensor:
@@ -89,8 +91,16 @@ class WaveNet(nn.Module):
 class GatedLayer(nn.Module):
     """z = tanh(W_f * h + V_f c) ⊙ σ(W_g * h + V_g c), with a residual and a skip output."""
 
-    def __init__(self, residual_channels: int, skip_channels: int, kernel_size: int, dilation: int):
+    def __init__(
+        self,
+        residual_channels: int,
+        skip_channels: int,
+        kernel_size: int,
+        dilation: int,
+        dropout: float = 0.0,
+    ):
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         C, S = residual_channels, skip_channels
         self.dilation = dilation
         self.kernel_size = kernel_size
@@ -103,7 +113,7 @@ class GatedLayer(nn.Module):
         """Next h (B, T, C) and skip (B, T, S), given h and the condition (B, M, 2C)."""
         B, T, C = h.shape
         oldest = (self.kernel_size - 1) * self.dilation
-        past = F.pad(h, (0, 0, oldest, 0))
+        past = F.pad(self.dropout(h), (0, 0, oldest, 0))
         taps = [past[:, i * self.dilation :][:, :T] for i in range(self.kernel_size)]
         z = self.gates(torch.cat(taps, dim=-1))
         # Adding each condition vector to its T/M elements by broadcasting: no upsampled copy

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from speechvq.config import PhaseConfig, TrainingConfig
+from speechvq.config import LoopConfig, PhaseConfig
 from speechvq.training.checkpoints import (
     BEST,
     LAST,
@@ -109,7 +109,7 @@ class Loop:
     phases : sequence of Phase
     modules : mapping of str to Module
         All that checkpoints hold the weights of.
-    config : TrainingConfig
+    config : LoopConfig
     settings : dict
         The whole configuration, kept in the checkpoints.
     folder : Path
@@ -125,7 +125,7 @@ class Loop:
         self,
         phases: Sequence[Phase],
         modules: Mapping[str, nn.Module],
-        config: TrainingConfig,
+        config: LoopConfig,
         settings: dict,
         folder: Path,
         processes: Processes,

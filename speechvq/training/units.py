@@ -3,6 +3,8 @@
 Shapes: T frames of 10 ms, K units.
 """
 
+from collections import Counter
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -45,12 +47,26 @@ def find_units(
     index = {name: i for i, name in enumerate(speakers)}
     said_by = [index[u.speaker] for part in (train, others) for u in part.utterances]
     features = _features([train, others], speakers, seed)
-    seconds = np.cumsum(train.lengths / train.sample_rate)
-    enough = max(1, int(np.searchsorted(seconds, LONGEST)))
-    units = discover(features[:enough], said_by[:enough], count, seed, progress)
+    enough = _enough(said_by[: len(train)], train.lengths / train.sample_rate)
+    units = discover(
+        [features[i] for i in enough], [said_by[i] for i in enough], count, seed, progress
+    )
     found = [(states // STATES).numpy() for states in units.states(features, said_by)]
     parts = found[: len(train)], found[len(train) :]
     return tuple(Labels(part, RATE, train.sample_rate) for part in parts)
+
+
+def _enough(said_by: list[int], seconds: np.ndarray) -> list[int]:
+    """Places of utterances of `LONGEST` seconds in all, by every speaker in turn."""
+    so_far: Counter[int] = Counter()
+    turns = []
+    for i, speaker in enumerate(said_by):
+        turns.append((so_far[speaker], i))
+        so_far[speaker] += 1
+    order = [i for _, i in sorted(turns)]
+    until = np.cumsum(seconds[order])
+    count = max(len(so_far), int(np.searchsorted(until, LONGEST, side="right")))
+    return sorted(order[:count])
 
 
 @torch.no_grad()

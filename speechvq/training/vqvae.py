@@ -256,7 +256,7 @@ def train_vqvae(
             "fingerprint": _fingerprint(train_set),
         }
         settings = json.loads(json.dumps(settings))  # tuples become lists, as they will be read
-        resume = _resumes(out, settings, resume, overwrite)
+        resume = resumes(out, settings, resume, overwrite)
         torch.manual_seed(training.seed)
         vqvae = VQVAE(model, speakers).to(group.device)
         if training.codes_from is not None:
@@ -546,7 +546,7 @@ def _fingerprint(utterances: list[Utterance]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
-def _resumes(out: Path, settings: dict, resume: bool, overwrite: bool) -> bool:
+def resumes(out: Path, settings: dict, resume: bool, overwrite: bool) -> bool:
     """Whether there is a training to resume; refuse what would be lost."""
     if resume and (out / LAST).exists():
         _same_settings(read_header(out / LAST)[1], settings)

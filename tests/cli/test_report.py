@@ -19,6 +19,12 @@ RESULT = {
     "map_on": "train.jsonl", "score_on": "test.jsonl", "seed": 0, "codebook_well_used": True,
     "scores": {"learned codes": SCORES, "MFCC k-means": SCORES | {"accuracy_interval": None}},
 }  # fmt: skip
+BABBLE = {
+    "frame_rate": 25.0,
+    "decoder_bits_per_second": 1000.0,
+    "bits_per_code": {"prior": {"value": 6.5}},
+    "divergences": {"drawn from the prior": {"phones": {"value": 0.125}}},
+}
 
 
 @pytest.fixture
@@ -40,8 +46,9 @@ def report(exp, *options: str) -> str:
 
 def test_a_bare_model_gives_a_page_that_says_what_is_missing(exp, capsys):
     text = report(exp)
-    assert text.count('class="missing"') == 4
-    for command in ("stage 4", "speechvq-analyze phonemes", "metrics.jsonl", "README.md"):
+    assert text.count('class="missing"') == 5
+    wanted = ("stage 4", "speechvq-analyze phonemes", "speechvq-analyze prior")
+    for command in (*wanted, "metrics.jsonl", "README.md"):
         assert command in text
     captured = capsys.readouterr()
     assert captured.out == f"{exp / 'report.html'}\n"
@@ -60,12 +67,16 @@ def test_a_whole_experiment(exp):
     lines = json.dumps(early) + "\n" + json.dumps(record) + '\n{"cut o'
     (exp / "vqvae" / "metrics.jsonl").write_text(lines)
     (exp / "vqvae" / "README.md").write_text("# The card")
+    audio.write(exp / "babble" / "sample-p225-0.wav", noise, 16000)
+    (exp / "babble" / "scores.json").write_text(json.dumps(BABBLE))
     text = report(exp)
     places = [text.index(f"<figcaption>{title}<") for title in
               ("original", "reconstruction", "in the voice of p226")]  # fmt: skip
     assert places == sorted(places)
-    assert text.count("data:audio/wav;base64,") == 4 and "other sounds" in text
+    assert text.count("data:audio/wav;base64,") == 5 and "other sounds" in text
     assert "0.500 (0.400 to 0.600)" in text and "7 of 8" in text
+    assert "6.500" in text and "162.5" in text and "1,162" in text  # 6.5 bits, 25 times a second
+    assert "drawn from the prior, from held-out speech: phones 0.125" in text
     assert "4.250" in text and "0.625" in text and "# The card" in text
     assert text.count('class="missing"') == 2  # the two pictures that were not drawn
 

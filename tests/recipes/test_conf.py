@@ -7,6 +7,7 @@ import yaml
 
 from speechvq.checkpoint import build_config
 from speechvq.cli.train import parser
+from speechvq.cli.train_prior import parser as prior_parser
 from speechvq.config import PhaseConfig, SpectralPhaseConfig, TrainingConfig
 
 CONF = Path(__file__).parents[2] / "recipes" / "vctk" / "conf"
@@ -44,3 +45,11 @@ def test_conf_loads(path):
         assert model.beta == 0.25
         assert model.codebook_update == "loss"
         assert training.likelihood.segment_length == (40960 if "prior" in path.stem else 7680)
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("prior/*.yaml")), ids=lambda path: path.stem)
+def test_conf_of_a_prior_loads(path):
+    values = prior_parser().parse_args(["--config", str(path)]).as_dict()
+    assert values["prior"]["by_speaker"]
+    if path.stem == "paper":  # 320 codes of 128x
+        assert values["training"]["phase"]["segment_length"] * 128 == 40960

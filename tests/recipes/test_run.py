@@ -52,7 +52,8 @@ def finished(corpus, tmp_path_factory) -> tuple[Path, subprocess.CompletedProces
     """The recipe, run from another folder: that folder, and the outcome."""
     folder = tmp_path_factory.mktemp("elsewhere")
     done = run(
-        "--conf", "tiny.yaml", "--db-root", str(corpus), "--n-gpus", "0",
+        "--conf", "tiny.yaml", "--prior-conf", "tiny.yaml", "--db-root", str(corpus),
+        "--n-gpus", "0",
         "--", "--training.likelihood.steps", "12",
         cwd=folder,
     )  # fmt: skip
@@ -68,10 +69,13 @@ def test_every_stage_leaves_its_results(finished):
         *(f"vqvae/{name}" for name in ("README.md", "metrics.jsonl")),
         *(f"codes/{part}.txt" for part in ("train", "valid", "test")),
         "phonemes/scores.json",
+        *(f"vqvae/prior/{name}" for name in ("config.yaml", "model.safetensors", "README.md")),
+        *(f"babble/{name}" for name in ("codes.txt", "scores.json", "babble.png")),
         "report.html",
     ):
         assert (exp / name).is_file(), name
     assert list((exp / "phonemes").glob("*.png"))
+    assert len(list((exp / "babble").glob("sample-*.wav"))) == 3
 
 
 def test_every_utterance_has_codes(finished):
@@ -101,10 +105,10 @@ def test_sounds_to_listen_to(finished):
 
 def test_output_tells_stages_and_what_to_listen_to(finished):
     out = finished[1].stdout
-    for number in range(1, 7):
-        assert f"== stage {number} of 6" in out
+    for number in range(1, 8):
+        assert f"== stage {number} of 7" in out
         assert f"== stage {number} done in" in out
-    assert "Stages 1 to 6 took" in out
+    assert "Stages 1 to 7 took" in out
     assert "Listen to exp/vctk/wavs/" in out
 
 
@@ -130,7 +134,15 @@ def test_a_second_run_goes_on_instead_of_starting_again(finished):
 def test_help_names_every_stage_and_option():
     done = run("--help")
     assert done.returncode == 0
-    for word in ("--stage", "--stop-stage", "--conf", "--db-root", "--exp-dir", "--n-gpus"):
+    for word in (
+        "--stage",
+        "--stop-stage",
+        "--conf",
+        "--prior-conf",
+        "--db-root",
+        "--exp-dir",
+        "--n-gpus",
+    ):
         assert word in done.stdout
     assert "reconstruct and convert" in done.stdout
 
@@ -138,7 +150,7 @@ def test_help_names_every_stage_and_option():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--stage", "7"], "--stage must be a whole number from 1 to 6, got '7'"),
+        (["--stage", "8"], "--stage must be a whole number from 1 to 7, got '8'"),
         (["--stage", "zwei"], "--stage must be a whole number"),
         (["--stage"], "--stage needs a value"),
         (["--stage", ""], "--stage needs a value"),

@@ -1,0 +1,67 @@
+"""A picture of sampled codes beside speech: which phones, how long, and how long the pauses."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from speechvq.analysis.confusion import png
+from speechvq.analysis.phone_classes import in_order
+
+
+def babble_png(
+    phones: np.ndarray,
+    sets: Mapping[str, Mapping[str, np.ndarray]],
+    frame_rate: float,
+    title: str,
+) -> bytes:
+    """Draw the distributions of sets of utterances over each other.
+
+    Parameters
+    ----------
+    phones
+        (Y,), the phones that were counted.
+    sets
+        By the set's name, counts (U, X) by the distribution's name, as `babble.Counter` gives; at
+        most four sets.
+    frame_rate
+        Codes per second.
+    title
+        Stands above the picture.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 7.5), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    above, below = figure.subfigures(2, 1)
+    axes = above.subplots()
+    order = [phones.tolist().index(phone) for phone in in_order(phones.tolist())]
+    width = 0.8 / len(sets)
+    for i, (name, counts) in enumerate(sets.items()):
+        shares = _shares(counts["phones"])[order]
+        axes.bar(
+            np.arange(len(order)) + (i - (len(sets) - 1) / 2) * width, shares, width, label=name
+        )
+    axes.set_xticks(range(len(order)), phones[order], fontsize=8)
+    axes.set_xlim(-0.6, len(order) - 0.4)
+    axes.set_ylabel("share of the codes")
+    axes.legend(frameon=False)
+    for axes, what, named in zip(
+        below.subplots(1, 2),
+        ("durations", "pauses"),
+        ("segment of one phone", "pause"),
+        strict=True,
+    ):
+        for name, counts in sets.items():
+            shares = _shares(counts[what])
+            seconds = (np.arange(len(shares)) + 1) / frame_rate
+            axes.plot(seconds, shares.cumsum(), label=name)
+        axes.set_xlabel(f"length of a {named}, s")
+        axes.set_ylabel("share that is no longer")
+        axes.set_ylim(0, 1.02)
+        axes.legend(frameon=False, loc="lower right")
+    return png(figure)
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    total = counts.sum(0)
+    return total / max(1, total.sum())

@@ -1,0 +1,175 @@
+"""Training a prior: its codes, its folder, its resumption."""
+
+import logging
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from speechvq import checkpoint
+from speechvq.codes import read_codes
+from speechvq.config import PhaseConfig, PriorConfig, PriorTrainingConfig, WaveNetConfig
+from speechvq.data.manifest import read_manifest, write_manifest
+from speechvq.models.vqvae import VQVAE
+from speechvq.prior_folder import load_prior
+from speechvq.sampling import encode
+from speechvq.training.checkpoints import LAST, _load
+from speechvq.training.loop import Interrupted, Loop
+from speechvq.training.metrics import FILE
+from speechvq.training.prior import held_out_bits, train_prior
+
+CONFIG = PriorConfig(condition_channels=4, wavenet=WaveNetConfig(2, 2, 2, 8, 8, 16, dropout=0.1))
+TRAINING = PriorTrainingConfig(
+    phase=PhaseConfig(
+        steps=12, batch_size=4, segment_length=128, learning_rate=2e-2, warmup_steps=2
+    ),
+    precision="float32",
+    log_every=4,
+    valid_every=6,
+    checkpoint_every=100,
+    tensorboard=False,
+)
+
+
+@pytest.fixture(scope="module")
+def manifests(tiny_corpus):
+    return {"train": tiny_corpus.train, "valid": tiny_corpus.valid}
+
+
+@pytest.fixture
+def model(tiny_config, tmp_path):
+    """A model folder whose codes are worth learning: untrained, but with all codes in use."""
+    torch.manual_seed(0)
+    vqvae = VQVAE(tiny_config, ["p225", "p226"])
+    with torch.no_grad():
+        z = vqvae.latents(torch.randn(1, 4000))[0]
+        vqvae.quantizer.initialise(z)
+    checkpoint.save_model(tmp_path / "vqvae", vqvae, {}, "card")
+    return tmp_path / "vqvae"
+
+
+def final(folder):
+    return {name: x for name, x in _load(folder / LAST).items() if "num_batches" not in name}
+
+
+def test_the_folder(model, manifests, read_lines):
+    folder = train_prior(model, CONFIG, TRAINING, manifests)
+    assert folder == model / "prior"
+    vqvae = checkpoint.load_model(model)
+    codebook = checkpoint.codebook_of(vqvae)
+    prior = load_prior(model, codebook)
+    assert prior.config == CONFIG and prior.speakers == ["p225", "p226"]
+    assert not prior.training
+    records = read_lines(folder / FILE)
+    valid = [r for r in records if r["kind"] == "valid"]
+    assert [r["step"] for r in valid] == [6, 12]
+    utterances = read_manifest(manifests["valid"])
+    kept = read_codes(folder / "codes" / "valid.txt")[1]
+    codes = [kept[u.id] for u in utterances]
+    bits = np.concatenate(held_out_bits(prior, codes, [0, 1]))
+    assert min(r["bits_per_code"] for r in valid) == pytest.approx(bits.mean(), rel=1e-4)
+    assert valid[-1]["bits_per_code"] < 3.0  # fewer than log2 K
+    assert valid[-1]["bits_per_second"] == pytest.approx(valid[-1]["bits_per_code"] * 500)
+    card = (folder / "README.md").read_text()
+    assert codebook.model in card and f"{bits.mean():.3f}" in card and "3.000" in card
+
+
+def test_codes_are_found_once(model, manifests, monkeypatch):
+    folder = train_prior(model, CONFIG, TRAINING, manifests)
+    vqvae = checkpoint.load_model(model)
+    for part, manifest in manifests.items():
+        codebook, kept = read_codes(folder / "codes" / f"{part}.txt")
+        assert codebook == checkpoint.codebook_of(vqvae)
+        for u in read_manifest(manifest):
+            from speechvq import audio
+
+            waveform, _ = audio.read(u.path, vqvae.sample_rate)
+            np.testing.assert_array_equal(kept[u.id], encode(vqvae, waveform))
+    monkeypatch.setattr("speechvq.training.prior.encode", lambda *_: pytest.fail("encoded again"))
+    train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
+    train_prior(model, CONFIG, TRAINING, manifests, model.parent / "other", folder / "codes")
+
+
+def test_stale_codes_are_refused(model, manifests, tiny_config):
+    train_prior(model, CONFIG, TRAINING, manifests)
+    torch.manual_seed(1)
+    vqvae = VQVAE(tiny_config, ["p225", "p226"])
+    checkpoint.save_model(model, vqvae, {}, "card")
+    with pytest.raises(ValueError, match=r"train\.txt: stale, the codes of model .*; delete"):
+        train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
+    with pytest.raises(ValueError, match=r"learned from the codes of model .* train a prior"):
+        load_prior(model, checkpoint.codebook_of(vqvae))
+
+
+def test_codes_of_other_utterances_are_refused(model, manifests):
+    folder = train_prior(model, CONFIG, TRAINING, manifests) / "codes"
+    shutil.copy(folder / "valid.txt", folder / "train.txt")
+    with pytest.raises(ValueError, match=r"train\.txt: no codes of p225_train0 in it \(6 utter"):
+        train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
+
+
+@pytest.mark.parametrize("after", [3, 6, 7])
+def test_resume_is_exact(model, manifests, monkeypatch, after):
+    straight = train_prior(model, CONFIG, TRAINING, manifests, model.parent / "straight")
+    step = Loop._step
+
+    def stopped(self, *arguments):
+        step(self, *arguments)
+        if self.state.global_step == after:
+            self._interrupted = True
+
+    out = model.parent / "resumed"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Loop, "_step", stopped)
+        train_prior(model, CONFIG, TRAINING, manifests, out)
+    train_prior(model, CONFIG, TRAINING, manifests, out, resume=True)
+    for name, tensor in final(straight).items():
+        assert torch.equal(final(out)[name], tensor), name
+
+
+def test_a_training_is_not_lost(model, manifests):
+    train_prior(model, CONFIG, TRAINING, manifests)
+    with pytest.raises(ValueError, match="holds a training already; --resume continues it"):
+        train_prior(model, CONFIG, TRAINING, manifests)
+    other = replace(TRAINING, seed=1)
+    with pytest.raises(ValueError, match=r"^training\.seed: this training was started with 0"):
+        train_prior(model, CONFIG, other, manifests, resume=True)
+    train_prior(model, CONFIG, other, manifests, overwrite=True)
+
+
+def test_speakers_whom_the_model_does_not_know(model, manifests, tmp_path, caplog):
+    utterances = read_manifest(manifests["train"])
+    mixed, foreign = tmp_path / "mixed.jsonl", tmp_path / "foreign.jsonl"
+    write_manifest(mixed, [*utterances, replace(utterances[0], id="x", speaker="p999")])
+    write_manifest(foreign, [replace(utterances[0], speaker="p999")])
+    with caplog.at_level(logging.WARNING):
+        train_prior(model, CONFIG, TRAINING, manifests | {"train": str(mixed)})
+    assert "1 utterances of speakers unknown to the model are left out" in caplog.text
+    with pytest.raises(ValueError, match="no utterance by a speaker of the model"):
+        train_prior(model, CONFIG, TRAINING, manifests | {"train": str(foreign)}, tmp_path / "none")
+
+
+def test_a_folder_without_a_prior(model):
+    codebook = checkpoint.codebook_of(checkpoint.load_model(model))
+    with pytest.raises(FileNotFoundError, match="no prior there; train one with"):
+        load_prior(model, codebook)
+    with pytest.raises(FileNotFoundError):
+        load_prior(model / "nowhere", codebook)
+    (model / "prior").mkdir()
+    shutil.copy(model / "model.safetensors", model / "prior")
+    with pytest.raises(ValueError, match="not a prior of this version"):
+        load_prior(model, codebook)
+
+
+def test_a_batch_that_does_not_divide(model, manifests, monkeypatch):
+    from speechvq.training import prior as module
+
+    monkeypatch.setattr(
+        module.CodeBatches, "__init__", lambda self, *_, **__: (_ for _ in ()).throw(
+            ValueError("batch_size: 3 utterances do not divide among 2 processes")
+        ),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"^training\.phase\.batch_size: 3 utterances"):
+        train_prior(model, CONFIG, TRAINING, manifests)
