@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from speechvq import audio
 from speechvq.checkpoint import add_speaker, check_new_speaker, load_model, read_config
-from speechvq.config import PhaseConfig
+from speechvq.config import PhaseConfig, TrainingConfig
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import SegmentBatches, Waveforms
 from speechvq.data.trim import sound_seconds, speech_bounds
@@ -249,7 +249,8 @@ def fit_speaker(
     solo = _with_one_speaker(model, speaker)
     vector = solo.conditioner.speakers.weight  # (1, C)
     voices = _voices(solo, recordings.train)
-    phase = FrozenCodesPhase(solo, voices=voices).eval()
+    weight = TrainingConfig().envelope_weight  # the envelope is of the voice more than anything
+    phase = FrozenCodesPhase(solo, envelope_weight=weight, voices=voices).eval()
     bfloat16 = use_bfloat16("auto", device)
     validator = Validator(solo, recordings.held_out, Processes(device), bfloat16, voices=voices)
 
