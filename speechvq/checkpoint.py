@@ -16,7 +16,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -43,7 +43,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 """The model that comes with the package."""
 
 _FORMAT = "speechvq 1"
-_TABLE = "conditioner.speakers.weight"
+_TABLES = "conditioner.speakers.weight", "envelope.conditioner.speakers.weight"
 _NAME = re.compile(r"[^\W_][\w.-]{0,49}")
 
 
@@ -113,7 +113,7 @@ def check_new_speaker(folder: str | os.PathLike, name: str, replace: bool = Fals
 def add_speaker(
     folder: str | os.PathLike,
     name: str,
-    vector: Tensor,
+    vectors: Sequence[Tensor],
     card: Callable[[str], str],
     out: str | os.PathLike | None = None,
     replace: bool = False,
@@ -128,8 +128,9 @@ def add_speaker(
         A model folder.
     name
         Of the new speaker.
-    vector
-        (C,), the row of the speaker embedding.
+    vectors
+        (C,) each: the row of the decoder's speaker embedding, and that of the envelope's if the
+        model has one.
     card
         Makes the new model card of the old one; gets "" where there is none.
     out
@@ -159,13 +160,14 @@ def add_speaker(
     tensors, header = read_weights(folder / WEIGHTS)
     _check_one_save(folder, config, names, header)
     entries = json.loads((folder / SPEAKERS).read_text(encoding="utf-8"))
-    table, row = tensors[_TABLE], vector.detach().to("cpu", tensors[_TABLE].dtype).unsqueeze(0)
-    if name in names:
-        place = names.index(name)
-        tensors[_TABLE] = torch.cat([table[:place], row, table[place + 1 :]])
-    else:
+    tables = [table for table in _TABLES if table in tensors]
+    place = names.index(name) if name in names else len(names)
+    for table, vector in zip(tables, vectors, strict=True):
+        rows = tensors[table]
+        row = vector.detach().to("cpu", rows.dtype).unsqueeze(0)
+        tensors[table] = torch.cat([rows[:place], row, rows[place + 1 :]])
+    if name not in names:
         names, entries = [*names, name], [*entries, {"name": name}]
-        tensors[_TABLE] = torch.cat([table, row])
     header["speakers"] = json.dumps(names, ensure_ascii=False)
     old_card = folder / CARD
     text = old_card.read_text(encoding="utf-8") if old_card.is_file() else ""

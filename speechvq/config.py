@@ -107,8 +107,8 @@ class VQVAEConfig:
         Bands of the waveform that the decoder draws at each of its steps, each at a part of the
         sample rate (models/subbands.py). The paper's decoder draws the waveform itself: 1.
     envelope_bands : int
-        Mel bands of the spectral envelope that the conditioner also learns to predict, and to which
-        what the decoder draws is filtered (models/envelope.py). The paper has none: 0.
+        Mel bands of the spectral envelope that is learned in the spectral phase, and to which what
+        the decoder draws is filtered (models/envelope.py). The paper has none: 0.
     wavenet : WaveNetConfig
         The decoder.
     """
@@ -363,11 +363,9 @@ class TrainingConfig(LoopConfig):
         Standard deviation of noise on the past that the decoder hears in the second phase, in
         mu-law levels. It learns to put up with its own errors, which it meets when it draws.
     dialects : bool
-        In the second phase, with `freeze_codes`, the decoder learns each segment from the codes
-        that a speaker drawn at random would have: the nearest among those that this speaker uses.
-        So it learns to speak in one voice what another's codes say, which is what it converts.
-    envelope_weight : float
-        In the second phase, weight of the error of the predicted envelope, where the model has one.
+        With `freeze_codes`: envelope and decoder learn each segment from the codes that a speaker
+        drawn at random would have, the nearest among those that this speaker uses. So they learn to
+        speak in one voice what another's codes say, which is what they convert.
     workers : int
         Processes that read audio.
     valid_utterances : int
@@ -382,7 +380,6 @@ class TrainingConfig(LoopConfig):
     codes_from: str | None = None
     history_noise: float = 0.0
     dialects: bool = False
-    envelope_weight: float = 1.0
     workers: int = 1
     valid_utterances: int = 32
     samples: int = 2
@@ -390,7 +387,7 @@ class TrainingConfig(LoopConfig):
     def __post_init__(self):
         super().__post_init__()
         _at_least(1, "valid_utterances", self.valid_utterances)
-        for name in ("history_noise", "envelope_weight", "workers", "samples"):
+        for name in ("history_noise", "workers", "samples"):
             _at_least(0, name, getattr(self, name))
         if not self.spectral.steps and not self.likelihood.steps:
             raise ValueError("steps: both phases have 0, so that there is nothing to train")

@@ -16,7 +16,7 @@ case ${1:-} in
 usage: bash recipes/asterisk/run.sh [EXP_DIR] [options of recipes/vctk/run.sh …]
 
 Fetches the prompts (Debian or Ubuntu; elsewhere unpack the packages into EXP_DIR/sounds yourself),
-lays them out as recordings, aligns the English ones, and goes through stages 2 to 6 of
+lays them out as recordings, aligns the English ones, and goes through stages 2 to 7 of
 recipes/vctk/run.sh with conf/phonemes.yaml. EXP_DIR is exp/asterisk in the working folder.
 The environment variable PYTHON names the Python to use (default: python3).
 HELP

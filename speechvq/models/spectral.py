@@ -7,11 +7,12 @@ This is not in the paper, whose objective is `VQVAE.forward`.
 
 It goes in two steps. First the latents learn to be the cepstra of their frames, made alike between
 speakers; or to be near the vector of the acoustic unit that is being spoken. Then the
-codebook starts, at clusters of the latents or at the vectors of the units, the encoder stays as it
-is, and the conditioner learns to predict log-mel frames from the codes. Letting the encoder learn
-on through the quantizer gave codes that fit the cepstra better and the phones worse.
+codebook starts, at clusters of the latents or at the vectors of the units, both stay as they are,
+and the envelope, log-mel frames, is learned from the codes: with it the decoder's conditioner
+begins. Letting the encoder learn on through the quantizer gave codes that fit the cepstra better
+and the phones worse.
 
-Shapes: B batch, T samples, N codes, M condition vectors, C channels, D codebook_dim, F mel bands.
+Shapes: B batch, T samples, N codes, D codebook_dim, K codebook_size.
 """
 
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class SpectralOutput:
     """Of the latents: mean squared error of the standardised cepstra, where a constant guess
     scores 1; or the cross-entropy of the units, in nats, and a tenth of the squared distance to
     their vectors. Of the codes: mean absolute error of the standardised log-mel frames, where a
-    constant guess scores about 0.8, and the codebook loss if the codebook learns by it."""
+    constant guess scores about 0.8."""
     codes: Tensor | None
     """(B, N); None before the quantizer starts."""
 
@@ -51,8 +52,8 @@ class SpectralObjective(nn.Module):
     Parameters
     ----------
     model : VQVAE
-        Its encoder is trained by the first loss, its codebook and conditioner by the second; its
-        decoder is not touched.
+        Its encoder is trained by the first loss, its envelope by the second; the rest is not
+        touched.
     config : SpectralPhaseConfig
     """
 
@@ -62,7 +63,6 @@ class SpectralObjective(nn.Module):
         self.hop_length = model.hop_length
         self.encoder = model.encoder
         self.quantizer = model.quantizer
-        self.conditioner = model.conditioner
         self.gain_range = config.gain_range
         if model.hears_voices:  # and finds cepstra as it is
             self.target = None
@@ -77,11 +77,13 @@ class SpectralObjective(nn.Module):
         quantize: bool = True,
         units: Tensor | None = None,
         voice: Voice | None = None,
+        among: Tensor | None = None,
     ) -> SpectralOutput:
         """Loss for a waveform (B, T), T a multiple of the hop length, and speakers (B,).
 
         With `quantize` the loss of the codes, else that of the latents; where they are to be units,
-        these must be given, (B, N), below 0 for none.
+        these must be given, (B, N), below 0 for none. An encoder that listens to voices needs
+        `voice`. With `among`, (B, K) bool, each row takes the codes that are marked for it alone.
         """
         if not quantize:
             heard = self._at_some_level(waveform)
@@ -93,15 +95,9 @@ class SpectralObjective(nn.Module):
 
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             latents = self.encoder(waveform) if voice is None else self.encoder(waveform, voice)
-        if isinstance(self.target, UnitTarget):  # the codes are what they shall be
-            codes, codebook_loss = self.quantizer.nearest(latents), 0.0
+            codes = self.quantizer.nearest(latents, among)
             quantized = self.quantizer.lookup(codes)
-        else:
-            z = self.quantizer(latents)
-            codes, codebook_loss, quantized = z.codes, z.codebook_loss, z.quantized
-        condition = self.conditioner(quantized.detach(), speaker)
-        error = self.envelope.error(waveform, condition).mean()
-        return SpectralOutput(error + codebook_loss, codes)
+        return SpectralOutput(self.envelope.error(waveform, quantized, speaker).mean(), codes)
 
     def _at_some_level(self, waveform: Tensor) -> Tensor:
         """Each of (B, T) louder or softer, in training."""

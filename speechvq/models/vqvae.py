@@ -29,7 +29,7 @@ class VQVAEOutput:
     """The loss of equation 3 and its terms, for one batch."""
 
     loss: Tensor
-    """nll + codebook_loss + beta · commitment_loss, and the envelope's, if asked for; a scalar."""
+    """nll + codebook_loss + beta · commitment_loss, a scalar."""
     nll: Tensor
     """-log p(x | z_q), nats per sample."""
     codebook_loss: Tensor
@@ -70,7 +70,9 @@ class VQVAE(nn.Module):
             bands=config.subbands,
         )
         _start_in_order(self.decoder.embed, config.subbands)
-        self.envelope = Envelope(config) if config.envelope_bands else None
+        self.envelope = None
+        if config.envelope_bands:
+            self.envelope = Envelope(config, len(self.speakers))
 
     @property
     def sample_rate(self) -> int:
@@ -161,8 +163,8 @@ class VQVAE(nn.Module):
         """
         levels = self.subbands.encode(waveform)  # (B, T / J, J)
         if margin:
-            levels = within(levels, margin * self.hop_length // self.config.subbands)
-            condition = within(condition, margin * self.config.condition_upsample)
+            levels = _within(levels, margin * self.hop_length // self.config.subbands)
+            condition = _within(condition, margin * self.config.condition_upsample)
         heard = levels
         if history_noise:
             noise = history_noise * torch.randn(levels.shape, device=levels.device)
@@ -171,13 +173,7 @@ class VQVAE(nn.Module):
         nll = F.cross_entropy(logits.float().flatten(0, 2), levels.flatten(), reduction="none")
         return -nll.view(len(levels), -1)
 
-    def forward(
-        self,
-        waveform: Tensor,
-        speaker: Tensor,
-        history_noise: float = 0.0,
-        envelope_weight: float = 0.0,
-    ) -> VQVAEOutput:
+    def forward(self, waveform: Tensor, speaker: Tensor, history_noise: float = 0.0) -> VQVAEOutput:
         """The paper's objective, equation 3.
 
         Parameters
@@ -189,8 +185,6 @@ class VQVAE(nn.Module):
             (B,) int64.
         history_noise : float
             As in `log_likelihood`.
-        envelope_weight : float
-            Of the error of the predicted envelope, which is added to the loss.
         """
         T = waveform.shape[-1]
         padded = F.pad(waveform, (0, -T % self.hop_length))
@@ -199,8 +193,6 @@ class VQVAE(nn.Module):
         log_p = self.log_likelihood(padded, condition, history_noise=history_noise)
         nll = -log_p[:, :T].mean()
         loss = nll + z.codebook_loss + self.config.beta * z.commitment_loss
-        if self.envelope is not None and envelope_weight:
-            loss = loss + envelope_weight * self.envelope.error(padded, condition).mean()
         return VQVAEOutput(loss, nll, z.codebook_loss, z.commitment_loss, z.codes)
 
 
@@ -220,7 +212,7 @@ def _start_in_order(embed: nn.Embedding, bands: int) -> None:
     embed.weight.copy_((functions @ mixtures).flatten(0, 1))
 
 
-def within(x: Tensor, beyond: int) -> Tensor:
+def _within(x: Tensor, beyond: int) -> Tensor:
     """Without `beyond` steps at either end of (B, steps, …)."""
     return x[:, beyond:-beyond]
 

@@ -25,11 +25,16 @@ class Conditions:
     ----------
     model : VQVAE
         In eval mode; its weights are copied to the CPU.
+    envelope : bool
+        Give beside each vector the log-mel frame of F bands that the model expects.
     """
 
-    def __init__(self, model: VQVAE):
+    def __init__(self, model: VQVAE, envelope: bool = False):
         self.model = model
         self._conditioner = copy.deepcopy(model.conditioner).to("cpu", torch.float64)
+        self._envelope = None
+        if envelope:
+            self._envelope = copy.deepcopy(model.envelope).to("cpu", torch.float64)
         self._codebook = model.quantizer.codebook.detach().to("cpu", torch.float64)
 
     @property
@@ -51,7 +56,7 @@ class Conditions:
         Yields
         ------
         ndarray
-            (m, G) float32, m at least 1; M of them in all.
+            (m, G) or (m, G + F) float32, m at least 1; M of them in all.
 
         Raises
         ------
@@ -71,6 +76,9 @@ class Conditions:
             with torch.inference_mode():
                 quantized = self._codebook[torch.from_numpy(held)].unsqueeze(0)
                 vectors = self._conditioner(quantized, index)[0]
+                if self._envelope is not None:
+                    frames = self._envelope(quantized, index)[0]
+                    vectors = torch.cat([vectors, frames], dim=1)
             vectors = vectors[given - first * upsample : until - first * upsample]
             given = until
             needed = max(first, (given - vectors_seen) // upsample - codes_seen)

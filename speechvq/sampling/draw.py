@@ -203,7 +203,8 @@ def sample_into(
         raise ValueError(f"threads: must be 1 or more, got {threads}")
     if not len(codes):
         return
-    conditions, choice = Conditions(model), Choice(temperature, top_k, top_p)
+    envelope = envelope and model.envelope is not None
+    conditions, choice = Conditions(model, envelope), Choice(temperature, top_k, top_p)
     utterances = []
     for i, (its_codes, speaker, seed) in enumerate(zip(codes, speakers, seeds, strict=True)):
         its_codes = conditions.check(its_codes)
@@ -265,7 +266,8 @@ def stream(
     """
     model.speaker_index(speaker)
     sink = _Memory()
-    vectors = Conditions(model).vectors(_cut(pieces, 1), speaker)
+    envelope = envelope and model.envelope is not None
+    vectors = Conditions(model, envelope).vectors(_cut(pieces, 1), speaker)
     utterance = _Utterance(model, vectors, seed, sink, None, envelope)
     crew = _Crew(model, [utterance], 1, Choice(temperature, top_k, top_p), precision, None)
 
@@ -411,9 +413,8 @@ class _Utterance:
         _check_seed(seed)
         self.length = length
         self._sink, self._joiner = sink, Joiner(model.subbands)
-        self._shaper = None
-        if envelope and model.envelope is not None:
-            self._shaper = Shaper(model.envelope)
+        self._shaper = Shaper(model.envelope.mel) if envelope else None
+        self._channels = model.config.condition_channels
         self._vectors = vectors
         self._ready: np.ndarray | None = None
         self._random = np.random.Generator(np.random.PCG64(seed))
@@ -429,7 +430,8 @@ class _Utterance:
         """The next condition vectors, and a random number for each level of their steps."""
         taken, self._ready = self._ready[:vectors], self._ready[vectors:]
         if self._shaper is not None:
-            self._shaper.expect(taken)
+            self._shaper.expect(taken[:, self._channels :])
+            taken = taken[:, : self._channels]
         return taken, self._random.random((vectors * period, self._bands))
 
     def write(self, levels: np.ndarray) -> None:

@@ -2,19 +2,16 @@
 
 What a small WaveNet draws has more noise between the formants than speech has. So in each frame of
 some 25 ms the gain of every mel band is set so that the frame has the log-mel spectrum that the
-conditioner predicts (models/envelope.py); harmonics and phases stay as they were drawn.
+model expects (models/envelope.py); harmonics and phases stay as they were drawn.
 
-Shapes: T samples, M frames, F mel bands, W window_length, C condition_channels.
+Shapes: T samples, M frames, F mel bands, W window_length.
 """
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
-import torch
 
-from speechvq.models.envelope import Envelope
+from speechvq.models.cepstra import LogMel
 from speechvq.models.filterbank import FLOOR
 
 MOST = 3.0
@@ -22,22 +19,20 @@ MOST = 3.0
 
 
 class Shaper:
-    """One utterance's samples, as they are drawn, filtered to the envelope of its conditions.
+    """One utterance's samples, as they are drawn, filtered to the log-mel frames to expect.
 
     The arithmetic is float64: pieces, however they are cut, then round to the same float32.
 
     Parameters
     ----------
-    envelope : Envelope
-        Of a model in eval mode; it is copied.
+    mel : LogMel
+        What makes such frames of a waveform.
     """
 
-    def __init__(self, envelope: Envelope):
-        self._envelope = copy.deepcopy(envelope).to("cpu", torch.float64)
-        mel = self._envelope.mel
+    def __init__(self, mel: LogMel):
         self._hop, self._size, self._n_fft = mel.hop_length, mel.window_length, mel.n_fft
-        self._window = mel.window.numpy()
-        self._filters = mel.filters.numpy()  # (F, bins)
+        self._window = mel.window.cpu().double().numpy()
+        self._filters = mel.filters.cpu().double().numpy()  # (F, bins)
         # Of the bands' gains in each bin; bins that no band hears are left alone
         self._shares = self._filters / np.maximum(self._filters.sum(0), 1e-12)
         margin = self._n_fft - self._hop
@@ -50,12 +45,9 @@ class Shaper:
         self._skip = self._before  # samples before the utterance's first
         self._left = 0  # samples that are in and not out
 
-    def expect(self, condition: np.ndarray) -> None:
-        """Take the condition vectors (m, C) of the samples to come."""
-        with torch.inference_mode():
-            vectors = torch.from_numpy(condition.astype(np.float64))[None]
-            expected = self._envelope(vectors)[0].numpy()
-        self._expected = np.concatenate([self._expected, expected])
+    def expect(self, frames: np.ndarray) -> None:
+        """Take the log-mel frames (m, F) of samples to come."""
+        self._expected = np.concatenate([self._expected, frames.astype(np.float64)])
 
     def add(self, waveform: np.ndarray) -> np.ndarray:
         """Take samples (t,); give those (n,) float32 in [-1, 1] that they complete."""

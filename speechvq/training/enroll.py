@@ -24,11 +24,12 @@ from tqdm import tqdm
 
 from speechvq import audio
 from speechvq.checkpoint import add_speaker, check_new_speaker, load_model, read_config
-from speechvq.config import PhaseConfig, TrainingConfig
+from speechvq.config import PhaseConfig
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import SegmentBatches, Waveforms
 from speechvq.data.trim import sound_seconds, speech_bounds
 from speechvq.models.cepstra import SpeakerCepstra
+from speechvq.models.conditioner import Conditioner
 from speechvq.models.vqvae import VQVAE
 from speechvq.sampling.encoding import VOICE_SECONDS
 from speechvq.training.card import with_enrolled
@@ -72,10 +73,10 @@ class Recordings:
 
 @dataclass(frozen=True)
 class Fit:
-    """A vector fitted to recordings, and the likelihood of what was held out of them."""
+    """Vectors fitted to recordings, and the likelihood of what was held out of them."""
 
-    vector: Tensor
-    """(C,)."""
+    vectors: list[Tensor]
+    """(C,): the decoder's, and the envelope's if the model has one."""
     nearest: str
     """The existing speaker in whose voice the recordings are likeliest."""
     bits_before: float
@@ -153,7 +154,7 @@ def enroll(
         f"has {fit.bits_before:.3f}"
     )
     card = partial(with_enrolled, speaker=name, line=line)
-    folder = add_speaker(model, name, fit.vector, card, out, replace)
+    folder = add_speaker(model, name, fit.vectors, card, out, replace)
     return Enrolment(folder, recordings, fit)
 
 
@@ -224,9 +225,9 @@ def fit_speaker(
     seed: int = 0,
     progress: bool = False,
 ) -> Fit:
-    """Find the speaker vector with which the decoder finds the recordings likeliest.
+    """Find the speaker vectors with which the recordings are likeliest, and their envelope right.
 
-    It starts at the likeliest of the `others`' vectors and their mean.
+    They start at the likeliest of the `others'` vectors and their mean.
 
     Parameters
     ----------
@@ -247,10 +248,9 @@ def fit_speaker(
     device = model.conditioner.speakers.weight.device
     speaker = recordings.train.utterances[0].speaker
     solo = _with_one_speaker(model, speaker)
-    vector = solo.conditioner.speakers.weight  # (1, C)
+    vectors = [table.weight for table in _tables(solo)]  # (1, C) each
     voices = _voices(solo, recordings.train)
-    weight = TrainingConfig().envelope_weight  # the envelope is of the voice more than anything
-    phase = FrozenCodesPhase(solo, envelope_weight=weight, voices=voices).eval()
+    phase = FrozenCodesPhase(solo, voices=voices).eval()
     bfloat16 = use_bfloat16("auto", device)
     validator = Validator(solo, recordings.held_out, Processes(device), bfloat16, voices=voices)
 
@@ -267,41 +267,50 @@ def fit_speaker(
             margin=MARGIN * model.hop_length,
         )
 
-    def nll(batch: tuple[Tensor, Tensor]) -> Tensor:
+    def losses_of(batch: tuple[Tensor, Tensor]) -> list[Tensor]:
+        """-log p, which the first vector decides, and the envelope's error, by the second."""
+        waveform, index = (x.to(device) for x in batch)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            return phase(*(x.to(device) for x in batch)).loss
+            out = phase(waveform, index)
+            if solo.envelope is None:
+                return [out.loss]
+            inside = waveform[:, MARGIN * model.hop_length : -MARGIN * model.hop_length]
+            quantized = solo.quantizer.lookup(out.codes)
+            return [out.loss, solo.envelope.error(inside, quantized, index).mean()]
 
-    def put(value: Tensor) -> None:
+    def put(values: Sequence[Tensor]) -> None:
         with torch.no_grad():
-            vector.copy_(value)
+            for vector, value in zip(vectors, values, strict=True):
+                vector.copy_(value)
 
-    def held_out_bits(value: Tensor) -> float:
-        put(value)
+    def held_out_bits(values: Sequence[Tensor]) -> float:
+        put(values)
         return validator.likelihood().score
 
-    table = model.conditioner.speakers.weight.detach()
-    known = {name: table[model.speaker_index(name)] for name in others}
-    candidates = [*known.values(), torch.stack(list(known.values())).mean(0)]
+    tables = [table.weight.detach() for table in _tables(model)]
+    known = {name: [table[model.speaker_index(name)] for table in tables] for name in others}
+    places = [model.speaker_index(name) for name in others]
+    candidates = [*known.values(), [table[places].mean(0) for table in tables]]
     probe = batches("probe", _PROBES)
     losses = []
     for candidate in _bar(candidates, "comparing voices", " voices", progress):
         put(candidate)
         with torch.no_grad():
-            losses.append(sum(float(nll(probe[i])) for i in range(_PROBES)))
+            losses.append(sum(float(losses_of(probe[i])[0]) for i in range(_PROBES)))
     nearest = list(known)[int(np.argmin(losses[:-1]))]
     bits_before = held_out_bits(known[nearest])
 
     put(candidates[int(np.argmin(losses))])
     segments = batches("enroll", steps)
-    optimizer = torch.optim.Adam([vector])
+    optimizer = torch.optim.Adam(vectors)
     with _bar(range(steps), f"enrolling {speaker}", " steps", progress) as bar:
         for step in bar:
-            loss = nll(segments[step])
+            loss = sum(losses_of(segments[step]))
             optimizer.zero_grad()
             loss.backward()
             optimizer.param_groups[0]["lr"] = learning_rate(config, step)
             optimizer.step()
-    learned = vector.detach().clone()[0]
+    learned = [vector.detach().clone()[0] for vector in vectors]
     bits_after = held_out_bits(learned)
     if not bits_after < bits_before:  # NaN too
         logger.warning(
@@ -309,17 +318,29 @@ def fit_speaker(
             "more steps may help",
             nearest,
         )
-        learned, bits_after = known[nearest].clone(), bits_before
-    return Fit(learned.cpu(), nearest, bits_before, bits_after)
+        learned, bits_after = known[nearest], bits_before
+    return Fit([vector.cpu().clone() for vector in learned], nearest, bits_before, bits_after)
 
 
 def _with_one_speaker(model: VQVAE, speaker: str) -> VQVAE:
-    """A copy of a model that knows one speaker alone, whose vector is all that can learn."""
+    """A copy of a model that knows one speaker alone, whose vectors are all that can learn."""
     solo = copy.deepcopy(model).requires_grad_(False)
-    table = solo.conditioner.speakers.weight
     solo.speakers = [speaker]
-    solo.conditioner.speakers = nn.Embedding(1, table.shape[1]).to(table.device)
+    for conditioner in _conditioners(solo):
+        table = conditioner.speakers.weight
+        conditioner.speakers = nn.Embedding(1, table.shape[1]).to(table.device)
     return solo
+
+
+def _conditioners(model: VQVAE) -> list[Conditioner]:
+    """The decoder's, and the envelope's if there is one."""
+    envelope = [] if model.envelope is None else [model.envelope.conditioner]
+    return [model.conditioner, *envelope]
+
+
+def _tables(model: VQVAE) -> list[nn.Embedding]:
+    """The speaker embeddings, in the order that `add_speaker` wants their rows."""
+    return [conditioner.speakers for conditioner in _conditioners(model)]
 
 
 def _voices(solo: VQVAE, recordings: Waveforms) -> SpeakerCepstra | None:

@@ -2,8 +2,8 @@
 
 1. The spectral phase (`SpectralObjective`, not in the paper), in the loop two: `latents`, in which
    the encoder learns to find cepstra or acoustic units; and `spectral`, in which the codebook
-   starts at clusters of the former or becomes the latter, and the conditioner learns to predict
-   log-mel frames from the codes.
+   starts at clusters of the former or becomes the latter, and the envelope, log-mel frames, is
+   learned from the codes. The decoder's conditioner begins as the envelope's.
 2. The likelihood phase: the paper's equation 3; or, with `freeze_codes`, the decoder and its
    conditioner alone, on codes that stay what they are.
 
@@ -42,7 +42,7 @@ from speechvq.models.spectral import (
     UnitTarget,
     start_at_clusters,
 )
-from speechvq.models.vqvae import VQVAE, within
+from speechvq.models.vqvae import VQVAE
 from speechvq.training import metrics
 from speechvq.training.card import Facts, model_card
 from speechvq.training.checkpoints import BEST, FOLDER, LAST, State, load_weights, read_header
@@ -78,6 +78,13 @@ _OF_CODES = (
     "codebook_dim",
 )
 """What two models must have in common for one to take the other's codes."""
+_OF_ENVELOPE = (
+    "envelope_bands",
+    "condition_channels",
+    "condition_upsample",
+    "condition_layers",
+)
+"""The same for the envelope."""
 _FREE = ("training.workers", "training.samples", "training.tensorboard")
 """Settings that a resume may change, since no number depends on them."""
 
@@ -92,36 +99,36 @@ class SpectralPhase(nn.Module):
         self.objective = objective
         self.quantize = quantize
         self.voices = voices
+        self.dialects: Tensor | None = None
+        """As in FrozenCodesPhase."""
 
     @property
     def learned(self) -> list[nn.Parameter]:
         """What the phase trains."""
         objective = self.objective
         if self.quantize:
-            modules = (objective.quantizer, objective.conditioner, objective.envelope)
-        else:
-            modules = (objective.encoder, objective.target)
-        return [p for module in modules for p in module.parameters()]
+            return list(objective.envelope.parameters())
+        return [*objective.encoder.parameters(), *objective.target.parameters()]
 
     def forward(self, waveform: Tensor, speaker: Tensor, units: Tensor | None = None) -> StepOutput:
         """Loss for a waveform (B, T), speakers (B,) and, if there are any, units (B, N)."""
         voice = voice_of(self.voices, speaker)
-        out = self.objective(waveform, speaker, self.quantize, units, voice)
+        among = _of_others(self.dialects, waveform) if self.training else None
+        out = self.objective(waveform, speaker, self.quantize, units, voice, among)
         return StepOutput(out.loss, {}, out.codes)
 
 
 class LikelihoodPhase(nn.Module):
     """Equation 3, all parts learning together."""
 
-    def __init__(self, model: VQVAE, history_noise: float = 0.0, envelope_weight: float = 0.0):
+    def __init__(self, model: VQVAE, history_noise: float = 0.0):
         super().__init__()
         self.model = model
         self.history_noise = history_noise
-        self.envelope_weight = envelope_weight
 
     def forward(self, waveform: Tensor, speaker: Tensor) -> StepOutput:
         """Loss for a waveform (B, T) and speakers (B,)."""
-        out = self.model(waveform, speaker, self.history_noise, self.envelope_weight)
+        out = self.model(waveform, speaker, self.history_noise)
         terms = {
             "bits_per_sample": out.bits_per_sample,
             "codebook_loss": out.codebook_loss,
@@ -141,13 +148,11 @@ class FrozenCodesPhase(nn.Module):
         self,
         model: VQVAE,
         history_noise: float = 0.0,
-        envelope_weight: float = 0.0,
         voices: SpeakerCepstra | None = None,
     ):
         super().__init__()
         self.model = model
         self.history_noise = history_noise
-        self.envelope_weight = envelope_weight
         self.voices = voices
         self.dialects: Tensor | None = None
         """(S, K) bool, which codes each speaker uses; none: a segment's codes are its own."""
@@ -155,9 +160,7 @@ class FrozenCodesPhase(nn.Module):
     @property
     def parameters_of_decoder(self) -> list[nn.Parameter]:
         """What is left to learn."""
-        model = self.model
-        modules = [m for m in (model.conditioner, model.decoder, model.envelope) if m is not None]
-        return [p for module in modules for p in module.parameters()]
+        return [*self.model.conditioner.parameters(), *self.model.decoder.parameters()]
 
     def train(self, mode: bool = True) -> "FrozenCodesPhase":
         """As for every module, but encoder and quantizer stay in eval mode."""
@@ -178,13 +181,7 @@ class FrozenCodesPhase(nn.Module):
         condition = model.conditioner(quantized, speaker)
         nll = -model.log_likelihood(waveform, condition, MARGIN, self.history_noise).mean()
         terms = {"bits_per_sample": nll.detach() / math.log(2)}
-        loss = nll
-        if model.envelope is not None and self.envelope_weight:
-            error = model.envelope.error(waveform, condition)
-            error = within(error, MARGIN * model.config.condition_upsample).mean()
-            terms["envelope_error"] = error.detach()
-            loss = loss + self.envelope_weight * error
-        return StepOutput(loss, terms, codes[:, MARGIN:-MARGIN])
+        return StepOutput(nll, terms, codes[:, MARGIN:-MARGIN])
 
     def _codes(self, waveform: Tensor, voice: Voice | None) -> Tensor:
         """Codes (B, N) of waveforms (B, T), in training as if of another's voice.
@@ -192,11 +189,15 @@ class FrozenCodesPhase(nn.Module):
         Such are the codes of a recording that is converted. So the decoder learns to take the voice
         from the speaker alone.
         """
-        if not self.training or self.dialects is None:
-            return self.model.encode(waveform, voice)
-        others = torch.randint(len(self.dialects), (len(waveform),)).to(waveform.device)
-        latents = self.model.latents(waveform, voice)
-        return self.model.quantizer.nearest(latents, self.dialects[others])
+        among = _of_others(self.dialects, waveform) if self.training else None
+        return self.model.quantizer.nearest(self.model.latents(waveform, voice), among)
+
+
+def _of_others(dialects: Tensor | None, waveform: Tensor) -> Tensor | None:
+    """The codes, (B, K) bool, of a speaker drawn at random for each of (B, T)."""
+    if dialects is None:
+        return None
+    return dialects[torch.randint(len(dialects), (len(waveform),)).to(waveform.device)]
 
 
 def train_vqvae(
@@ -377,10 +378,6 @@ def _phases(
         first = first_batches(name, config, int(samples))
         return torch.cat([group.gather(x) for x, _ in first])
 
-    def fit_envelope(config: PhaseConfig) -> None:
-        if model.envelope is not None:
-            model.envelope.fit(first_speech("envelope", config))
-
     @torch.no_grad()
     def first_latents(name: str, config: PhaseConfig) -> Tensor:
         K = model.config.codebook_size
@@ -401,6 +398,10 @@ def _phases(
         if voices is not None:
             fit_speakers(voices, waveforms, model.speakers, training.seed)
 
+    @cache
+    def dialects() -> Tensor:
+        return find_dialects(model, waveforms, voices)
+
     validator = Validator(
         model, held_out, group, bfloat16, training.samples, held_out_units, voices
     )
@@ -413,17 +414,18 @@ def _phases(
                 cepstra = objective.target.cepstra
                 fit_speakers(cepstra, waveforms, model.speakers, training.seed)
 
-        def start_codes(step: int) -> None:
+        def start_codes(module: SpectralPhase, step: int) -> None:
             hear_voices()
-            if step:
-                return
-            fit_envelope(config)
-            if voices is not None:
-                model.encoder.take_typical(voices)
-            if isinstance(objective.target, UnitTarget):
-                model.quantizer.start(objective.target.vectors.weight.detach().clone())
-            else:
-                start_at_clusters(model, first_latents(SPECTRAL, config))
+            if step == 0:
+                model.envelope.fit(first_speech("envelope", config))
+                if voices is not None:
+                    model.encoder.take_typical(voices)
+                if isinstance(objective.target, UnitTarget):
+                    model.quantizer.start(objective.target.vectors.weight.detach().clone())
+                else:
+                    start_at_clusters(model, first_latents(SPECTRAL, config))
+            if training.dialects:
+                module.dialects = dialects()
 
         for name, quantize, steps in (
             (LATENTS, False, config.unquantized_steps),
@@ -438,7 +440,7 @@ def _phases(
                         module.learned,
                         replace(config, steps=steps, unquantized_steps=0),
                         partial(validator.spectral, objective, quantize),
-                        start_codes if quantize else start_latents,
+                        partial(start_codes, module) if quantize else start_latents,
                         labels=None if quantize else units,
                     )
                 )
@@ -446,24 +448,22 @@ def _phases(
 
         def start_decoder(step: int) -> None:
             hear_voices()
-            if training.dialects and module.dialects is None:  # a resume finds them anew
-                module.dialects = find_dialects(model, waveforms, voices)
+            if training.dialects:
+                module.dialects = dialects()
             if step:
                 return
             if objective is None and training.codes_from is None:
                 model.quantizer.initialise(first_latents(LIKELIHOOD, training.likelihood))
-            if objective is None:
-                fit_envelope(training.likelihood)
+            if model.envelope is not None:
+                model.conditioner.load_state_dict(model.envelope.conditioner.state_dict())
             if model.subbands.bands > 1:
                 model.subbands.fit(first_speech("scales", training.likelihood))
 
         if training.freeze_codes:
-            module = FrozenCodesPhase(
-                model, training.history_noise, training.envelope_weight, voices
-            )
+            module = FrozenCodesPhase(model, training.history_noise, voices)
             parameters = module.parameters_of_decoder
         else:
-            module = LikelihoodPhase(model, training.history_noise, training.envelope_weight)
+            module = LikelihoodPhase(model, training.history_noise)
             parameters = list(module.parameters())
         phases.append(
             phase(
@@ -485,6 +485,11 @@ def _check_together(model: VQVAEConfig, training: TrainingConfig) -> None:
         raise ValueError(
             "model.envelope_bands: the spectral phase learns the envelope; give it some, such as "
             "80, or set training.spectral.steps to 0"
+        )
+    if model.envelope_bands and not training.spectral.steps and training.codes_from is None:
+        raise ValueError(
+            "model.envelope_bands: the envelope is learned in the spectral phase; give that some "
+            "steps, or set model.envelope_bands to 0"
         )
     if model.encoder_input != "cepstra":
         return
@@ -513,6 +518,21 @@ def _take_codes(model: VQVAE, folder: str) -> None:
             )
     model.encoder.load_state_dict(other.encoder.state_dict())
     model.quantizer.load_state_dict(other.quantizer.state_dict())
+    if model.envelope is None:
+        return
+    if other.speakers != model.speakers:
+        raise ValueError(
+            f"model.envelope_bands: {folder} has learned the envelopes of other speakers; set it "
+            "to 0"
+        )
+    for name in _OF_ENVELOPE:
+        its, ours = getattr(other.config, name), getattr(model.config, name)
+        if its != ours:
+            raise ValueError(
+                f"model.{name}: {ours} here, but {its} in {folder}, whose envelope is to be taken; "
+                "take that, or set model.envelope_bands to 0"
+            )
+    model.envelope.load_state_dict(other.envelope.state_dict())
 
 
 def _learns_units(training: TrainingConfig, out: Path, resume: bool) -> bool:

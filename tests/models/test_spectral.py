@@ -68,8 +68,8 @@ def test_loss_of_the_codes():
     waveform, speaker = batch()
     out = model(waveform, speaker)
     assert out.codes.shape == (2, 3)
-    condition = model.conditioner(model.quantizer.lookup(out.codes), speaker)
-    expected = F.l1_loss(model.envelope(condition), model.envelope.mel(waveform))
+    expected_frames = model.envelope(model.quantizer.lookup(out.codes), speaker)
+    expected = F.l1_loss(expected_frames, model.envelope.mel(waveform))
     torch.testing.assert_close(out.loss, expected, rtol=1e-3, atol=0)
 
 
@@ -93,11 +93,19 @@ def test_each_step_trains_its_own_side():
     model = objective(codebook_update="loss")
     model(*batch(), quantize=False).loss.backward()
     assert learns(model.encoder)
-    assert not learns(model.conditioner) and not learns(model.quantizer)
+    assert not learns(model.envelope) and not learns(model.quantizer)
     model = objective(codebook_update="loss")
     model(*batch()).loss.backward()
-    assert learns(model.conditioner) and learns(model.envelope)
-    assert not learns(model.encoder) and learns(model.quantizer)
+    assert learns(model.envelope)
+    assert not learns(model.encoder) and not learns(model.quantizer)
+
+
+def test_codes_of_another_speaker():
+    model = objective().eval()
+    waveform, speaker = batch()
+    odd = torch.arange(8) % 2 == 1
+    codes = model(waveform, speaker, among=torch.stack([odd, ~odd])).codes
+    assert (codes[0] % 2 == 1).all() and (codes[1] % 2 == 0).all()
 
 
 @pytest.mark.parametrize("update", ["ema", "loss"])

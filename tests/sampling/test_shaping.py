@@ -1,44 +1,30 @@
 """What is drawn gets the envelope that is expected of it."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 
-from speechvq.models.envelope import Envelope
+from speechvq.models.cepstra import LogMel
 from speechvq.sampling.shaping import MOST, Shaper
 
 HOP = 32  # samples of a condition vector
 M = 60
 
 
-@pytest.fixture
-def envelope(tiny_config):
-    """One that expects the log-mel frames that its condition vectors hold."""
-    config = dataclasses.replace(
-        tiny_config,
-        strides=(2 * HOP,),
-        condition_upsample=2,
-        condition_channels=10,
-        envelope_bands=10,
-    )
-    made = Envelope(config).eval()
-    with torch.no_grad():
-        torch.nn.init.eye_(made.of_condition.weight)
-        made.of_condition.bias.zero_()
-    return made
+@pytest.fixture(scope="module")
+def frames():
+    return LogMel(8000, HOP, 10)
 
 
-def shaped(envelope: Envelope, waveform: np.ndarray, expected: np.ndarray, cuts=()) -> np.ndarray:
-    shaper = Shaper(envelope)
+def shaped(frames: LogMel, waveform: np.ndarray, expected: np.ndarray, cuts=()) -> np.ndarray:
+    shaper = Shaper(frames)
     shaper.expect(expected)
     pieces = [shaper.add(piece) for piece in np.split(waveform, cuts)]
     return np.concatenate([*pieces, shaper.end()])
 
 
-def mel(envelope: Envelope, waveform: np.ndarray) -> np.ndarray:
-    return envelope.mel(torch.from_numpy(waveform)[None])[0].numpy()
+def mel(frames: LogMel, waveform: np.ndarray) -> np.ndarray:
+    return frames(torch.from_numpy(waveform)[None])[0].numpy()
 
 
 @pytest.fixture
@@ -46,47 +32,47 @@ def noise():
     return (0.1 * np.random.default_rng(0).standard_normal(M * HOP)).astype(np.float32)
 
 
-def test_what_is_as_expected_stays(envelope, noise):
-    found = shaped(envelope, noise, mel(envelope, noise))
+def test_what_is_as_expected_stays(frames, noise):
+    found = shaped(frames, noise, mel(frames, noise))
     np.testing.assert_allclose(found, noise, atol=1e-4)
 
 
-def test_the_expected_envelope_comes_out(envelope, noise):
+def test_the_expected_envelope_comes_out(frames, noise):
     """Ten bands each up or down; they overlap, so that it comes out roughly."""
-    wanted = mel(envelope, noise) + np.linspace(-2, 2, 10).astype(np.float32)
-    found = mel(envelope, shaped(envelope, noise, wanted))
-    before, after = np.abs(mel(envelope, noise) - wanted), np.abs(found - wanted)
+    wanted = mel(frames, noise) + np.linspace(-2, 2, 10).astype(np.float32)
+    found = mel(frames, shaped(frames, noise, wanted))
+    before, after = np.abs(mel(frames, noise) - wanted), np.abs(found - wanted)
     assert after[3:-3].mean() < 0.25 * before[3:-3].mean()
 
 
-def test_cuts_do_not_matter(envelope, noise):
-    expected = mel(envelope, noise) - 1.0
-    whole = shaped(envelope, noise, expected)
+def test_cuts_do_not_matter(frames, noise):
+    expected = mel(frames, noise) - 1.0
+    whole = shaped(frames, noise, expected)
     assert len(whole) == len(noise) and whole.dtype == np.float32
     for cuts in ([1, 2, 500, 501], range(100, M * HOP, 100)):
-        np.testing.assert_array_equal(shaped(envelope, noise, expected, cuts), whole)
+        np.testing.assert_array_equal(shaped(frames, noise, expected, cuts), whole)
 
 
-def test_conditions_may_come_late(envelope, noise):
-    expected = mel(envelope, noise) + 1.0
-    shaper, pieces = Shaper(envelope), []
+def test_conditions_may_come_late(frames, noise):
+    expected = mel(frames, noise) + 1.0
+    shaper, pieces = Shaper(frames), []
     for vectors, samples in zip(np.split(expected, 4), np.split(noise, 4), strict=True):
         pieces.append(shaper.add(samples[: len(samples) // 2]))
         shaper.expect(vectors)
         pieces.append(shaper.add(samples[len(samples) // 2 :]))
     found = np.concatenate([*pieces, shaper.end()])
-    np.testing.assert_array_equal(found, shaped(envelope, noise, expected))
+    np.testing.assert_array_equal(found, shaped(frames, noise, expected))
 
 
-def test_few_samples_are_held_back(envelope, noise):
-    shaper = Shaper(envelope)
-    shaper.expect(mel(envelope, noise))
+def test_few_samples_are_held_back(frames, noise):
+    shaper = Shaper(frames)
+    shaper.expect(mel(frames, noise))
     given = sum(len(shaper.add(piece)) for piece in np.split(noise, M))
-    assert len(noise) - given <= envelope.mel.window_length
+    assert len(noise) - given <= frames.window_length
 
 
-def test_gains_are_bounded(envelope, noise):
-    loud = shaped(envelope, 1e-3 * noise, mel(envelope, noise) + 20)
+def test_gains_are_bounded(frames, noise):
+    loud = shaped(frames, 1e-3 * noise, mel(frames, noise) + 20)
     assert np.abs(loud).max() <= 1.001 * np.exp(MOST) * 1e-3 * np.abs(noise).max() * 10
-    silent = shaped(envelope, np.zeros_like(noise), mel(envelope, noise))
+    silent = shaped(frames, np.zeros_like(noise), mel(frames, noise))
     assert not silent.any()
