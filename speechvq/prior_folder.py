@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FOLDER = "prior"
 """Of a model folder, where its prior lies."""
+CODES = "codes"
+"""Of a prior folder, where the codes that it has learned from are kept."""
 _FORMAT = "speechvq prior 1"
 
 
@@ -68,6 +70,12 @@ def save_prior(
     )
 
 
+def find_prior(folder: str | os.PathLike) -> Path:
+    """The prior's folder: the one in a model folder, if it has one, else the folder itself."""
+    folder = Path(folder)
+    return folder / FOLDER if (folder / FOLDER / WEIGHTS).is_file() else folder
+
+
 def load_prior(folder: str | os.PathLike, codebook: Codebook) -> Prior:
     """The prior of a folder, in eval mode on the CPU.
 
@@ -87,9 +95,7 @@ def load_prior(folder: str | os.PathLike, codebook: Codebook) -> Prior:
     """
     from speechvq.models.prior import Prior
 
-    folder = Path(folder)
-    if (folder / FOLDER / WEIGHTS).is_file():
-        folder = folder / FOLDER
+    folder = find_prior(folder)
     path = folder / WEIGHTS
     if not path.is_file() or (folder / SPEAKERS).is_file():  # the latter is a model's
         raise FileNotFoundError(

@@ -200,7 +200,7 @@ if wanted 6; then
         ${device[@]+"${device[@]}"}
     speaker=$("$python" -m speechvq.cli.convert --model "$model" --list-speakers 2>/dev/null | sed -n 1p)
     run sample --model "$model" --speaker "$speaker" --count 3 --out "$exp/babble" --codes "$exp/babble/codes.txt"
-    run analyze prior --model "$model" --out "$exp/babble"
+    run analyze prior --model "$model" --codes "$exp/codes" --out "$exp/babble"
     end "$exp/babble/*.wav"
 fi
 

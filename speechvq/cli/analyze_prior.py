@@ -53,6 +53,8 @@ def parser() -> Parser:
     add("--prior", metavar="DIR", help="prior folder (default: prior in the model folder)")
     add("--train", metavar="FILE", help="manifest that it learned from (default: the model's)")
     add("--score-on", metavar="FILE", help="manifest to score on (default: the model's test data)")
+    add("--codes", metavar="DIR",
+        help="folder of train.txt, its codes (default: codes in the prior folder)")  # fmt: skip
     add("--out", metavar="DIR", help="folder to write to (default: babble beside the model)")
     add("--times", type=whole_number, default=10, metavar="N",
         help="draw N times as many codes as the held-out speech has (default: 10)")  # fmt: skip
@@ -73,7 +75,7 @@ class Part:
 def run(options: argparse.Namespace) -> int:
     """Score the prior, write table and picture, and print the scores."""
     from speechvq import checkpoint
-    from speechvq.prior_folder import load_prior
+    from speechvq.prior_folder import CODES, find_prior, load_prior
 
     folder = checkpoint.find_model(options.model)
     config = checkpoint.read_config(folder)
@@ -82,8 +84,10 @@ def run(options: argparse.Namespace) -> int:
         manifest(options.score_on, config, "test", "--score-on"),
     )
     model = checkpoint.load_model(folder)
-    prior = load_prior(options.prior or folder, checkpoint.codebook_of(model))
-    train, held_out = (_encoded(model, path) for path in paths)
+    prior_folder = find_prior(options.prior or folder)
+    prior = load_prior(prior_folder, checkpoint.codebook_of(model))
+    kept = Path(options.codes or prior_folder / CODES, "train.txt")
+    train, held_out = _encoded(model, paths[0], kept), _encoded(model, paths[1])
     ngrams = _ngrams(train.codes, prior.codebook_size)
     bits = _bits(prior, ngrams, held_out)
     bound = _decoder_bits(model, held_out)
@@ -112,15 +116,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _encoded(model: VQVAE, path: str) -> Part:
-    """Utterances of the model's speakers, and their codes."""
+def _encoded(model: VQVAE, path: str, kept: Path | None = None) -> Part:
+    """Utterances of the model's speakers, and their codes, from the file that keeps them."""
     from speechvq import audio
     from speechvq.data.manifest import read_manifest
     from speechvq.sampling import encode
+    from speechvq.training.prior import codes_of
 
     known = [u for u in read_manifest(path) if u.speaker in set(model.speakers)]
     if not known:
         raise ValueError(f"{path}: no utterance by a speaker of the model")
+    if kept is not None and kept.is_file():
+        return Part(path, known, codes_of(model, known, kept, False, path))
     codes = []
     for u in progress(known, f"encode {Path(path).name}"):
         waveform, _ = audio.read(u.path, model.sample_rate, u.start, u.duration)

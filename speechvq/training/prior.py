@@ -25,7 +25,7 @@ from speechvq.data.code_batches import CodeBatches, padded
 from speechvq.data.manifest import Utterance, read_manifest
 from speechvq.models.prior import Prior
 from speechvq.models.vqvae import VQVAE
-from speechvq.prior_folder import FOLDER, save_prior
+from speechvq.prior_folder import CODES, FOLDER, save_prior
 from speechvq.sampling import encode
 from speechvq.training import metrics
 from speechvq.training.card import prior_card
@@ -39,8 +39,6 @@ from speechvq.training.vqvae import resumes
 logger = logging.getLogger(__name__)
 
 PRIOR = "prior"
-CODES = "codes"
-"""Folder beside the prior where the codes that it learns from are kept."""
 TOGETHER = 16
 """Utterances that a validation scores at a time."""
 
