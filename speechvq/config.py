@@ -362,10 +362,11 @@ class TrainingConfig(LoopConfig):
     history_noise : float
         Standard deviation of noise on the past that the decoder hears in the second phase, in
         mu-law levels. It learns to put up with its own errors, which it meets when it draws.
-    dialects : bool
-        With `freeze_codes`: envelope and decoder learn each segment from the codes that a speaker
-        drawn at random would have, the nearest among those that this speaker uses. So they learn to
-        speak in one voice what another's codes say, which is what they convert.
+    dialects : float
+        With `freeze_codes`: so large a share of the segments, envelope and decoder learn from the
+        codes that a speaker drawn at random would have, the nearest among those that this speaker
+        uses. So they learn to speak in one voice what another's codes say, which is what they
+        convert; of their own codes they learn the finer points.
     workers : int
         Processes that read audio.
     valid_utterances : int
@@ -379,7 +380,7 @@ class TrainingConfig(LoopConfig):
     freeze_codes: bool = False
     codes_from: str | None = None
     history_noise: float = 0.0
-    dialects: bool = False
+    dialects: float = 0.0
     workers: int = 1
     valid_utterances: int = 32
     samples: int = 2
@@ -397,6 +398,8 @@ class TrainingConfig(LoopConfig):
                 "codes_from: codes that are taken over do not change; set freeze_codes, and "
                 "spectral.steps to 0"
             )
+        if not 0 <= self.dialects <= 1:
+            raise ValueError(f"dialects: must lie between 0 and 1, got {self.dialects}")
         if self.dialects and not self.freeze_codes:
             raise ValueError("dialects: codes that still change have none; set freeze_codes")
         if spectral.target == "units" and spectral.steps and not spectral.unquantized_steps:

@@ -155,7 +155,7 @@ class FrozenCodesPhase(nn.Module):
         self.history_noise = history_noise
         self.voices = voices
         self.dialects: Tensor | None = None
-        """(S, K) bool, which codes each speaker uses; none: a segment's codes are its own."""
+        """(…, K) bool: codes that a speaker uses, or all; none: a segment's codes are its own."""
 
     @property
     def parameters_of_decoder(self) -> list[nn.Parameter]:
@@ -194,7 +194,7 @@ class FrozenCodesPhase(nn.Module):
 
 
 def _of_others(dialects: Tensor | None, waveform: Tensor) -> Tensor | None:
-    """The codes, (B, K) bool, of a speaker drawn at random for each of (B, T)."""
+    """The codes, (B, K) bool, of a dialect drawn at random for each of (B, T)."""
     if dialects is None:
         return None
     return dialects[torch.randint(len(dialects), (len(waveform),)).to(waveform.device)]
@@ -400,7 +400,10 @@ def _phases(
 
     @cache
     def dialects() -> Tensor:
-        return find_dialects(model, waveforms, voices)
+        """The speakers', and as often all codes as the rest of the segments wants it."""
+        own = find_dialects(model, waveforms, voices)
+        count = round(len(own) * (1 / training.dialects - 1))
+        return torch.cat([own, own.new_ones(count, own.shape[1])])
 
     validator = Validator(
         model, held_out, group, bfloat16, training.samples, held_out_units, voices

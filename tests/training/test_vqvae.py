@@ -212,7 +212,7 @@ def test_dialects_are_found_anew_by_a_resume(tmp_path, tiny_config, tiny_corpus,
         return torch.arange(8).expand(2, 8) % 2 == torch.arange(2)[:, None]
 
     monkeypatch.setattr("speechvq.training.vqvae.find_dialects", find_dialects)
-    training = replace(TRAINING, freeze_codes=True, dialects=True)
+    training = replace(TRAINING, freeze_codes=True, dialects=1.0)
     straight = train_vqvae(tiny_config, tiny_corpus, training, tmp_path / "straight")
     assert found == [["p225", "p226"]]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
@@ -220,7 +220,7 @@ def test_dialects_are_found_anew_by_a_resume(tmp_path, tiny_config, tiny_corpus,
         train_vqvae(tiny_config, tiny_corpus, training, tmp_path / "resumed")
     resumed = train_vqvae(tiny_config, tiny_corpus, training, tmp_path / "resumed", resume=True)
     assert len(found) == 3
-    plain = replace(training, dialects=False)
+    plain = replace(training, dialects=0.0)
     without = train_vqvae(tiny_config, tiny_corpus, plain, tmp_path / "without")
     assert len(found) == 3
     for name in final(straight):
@@ -237,7 +237,7 @@ def test_an_encoder_of_cepstra(after, tmp_path, tiny_config, tiny_corpus, monkey
         TRAINING,
         spectral=replace(TRAINING.spectral, steps=4, unquantized_steps=0),
         freeze_codes=True,
-        dialects=True,
+        dialects=1.0,
     )
     straight = train_vqvae(config, tiny_corpus, training, tmp_path / "straight")
     records = read_lines(straight / FILE)
@@ -250,6 +250,20 @@ def test_an_encoder_of_cepstra(after, tmp_path, tiny_config, tiny_corpus, monkey
         assert torch.equal(final(tmp_path / "resumed")[name], tensor), name
     assert load_model(straight).encoder.mean.abs().max() > 1  # the typical voice
     assert records[-1]["perplexity"] > 1.5
+
+
+def test_half_of_the_segments_keep_their_codes(tmp_path, tiny_config, tiny_corpus, monkeypatch):
+    drawn = []
+    forward = FrozenCodesPhase.forward
+
+    def watched(self, *batch):
+        drawn.append(self.dialects)
+        return forward(self, *batch)
+
+    monkeypatch.setattr(FrozenCodesPhase, "forward", watched)
+    training = replace(TRAINING, freeze_codes=True, dialects=0.25)
+    train_vqvae(tiny_config, tiny_corpus, training, tmp_path)
+    assert len(drawn[0]) == 8 and drawn[0][2:].all()  # of two speakers: two of eight are theirs
 
 
 def test_codes_of_another_model(tmp_path, tiny_config, tiny_corpus):
