@@ -363,10 +363,10 @@ class TrainingConfig(LoopConfig):
         Standard deviation of noise on the past that the decoder hears in the second phase, in
         mu-law levels. It learns to put up with its own errors, which it meets when it draws.
     dialects : float
-        With `freeze_codes`: so large a share of the segments, envelope and decoder learn from the
-        codes that a speaker drawn at random would have, the nearest among those that this speaker
-        uses. So they learn to speak in one voice what another's codes say, which is what they
-        convert; of their own codes they learn the finer points.
+        With `freeze_codes`: so large a share of the segments, the decoder learns from the codes
+        that a speaker drawn at random would have, the nearest among those that this speaker uses.
+        So it learns to speak in one voice what another's codes say, which is what it converts. The
+        envelope learns from the codes as they are: from others' it learned to blur.
     workers : int
         Processes that read audio.
     valid_utterances : int

@@ -99,8 +99,6 @@ class SpectralPhase(nn.Module):
         self.objective = objective
         self.quantize = quantize
         self.voices = voices
-        self.dialects: Tensor | None = None
-        """As in FrozenCodesPhase."""
 
     @property
     def learned(self) -> list[nn.Parameter]:
@@ -113,8 +111,7 @@ class SpectralPhase(nn.Module):
     def forward(self, waveform: Tensor, speaker: Tensor, units: Tensor | None = None) -> StepOutput:
         """Loss for a waveform (B, T), speakers (B,) and, if there are any, units (B, N)."""
         voice = voice_of(self.voices, speaker)
-        among = _of_others(self.dialects, waveform) if self.training else None
-        out = self.objective(waveform, speaker, self.quantize, units, voice, among)
+        out = self.objective(waveform, speaker, self.quantize, units, voice)
         return StepOutput(out.loss, {}, out.codes)
 
 
@@ -417,7 +414,7 @@ def _phases(
                 cepstra = objective.target.cepstra
                 fit_speakers(cepstra, waveforms, model.speakers, training.seed)
 
-        def start_codes(module: SpectralPhase, step: int) -> None:
+        def start_codes(step: int) -> None:
             hear_voices()
             if step == 0:
                 model.envelope.fit(first_speech("envelope", config))
@@ -427,8 +424,6 @@ def _phases(
                     model.quantizer.start(objective.target.vectors.weight.detach().clone())
                 else:
                     start_at_clusters(model, first_latents(SPECTRAL, config))
-            if training.dialects:
-                module.dialects = dialects()
 
         for name, quantize, steps in (
             (LATENTS, False, config.unquantized_steps),
@@ -443,7 +438,7 @@ def _phases(
                         module.learned,
                         replace(config, steps=steps, unquantized_steps=0),
                         partial(validator.spectral, objective, quantize),
-                        partial(start_codes, module) if quantize else start_latents,
+                        start_codes if quantize else start_latents,
                         labels=None if quantize else units,
                     )
                 )
