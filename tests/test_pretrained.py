@@ -34,17 +34,8 @@ def test_it_says_a_sentence_again(model):
     said = speechvq.convert(model, waveform, "p226")
     assert said.shape == waveform.shape
     # Where the sentence is loud, so is what is said
-    levels = [
-        np.log(np.square(x[:24000]).reshape(-1, 800).mean(1) + 1e-8) for x in (waveform, said)
-    ]
+    powers = [np.square(x[:24000]).reshape(-1, 800).mean(1) for x in (waveform, said)]
     assert np.corrcoef(np.log(np.stack(powers) + 1e-8))[0, 1] > 0.8
-
-
-def test_the_level_of_a_recording_does_not_matter(model):
-    path = sorted(STANDIN.rglob("*.flac"))[0]
-    waveform, _ = speechvq.audio.read(path, model.sample_rate)
-    soft, loud = (speechvq.encode(model, gain * waveform) for gain in (0.2, 1.0))
-    assert (soft == loud).mean() > 0.95
 
 
 def test_it_has_a_prior(model):
