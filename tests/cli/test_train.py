@@ -29,6 +29,7 @@ def conf(tmp_path, tiny_config, tiny_corpus):
         },
     }
     values["model"]["strides"] = list(tiny_config.strides)
+    values["model"]["envelope_bands"] = 0  # there is no spectral phase to learn it
     path = tmp_path / "conf.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
