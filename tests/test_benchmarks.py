@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from speechvq.checkpoint import save_model
+from speechvq.checkpoint import PRETRAINED, save_model
 from speechvq.models.vqvae import VQVAE
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -55,3 +55,18 @@ def test_sampling_loss_needs_both_files(sampling, capsys):
     with pytest.raises(SystemExit):
         sampling.main(["--model", "somewhere"])
     assert "--model and --manifest" in capsys.readouterr().err
+
+
+def test_prior(capsys):
+    spec = importlib.util.spec_from_file_location("benchmark_prior", FOLDER / "prior.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    threads = torch.get_num_threads()
+    try:
+        words = ["--model", str(PRETRAINED), "--seconds", "0.5", "--repeats", "2", "--json"]
+        assert module.main(words) == 0
+    finally:
+        torch.set_num_threads(threads)
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["utterances"] for row in rows] == [1, 16]
+    assert all(0 < row["lowest"] <= row["codes_per_second"] <= row["highest"] for row in rows)

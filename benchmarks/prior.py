@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""How fast a prior gives codes, beside the speed at which they are spoken.
+
+    python benchmarks/prior.py [--model DIR] [--json]
+
+One thread draws codes from the model's prior, one utterance and sixteen at a time; the table has
+medians over the repeats, in which all contenders take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+
+import torch
+
+SECONDS = 10.0
+UTTERANCES = (1, 16)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Draw, and print how long it took."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--model", metavar="DIR", help="model folder with a prior")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each utterance")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(argv)
+
+    from speechvq.checkpoint import codebook_of, find_model, load_model
+    from speechvq.prior_folder import load_prior
+    from speechvq.sampling.babble import sample_codes
+
+    torch.set_num_threads(1)
+    folder = find_model(options.model)
+    model = load_model(folder)
+    prior = load_prior(folder, codebook_of(model))
+    length = max(1, round(options.seconds * model.frame_rate))
+    taken: dict[int, list[float]] = {count: [] for count in UTTERANCES}
+    for repeat in range(options.repeats + 1):
+        for count, times in taken.items():
+            started = time.perf_counter()
+            sample_codes(prior, length, [prior.speakers[0]] * count)
+            if repeat:  # the first time compiles
+                times.append(time.perf_counter() - started)
+    rows = []
+    for count, times in taken.items():
+        codes = count * length
+        rows.append(
+            {
+                "utterances": count,
+                "codes_per_second": round(codes / statistics.median(times)),
+                "lowest": round(codes / max(times)),
+                "highest": round(codes / min(times)),
+                "times_real_time": round(codes / statistics.median(times) / model.frame_rate, 1),
+            }
+        )
+    if options.json:
+        print(json.dumps(rows))
+        return 0
+    print("| utterances | codes/s | lowest to highest | times real time |\n|---|---|---|---|")
+    for row in rows:
+        print(
+            f"| {row['utterances']} | {row['codes_per_second']:,} | {row['lowest']:,} to "
+            f"{row['highest']:,} | {row['times_real_time']} |"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
