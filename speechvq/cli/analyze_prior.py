@@ -118,21 +118,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _encoded(model: VQVAE, path: str, kept: Path | None = None) -> Part:
     """Utterances of the model's speakers, and their codes, from the file that keeps them."""
-    from speechvq import audio
-    from speechvq.data.manifest import read_manifest
-    from speechvq.sampling import encode
-    from speechvq.training.prior import codes_of
+    from speechvq.data.manifest import read_known
+    from speechvq.training.prior import codes_of, find_codes
 
-    known = [u for u in read_manifest(path) if u.speaker in set(model.speakers)]
-    if not known:
-        raise ValueError(f"{path}: no utterance by a speaker of the model")
+    known = read_known(path, model.speakers, "the model")
     if kept is not None and kept.is_file():
         return Part(path, known, codes_of(model, known, kept, False, path))
-    codes = []
-    for u in progress(known, f"encode {Path(path).name}"):
-        waveform, _ = audio.read(u.path, model.sample_rate, u.start, u.duration)
-        codes.append(encode(model, waveform))
-    return Part(path, known, codes)
+    found = find_codes(model, progress(known, f"encode {Path(path).name}"))
+    return Part(path, known, list(found.values()))
 
 
 def _ngrams(codes: list[np.ndarray], codebook_size: int) -> dict:

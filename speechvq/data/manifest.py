@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from speechvq import audio
+
+logger = logging.getLogger(__name__)
 
 
 class CorpusError(ValueError):
@@ -96,6 +99,30 @@ def read_manifest(path: str | os.PathLike) -> list[Utterance]:
     if not utterances:
         raise CorpusError(f"{path}: no utterances in it; make it again with speechvq-prepare")
     return utterances
+
+
+def read_known(path: str | os.PathLike, speakers: Sequence[str], whose: str) -> list[Utterance]:
+    """Read a manifest and leave out, with a warning, whom `whose` speakers are not.
+
+    Raises
+    ------
+    ValueError
+        Nothing is left; or as `read_manifest`.
+    """
+    everything = read_manifest(path)
+    known = [u for u in everything if u.speaker in set(speakers)]
+    if not known:
+        raise ValueError(
+            f"{path}: no utterance by a speaker of {whose} ({', '.join(speakers[:5])}, …)"
+        )
+    if len(known) < len(everything):
+        logger.warning(
+            "%s: %d utterances of speakers unknown to %s are left out",
+            path,
+            len(everything) - len(known),
+            whose,
+        )
+    return known
 
 
 def _to_json(utterance: Utterance) -> dict:

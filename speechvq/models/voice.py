@@ -80,6 +80,10 @@ class CepstralEncoder(nn.Module):
         """
         waveform = F.pad(waveform, (0, -len(waveform) % self.frames.hop_length))
         power = self.frames.mel.power(waveform[None])
+        turn_back = torch.linalg.inv(self.output.weight)
+        # (K, D), cepstra of a voice made alike; and (D,), their variance around a code
+        centres = (codebook - self.output.bias) @ turn_back.T
+        within = (turn_back @ turn_back.T).diagonal()
         found = []
         for warp in WARPS.to(power):
             filters = warped(self.frames.mel.filters, warp[None])
@@ -87,25 +91,23 @@ class CepstralEncoder(nn.Module):
             level = level_of_speech(mel[0])
             cepstra = self.frames.of_mel(above_floor(mel, level[None]))[0]
             cepstra = cepstra[:: -(-len(cepstra) // FRAMES)]
-            mean, scale, nats = self._fit(cepstra, codebook)
+            mean, scale, nats = self._fit(cepstra, codebook, centres, within)
             nats = nats + 0.5 * (warp.log() / USUAL).square() / len(cepstra)
             found.append((nats, Voice(warp[None], level[None], mean[None], scale[None])))
         return min(found, key=lambda entry: entry[0])[1]
 
-    def _fit(self, cepstra: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _fit(
+        self, cepstra: Tensor, codebook: Tensor, centres: Tensor, within: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and scale (D,) for cepstra (N, D), and -log p of these, in nats a frame."""
         N = len(cepstra)
-        turn, shift = self.output.weight, self.output.bias
-        turn_back = torch.linalg.inv(turn)
-        centres = (codebook - shift) @ turn_back.T  # (K, D), cepstra of a voice made alike
-        within = (turn_back @ turn_back.T).diagonal()  # variance around a centre
         own_mean, own_variance = cepstra.mean(0), cepstra.var(0, correction=0)
         expected, variance = torch.zeros_like(own_mean), torch.ones_like(own_variance)
         for _ in range(ROUNDS):
             squared = N * own_variance / variance + PRIOR * self.scale.square()
             scale = (squared / (N + PRIOR)).sqrt()
             mean = (N * (own_mean - scale * expected) + PRIOR * self.mean) / (N + PRIOR)
-            latents = (cepstra - mean) / scale @ turn.T + shift
+            latents = self.output((cepstra - mean) / scale)
             distance, codes = torch.cdist(latents, codebook).min(1)
             chosen = centres[codes]
             expected, variance = chosen.mean(0), chosen.var(0, correction=0) + within

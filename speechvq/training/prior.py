@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from speechvq.checkpoint import CARD, CONFIG, WEIGHTS, codebook_of, load_model
 from speechvq.codes import Codebook, read_codes, write_codes
 from speechvq.config import PriorConfig, PriorTrainingConfig
 from speechvq.data.code_batches import CodeBatches, padded
-from speechvq.data.manifest import Utterance, read_manifest
+from speechvq.data.manifest import Utterance, read_known
 from speechvq.models.prior import Prior
 from speechvq.models.vqvae import VQVAE
 from speechvq.prior_folder import CODES, FOLDER, save_prior
@@ -114,7 +114,7 @@ def train_prior(
         codebook = codebook_of(vqvae)
         spoken, found = {}, {}
         for part, manifest in manifests.items():
-            spoken[part] = _of_known_speakers(manifest, vqvae)
+            spoken[part] = read_known(manifest, vqvae.speakers, "the model")
             if group.first:
                 found[part] = codes_of(
                     vqvae, spoken[part], folder / f"{part}.txt", progress, manifest
@@ -185,6 +185,15 @@ def train_prior(
     return out
 
 
+def find_codes(model: VQVAE, utterances: Iterable[Utterance]) -> dict[str, np.ndarray]:
+    """Codes (N,) of utterances by id, in their order."""
+    found = {}
+    for u in utterances:
+        waveform, _ = audio.read(u.path, model.sample_rate, u.start, u.duration)
+        found[u.id] = encode(model, waveform)
+    return found
+
+
 def codes_of(
     model: VQVAE, utterances: list[Utterance], path: Path, progress: bool, manifest: str
 ) -> list[np.ndarray]:
@@ -197,11 +206,8 @@ def codes_of(
     """
     codebook = codebook_of(model)
     if not path.exists():
-        found = {}
         bar = tqdm(utterances, f"codes of {Path(manifest).name}", disable=not progress, leave=False)
-        for u in bar:
-            waveform, _ = audio.read(u.path, model.sample_rate, u.start, u.duration)
-            found[u.id] = encode(model, waveform)
+        found = find_codes(model, bar)
         write_codes(path, codebook, found)
         return list(found.values())
     its, kept = read_codes(path)
@@ -217,22 +223,6 @@ def codes_of(
             "missing); delete the file, and they are found anew"
         )
     return [kept[u.id] for u in utterances]
-
-
-def _of_known_speakers(manifest: str, model: VQVAE) -> list[Utterance]:
-    everything = read_manifest(manifest)
-    known = [u for u in everything if u.speaker in set(model.speakers)]
-    if not known:
-        raise ValueError(
-            f"{manifest}: no utterance by a speaker of the model ({', '.join(model.speakers[:5])})"
-        )
-    if len(known) < len(everything):
-        logger.warning(
-            "%s: %d utterances of speakers unknown to the model are left out",
-            manifest,
-            len(everything) - len(known),
-        )
-    return known
 
 
 @torch.no_grad()

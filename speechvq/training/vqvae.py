@@ -33,7 +33,7 @@ from speechvq.config import (
     TrainingConfig,
     VQVAEConfig,
 )
-from speechvq.data.manifest import Utterance, read_manifest
+from speechvq.data.manifest import Utterance, read_known, read_manifest
 from speechvq.data.segments import Labels, SegmentBatches, Waveforms
 from speechvq.models.cepstra import SpeakerCepstra, Voice, voice_of
 from speechvq.models.spectral import (
@@ -542,18 +542,7 @@ def _learns_units(training: TrainingConfig, out: Path, resume: bool) -> bool:
 
 def _valid_set(path: str, speakers: list[str], most: int) -> list[Utterance]:
     """Utterances to validate on, of known speakers and spread evenly over the manifest."""
-    everything = read_manifest(path)
-    known = [u for u in everything if u.speaker in set(speakers)]
-    if not known:
-        raise ValueError(
-            f"{path}: no utterance by a speaker of the training set ({', '.join(speakers[:5])}, …)"
-        )
-    if len(known) < len(everything):
-        logger.warning(
-            "%s: %d utterances of speakers unknown to the training set are left out",
-            path,
-            len(everything) - len(known),
-        )
+    known = read_known(path, speakers, "the training set")
     places = np.linspace(0, len(known) - 1, min(most, len(known))).round().astype(int)
     return [known[i] for i in places]
 
