@@ -23,18 +23,24 @@ KNEE = 0.8
 """Share of the band up to which a warp stretches; above, what is left is fitted in."""
 SPEECH = 0.95
 """Quantile of the frames' level that stands for the level of speech."""
-RANGE = 12.0
+RANGE = 10.0
 """Nats below this level at which a log-mel frame ends: what is softer is as good as silent."""
+SILENCE = 1e-13
+"""Added to the powers of which cepstra are: far below speech, so that its level does not matter."""
 
 
 class LogMel(nn.Module):
-    """Log-mel frames (B, T / hop_length, F) of a waveform (B, T), frame i centred on its own."""
+    """Log-mel frames (B, T / hop_length, F) of a waveform (B, T), frame i centred on its own.
 
-    def __init__(self, sample_rate: int, hop_length: int, bands: int):
+    `floor` is added to powers before the logarithm.
+    """
+
+    def __init__(self, sample_rate: int, hop_length: int, bands: int, floor: float = FLOOR):
         super().__init__()
         from librosa.filters import mel
 
         self.hop_length = hop_length
+        self.floor = floor
         self.window_length = max(2 * hop_length, sample_rate // 40)  # at least 25 ms
         self.n_fft = 2 ** (self.window_length - 1).bit_length()
         filters = torch.from_numpy(mel(sr=sample_rate, n_fft=self.n_fft, n_mels=bands))
@@ -44,9 +50,12 @@ class LogMel(nn.Module):
     def forward(self, waveform: Tensor, warp: Tensor | None = None) -> Tensor:
         """Log-mel frames, with the frequencies of each row divided by its warp (B,), if given."""
         with torch.autocast(waveform.device.type, enabled=False):
-            power = self.power(waveform)
-            filters = self.filters if warp is None else warped(self.filters, warp)
-            return torch.log(power @ filters.transpose(-1, -2) + FLOOR)
+            return self.of_power(self.power(waveform), warp)
+
+    def of_power(self, power: Tensor, warp: Tensor | None = None) -> Tensor:
+        """The same of power spectra (B, M, bins)."""
+        filters = self.filters if warp is None else warped(self.filters, warp)
+        return torch.log(power @ filters.transpose(-1, -2) + self.floor)
 
     def power(self, waveform: Tensor) -> Tensor:
         """Power spectra (B, T / hop_length, bins)."""
@@ -120,7 +129,7 @@ class FrameCepstra(nn.Module):
         self.steps = next(s for s in steps if hop_length % s == 0)
         self.margin = self.steps // 2  # windows beyond the frame, on either side
         self.hop_length = hop_length
-        self.mel = LogMel(sample_rate, hop_length // self.steps, bands)
+        self.mel = LogMel(sample_rate, hop_length // self.steps, bands, SILENCE)
         self.register_buffer("dct", dct(bands, cepstra), persistent=False)
 
     def forward(self, waveform: Tensor, voice: Voice | None = None) -> Tensor:

@@ -20,9 +20,7 @@ from speechvq.models.cepstra import (
     Voice,
     above_floor,
     level_of_speech,
-    warped,
 )
-from speechvq.models.filterbank import FLOOR
 
 BANDS = 40
 """Mel bands of which the cepstra are."""
@@ -86,8 +84,7 @@ class CepstralEncoder(nn.Module):
         within = (turn_back @ turn_back.T).diagonal()
         found = []
         for warp in WARPS.to(power):
-            filters = warped(self.frames.mel.filters, warp[None])
-            mel = torch.log(power @ filters.transpose(1, 2) + FLOOR)
+            mel = self.frames.mel.of_power(power, warp[None])
             level = level_of_speech(mel[0])
             cepstra = self.frames.of_mel(above_floor(mel, level[None]))[0]
             cepstra = cepstra[:: -(-len(cepstra) // FRAMES)]

@@ -16,14 +16,13 @@ from torch import Tensor
 from speechvq import audio
 from speechvq.data.segments import Waveforms
 from speechvq.models.cepstra import (
+    LogMel,
     SpeakerCepstra,
     above_floor,
     dct,
     level_of_speech,
     voice_of,
-    warped,
 )
-from speechvq.models.filterbank import FLOOR
 from speechvq.models.quantizer import take_from_first
 from speechvq.models.voice import WARPS
 from speechvq.models.vqvae import VQVAE
@@ -107,11 +106,11 @@ def fit_speakers(
         for its in some_of_each(waveforms, speakers, SECONDS, TOGETHER)
     ]
     spectra = [[cepstra.frames.mel.power(x[None])[0] for x in its] for its in recordings]
-    cepstra.warp.copy_(_warps(spectra, cepstra.frames.mel.filters, seed))
+    cepstra.warp.copy_(_warps(spectra, cepstra.frames.mel, seed))
     for speaker, (its, powers) in enumerate(zip(recordings, spectra, strict=True)):
-        filters = warped(cepstra.frames.mel.filters, cepstra.warp[speaker : speaker + 1])[0]
-        mel = torch.log(torch.cat(powers) @ filters.T + FLOOR)
-        cepstra.level[speaker] = level_of_speech(mel)
+        warp = cepstra.warp[speaker : speaker + 1]
+        mel = cepstra.frames.mel.of_power(torch.cat(powers)[None], warp)
+        cepstra.level[speaker] = level_of_speech(mel[0])
         cepstra.mean[speaker], cepstra.scale[speaker] = 0.0, 1.0
         index = torch.tensor([speaker], device=device)
         frames = torch.cat([cepstra(x[None], index)[0] for x in its])
@@ -143,7 +142,7 @@ def find_dialects(
     return own
 
 
-def _warps(spectra: list[list[Tensor]], filters: Tensor, seed: int) -> Tensor:
+def _warps(spectra: list[list[Tensor]], mel: LogMel, seed: int) -> Tensor:
     """The warp of each speaker, (S,), from power spectra (T, bins) of utterances.
 
     In each round every speaker takes the warp that suits what the others have so far; in the mean
@@ -153,7 +152,7 @@ def _warps(spectra: list[list[Tensor]], filters: Tensor, seed: int) -> Tensor:
     chosen = [W // 2] * S
     if S > 1:
         random = np.random.default_rng(seed)
-        at_warps = [_frames_at_warps(its, filters, random) for its in spectra]  # (W, T, F) each
+        at_warps = [_frames_at_warps(its, mel, random) for its in spectra]  # (W, T, F) each
         each = COMPARED // (S - 1) + 1
         for _ in range(ROUNDS):
             before = list(chosen)
@@ -173,20 +172,22 @@ def _distance(frames: Tensor, compared: Tensor) -> float:
     return torch.cdist(frames, compared).amin(1).square().mean().item()
 
 
-def _frames_at_warps(spectra: list[Tensor], filters: Tensor, random: np.random.Generator) -> Tensor:
+def _frames_at_warps(spectra: list[Tensor], mel: LogMel, random: np.random.Generator) -> Tensor:
     """Frames of a speaker as they would be for each warp, with their context, in random order.
 
     (W, T, F), the same frames for every warp; standardised, so that the channel does not matter.
     """
     lengths = [len(x) for x in spectra]
     order = torch.from_numpy(random.permutation(sum(lengths))[: max(ASKED, COMPARED)])
-    to_cepstra = dct(len(filters), min(CEPSTRA, len(filters))).to(filters)
+    bands = len(mel.filters)
+    power = torch.cat(spectra)
+    to_cepstra = dct(bands, min(CEPSTRA, bands)).to(power)
     found = []
-    for its_filters in warped(filters, WARPS.to(filters)):
-        mel = torch.log(torch.cat(spectra) @ its_filters.T + FLOOR)
-        level = level_of_speech(mel)
-        cepstra = above_floor(mel[None], level)[0] @ to_cepstra.T
-        speech = cepstra[mel.mean(1) > level - LOUD]
+    for warp in WARPS.to(power):
+        frames = mel.of_power(power[None], warp[None])  # (1, T, F)
+        level = level_of_speech(frames[0])
+        cepstra = above_floor(frames, level)[0] @ to_cepstra.T
+        speech = cepstra[frames[0].mean(1) > level - LOUD]
         cepstra = (cepstra - speech.mean(0)) / (speech.std(0, correction=0) + 1e-3)
         inside = [_with_context(x) for x in cepstra.split(lengths)]
         found.append(torch.cat(inside)[order])
