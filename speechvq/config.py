@@ -270,17 +270,23 @@ class SpectralPhaseConfig(PhaseConfig):
         Each batch that the encoder hears is played up to so much faster or slower, 0.3 for 30 %,
         and filtered at random, with the pace put right again: other voices say the same
         (models/disguise.py). The target is that of the recording itself.
+    dialects : float
+        As in `TrainingConfig`, for the envelope. It comes out a little blurred, and in the voice
+        that is asked for: codes of cepstra still tell much of whose they were.
     """
 
     target: Literal["cepstra", "units"] = "cepstra"
     unquantized_steps: int = 500
     gain_range: float = 0.0
     disguise: float = 0.0
+    dialects: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
         for name in ("gain_range", "disguise", "unquantized_steps"):
             _at_least(0, name, getattr(self, name))
+        if not 0 <= self.dialects <= 1:
+            raise ValueError(f"dialects: must lie between 0 and 1, got {self.dialects}")
         if 0 < self.steps <= self.unquantized_steps:
             raise ValueError(
                 f"unquantized_steps: {self.unquantized_steps} of {self.steps} steps leave none "
@@ -365,8 +371,7 @@ class TrainingConfig(LoopConfig):
     dialects : float
         With `freeze_codes`: so large a share of the segments, the decoder learns from the codes
         that a speaker drawn at random would have, the nearest among those that this speaker uses.
-        So it learns to speak in one voice what another's codes say, which is what it converts. The
-        envelope learns from the codes as they are: from others' it learned to blur.
+        So it learns to speak in one voice what another's codes say, which is what it converts.
     workers : int
         Processes that read audio.
     valid_utterances : int

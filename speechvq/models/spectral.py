@@ -77,12 +77,13 @@ class SpectralObjective(nn.Module):
         quantize: bool = True,
         units: Tensor | None = None,
         voice: Voice | None = None,
+        among: Tensor | None = None,
     ) -> SpectralOutput:
         """Loss for a waveform (B, T), T a multiple of the hop length, and speakers (B,).
 
         With `quantize` the loss of the codes, else that of the latents; where they are to be units,
         these must be given, (B, N), below 0 for none. An encoder that listens to voices needs
-        `voice`.
+        `voice`; `among`, (B, K) bool, are the codes that each row may have.
         """
         if not quantize:
             heard = self._at_some_level(waveform)
@@ -94,7 +95,7 @@ class SpectralObjective(nn.Module):
 
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             latents = self.encoder(waveform) if voice is None else self.encoder(waveform, voice)
-            codes = self.quantizer.nearest(latents)
+            codes = self.quantizer.nearest(latents, among)
             quantized = self.quantizer.lookup(codes)
         return SpectralOutput(self.envelope.error(waveform, quantized, speaker).mean(), codes)
 

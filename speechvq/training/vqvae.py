@@ -99,6 +99,8 @@ class SpectralPhase(nn.Module):
         self.objective = objective
         self.quantize = quantize
         self.voices = voices
+        self.dialects: Tensor | None = None
+        """As in `FrozenCodesPhase`."""
 
     @property
     def learned(self) -> list[nn.Parameter]:
@@ -111,7 +113,8 @@ class SpectralPhase(nn.Module):
     def forward(self, waveform: Tensor, speaker: Tensor, units: Tensor | None = None) -> StepOutput:
         """Loss for a waveform (B, T), speakers (B,) and, if there are any, units (B, N)."""
         voice = voice_of(self.voices, speaker)
-        out = self.objective(waveform, speaker, self.quantize, units, voice)
+        among = _of_others(self.dialects, waveform) if self.training else None
+        out = self.objective(waveform, speaker, self.quantize, units, voice, among)
         return StepOutput(out.loss, {}, out.codes)
 
 
@@ -396,10 +399,16 @@ def _phases(
             fit_speakers(voices, waveforms, model.speakers, training.seed)
 
     @cache
-    def dialects() -> Tensor:
+    def of_speakers() -> Tensor:
+        return find_dialects(model, waveforms, voices)
+
+    @cache
+    def dialects(share: float) -> Tensor | None:
         """The speakers', and as often all codes as the rest of the segments wants it."""
-        own = find_dialects(model, waveforms, voices)
-        count = round(len(own) * (1 / training.dialects - 1))
+        if not share:
+            return None
+        own = of_speakers()
+        count = round(len(own) * (1 / share - 1))
         return torch.cat([own, own.new_ones(count, own.shape[1])])
 
     validator = Validator(
@@ -408,6 +417,7 @@ def _phases(
     phases = []
     if objective is not None:
         config = training.spectral
+        of_latents, of_codes = (SpectralPhase(objective, q, voices) for q in (False, True))
 
         def start_latents(step: int) -> None:
             if step == 0 and isinstance(objective.target, CepstralTarget):
@@ -424,22 +434,22 @@ def _phases(
                     model.quantizer.start(objective.target.vectors.weight.detach().clone())
                 else:
                     start_at_clusters(model, first_latents(SPECTRAL, config))
+            of_codes.dialects = dialects(config.dialects)
 
-        for name, quantize, steps in (
-            (LATENTS, False, config.unquantized_steps),
-            (SPECTRAL, True, config.steps - config.unquantized_steps),
+        for name, half, steps in (
+            (LATENTS, of_latents, config.unquantized_steps),
+            (SPECTRAL, of_codes, config.steps - config.unquantized_steps),
         ):
             if steps:
-                module = SpectralPhase(objective, quantize, voices)
                 phases.append(
                     phase(
                         name,
-                        module,
-                        module.learned,
+                        half,
+                        half.learned,
                         replace(config, steps=steps, unquantized_steps=0),
-                        partial(validator.spectral, objective, quantize),
-                        start_codes if quantize else start_latents,
-                        labels=None if quantize else units,
+                        partial(validator.spectral, objective, half.quantize),
+                        start_codes if half.quantize else start_latents,
+                        labels=None if half.quantize else units,
                     )
                 )
     if training.likelihood.steps:
@@ -447,7 +457,7 @@ def _phases(
         def start_decoder(step: int) -> None:
             hear_voices()
             if training.dialects:
-                module.dialects = dialects()
+                module.dialects = dialects(training.dialects)
             if step:
                 return
             if objective is None and training.codes_from is None:

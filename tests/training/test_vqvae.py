@@ -20,7 +20,13 @@ from speechvq.training.checkpoints import LAST, _load, read_header
 from speechvq.training.loop import Interrupted, Loop
 from speechvq.training.metrics import FILE
 from speechvq.training.processes import Processes
-from speechvq.training.vqvae import MARGIN, FrozenCodesPhase, _phases, train_vqvae
+from speechvq.training.vqvae import (
+    MARGIN,
+    FrozenCodesPhase,
+    SpectralPhase,
+    _phases,
+    train_vqvae,
+)
 
 TRAINING = TrainingConfig(
     spectral=SpectralPhaseConfig(
@@ -252,18 +258,37 @@ def test_an_encoder_of_cepstra(after, tmp_path, tiny_config, tiny_corpus, monkey
     assert records[-1]["perplexity"] > 1.5
 
 
-def test_half_of_the_segments_keep_their_codes(tmp_path, tiny_config, tiny_corpus, monkeypatch):
+@pytest.mark.parametrize("phase", [SpectralPhase, FrozenCodesPhase])
+def test_a_quarter_of_the_segments_have_codes_of_a_dialect(
+    phase, tmp_path, tiny_config, tiny_corpus, monkeypatch
+):
     drawn = []
-    forward = FrozenCodesPhase.forward
+    forward = phase.forward
 
     def watched(self, *batch):
         drawn.append(self.dialects)
         return forward(self, *batch)
 
-    monkeypatch.setattr(FrozenCodesPhase, "forward", watched)
-    training = replace(TRAINING, freeze_codes=True, dialects=0.25)
+    monkeypatch.setattr(phase, "forward", watched)
+    if phase is SpectralPhase:
+        training = replace(TRAINING, spectral=replace(TRAINING.spectral, dialects=0.25))
+    else:
+        training = replace(TRAINING, freeze_codes=True, dialects=0.25)
     train_vqvae(tiny_config, tiny_corpus, training, tmp_path)
-    assert len(drawn[0]) == 8 and drawn[0][2:].all()  # of two speakers: two of eight are theirs
+    assert len(drawn[-1]) == 8 and drawn[-1][2:].all()  # of two speakers: two of eight are theirs
+
+
+def test_the_envelope_learns_from_codes_of_other_speakers(tiny_config):
+    torch.manual_seed(0)
+    model = VQVAE(replace(tiny_config, envelope_bands=10), ["p225", "p226"])
+    model.quantizer.initialise(model.latents(torch.randn(1, 4000)).detach()[0])
+    phase = SpectralPhase(SpectralObjective(model, SpectralPhaseConfig()), quantize=True)
+    phase.dialects = torch.arange(8).expand(2, 8) % 2 == torch.arange(2)[:, None]  # even and odd
+    waveform, speaker = torch.randn(16, 20 * model.hop_length), torch.zeros(16, dtype=torch.int64)
+    codes = phase.train()(waveform, speaker).codes
+    assert set((codes % 2).float().mean(1).tolist()) == {0.0, 1.0}
+    own = phase.eval()(waveform, speaker).codes
+    assert torch.equal(own, model.encode(waveform))
 
 
 def test_codes_of_another_model(tmp_path, tiny_config, tiny_corpus):
