@@ -106,8 +106,6 @@ class VQVAEConfig:
     subbands : int
         Bands of the waveform that the decoder draws at each of its steps, each at a part of the
         sample rate (models/subbands.py). The paper's decoder draws the waveform itself: 1.
-    preemphasis : float
-        The decoder draws x[t] - preemphasis · x[t - 1].
     envelope_bands : int
         Mel bands of the spectral envelope that is learned in the spectral phase, and to which what
         the decoder draws is filtered (models/envelope.py). The paper has none: 0.
@@ -132,7 +130,6 @@ class VQVAEConfig:
     condition_upsample: int = 1
     condition_layers: int = 0
     subbands: int = 1
-    preemphasis: float = 0.0
     envelope_bands: int = 0
     wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
 
@@ -375,10 +372,6 @@ class TrainingConfig(LoopConfig):
         With `freeze_codes`: so large a share of the segments, the decoder learns from the codes
         that a speaker drawn at random would have, the nearest among those that this speaker uses.
         So it learns to speak in one voice what another's codes say, which is what it converts.
-    jitter : float
-        With `freeze_codes`: in training each code is replaced by a neighbour with this probability.
-    average : float
-        Decay of a moving average of the weights, which is what the model gets in the end; 0: none.
     workers : int
         Processes that read audio.
     valid_utterances : int
@@ -393,8 +386,6 @@ class TrainingConfig(LoopConfig):
     codes_from: str | None = None
     history_noise: float = 0.0
     dialects: float = 0.0
-    jitter: float = 0.0
-    average: float = 0.0
     workers: int = 1
     valid_utterances: int = 32
     samples: int = 2

@@ -32,10 +32,9 @@ class Subbands(nn.Module):
         J.
     """
 
-    def __init__(self, bands: int, preemphasis: float = 0.0):
+    def __init__(self, bands: int):
         super().__init__()
         self.bands = bands
-        self.preemphasis = preemphasis
         # Amplitude that a band's highest level stands for; of one band it is full scale
         self.register_buffer("scale", torch.ones(bands), persistent=bands > 1)
         if bands > 1:
@@ -44,8 +43,6 @@ class Subbands(nn.Module):
 
     def split(self, waveform: Tensor) -> Tensor:
         """Bands (B, T / J, J) of a waveform (B, T), T a multiple of J; step t is at sample t·J."""
-        if self.preemphasis:
-            waveform = waveform - self.preemphasis * F.pad(waveform, (1, 0))[:, :-1]
         if self.bands == 1:
             return waveform.unsqueeze(-1)
         with torch.autocast(waveform.device.type, enabled=False):
@@ -82,7 +79,6 @@ class Joiner:
         self._amplitudes = subbands.amplitudes
         self._filters = synthesis_filters(subbands.bands)
         self._reach = len(self._filters) // 2
-        self._emphasis, self._state = subbands.preemphasis, np.zeros(1)
         self._held = np.zeros((self._reach, subbands.bands))  # steps that later samples depend on
 
     def add(self, levels: np.ndarray) -> np.ndarray:
@@ -102,12 +98,7 @@ class Joiner:
             for j, of_band in enumerate(of_step):
                 samples += steps[i : i + n, j, None] * of_band
         self._held = steps[n:]
-        drawn = samples.ravel()
-        if self._emphasis:
-            from scipy.signal import lfilter
-
-            drawn, self._state = lfilter([1], [1, -self._emphasis], drawn, zi=self._state)
-        return drawn.clip(-1, 1).astype(np.float32)
+        return samples.ravel().clip(-1, 1).astype(np.float32)
 
 
 @functools.cache

@@ -61,7 +61,7 @@ class VQVAE(nn.Module):
         self.encoder = CepstralEncoder(config) if by_cepstra else Encoder(config)
         self.quantizer = Quantizer(config)
         self.conditioner = Conditioner(config, len(self.speakers))
-        self.subbands = Subbands(config.subbands, config.preemphasis)
+        self.subbands = Subbands(config.subbands)
         self.decoder = WaveNet(
             config.wavenet,
             mu_law.LEVELS,

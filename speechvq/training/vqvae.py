@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from speechvq.checkpoint import CARD, CONFIG, SPEAKERS, WEIGHTS, load_model, save_model
 from speechvq.config import (
@@ -150,13 +149,11 @@ class FrozenCodesPhase(nn.Module):
         model: VQVAE,
         history_noise: float = 0.0,
         voices: SpeakerCepstra | None = None,
-        jitter: float = 0.0,
     ):
         super().__init__()
         self.model = model
         self.history_noise = history_noise
         self.voices = voices
-        self.jitter = jitter
         self.dialects: Tensor | None = None
         """(…, K) bool: codes that a speaker uses, or all; none: a segment's codes are its own."""
 
@@ -193,17 +190,7 @@ class FrozenCodesPhase(nn.Module):
         from the speaker alone.
         """
         among = _of_others(self.dialects, waveform) if self.training else None
-        codes = self.model.quantizer.nearest(self.model.latents(waveform, voice), among)
-        return _jittered(codes, self.jitter) if self.training and self.jitter else codes
-
-
-def _jittered(codes: Tensor, jitter: float) -> Tensor:
-    """Codes (B, N), each replaced by one of its neighbours with this probability."""
-    B, N = codes.shape
-    side = torch.randint(0, 2, (B, N), device=codes.device) * 2 - 1
-    moved = torch.rand(B, N, device=codes.device) < jitter
-    places = torch.arange(N, device=codes.device) + side * moved
-    return codes.gather(1, places.clamp(0, N - 1))
+        return self.model.quantizer.nearest(self.model.latents(waveform, voice), among)
 
 
 def _of_others(dialects: Tensor | None, waveform: Tensor) -> Tensor | None:
@@ -310,8 +297,6 @@ def train_vqvae(
         state = loop.run(resume)
         if (out / BEST).exists():
             load_weights(out / BEST, modules)
-        if training.average:
-            vqvae.load_state_dict(vqvae.averaged.module.state_dict())
         if group.first:
             publish(state)  # once more, with the time that the whole training took
         group.wait()
@@ -473,8 +458,6 @@ def _phases(
             hear_voices()
             if training.dialects:
                 module.dialects = dialects(training.dialects)
-            if training.average and step:
-                model.averaged.update_parameters(model)
             if step:
                 return
             if objective is None and training.codes_from is None:
@@ -483,12 +466,9 @@ def _phases(
                 model.conditioner.load_state_dict(model.envelope.conditioner.state_dict())
             if model.subbands.bands > 1:
                 model.subbands.fit(first_speech("scales", training.likelihood))
-            if training.average:
-                decay = get_ema_multi_avg_fn(training.average)
-                object.__setattr__(model, "averaged", AveragedModel(model, multi_avg_fn=decay))
 
         if training.freeze_codes:
-            module = FrozenCodesPhase(model, training.history_noise, voices, training.jitter)
+            module = FrozenCodesPhase(model, training.history_noise, voices)
             parameters = module.parameters_of_decoder
         else:
             module = LikelihoodPhase(model, training.history_noise)
