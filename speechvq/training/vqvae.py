@@ -25,7 +25,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechvq.checkpoint import CARD, CONFIG, SPEAKERS, WEIGHTS, load_model, save_model
+from speechvq.checkpoint import (
+    CARD,
+    CONFIG,
+    SPEAKERS,
+    WEIGHTS,
+    load_model,
+    read_speakers,
+    save_model,
+)
 from speechvq.config import (
     DataConfig,
     PhaseConfig,
@@ -258,6 +266,8 @@ def train_vqvae(
         }
         settings = json.loads(json.dumps(settings))  # tuples become lists, as they will be read
         resume = resumes(out, settings, resume, overwrite)
+        if resume:
+            _refuse_to_drop_enrolled(out, speakers)
         torch.manual_seed(training.seed)
         vqvae = VQVAE(model, speakers).to(group.device)
         if training.codes_from is not None:
@@ -581,6 +591,18 @@ def resumes(out: Path, settings: dict, resume: bool, overwrite: bool) -> bool:
             "and another --out leaves it alone"
         )
     return False
+
+
+def _refuse_to_drop_enrolled(out: Path, speakers: list[str]) -> None:
+    """Refuse to write a model over one that has got more speakers since."""
+    if not (out / WEIGHTS).exists():
+        return
+    enrolled = [name for name in read_speakers(out) if name not in speakers]
+    if enrolled:
+        raise ValueError(
+            f"{out}: has learned {', '.join(enrolled)} by speechvq-enroll, whom a resume would "
+            f"drop; copy the folder, and delete {WEIGHTS} in this one to go on"
+        )
 
 
 def _clear(out: Path) -> None:

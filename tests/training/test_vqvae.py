@@ -9,7 +9,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from speechvq.checkpoint import fingerprint, load_model, read_config
+from speechvq.checkpoint import (
+    WEIGHTS,
+    fingerprint,
+    load_model,
+    read_config,
+    read_speakers,
+    save_model,
+)
 from speechvq.config import PhaseConfig, SpectralPhaseConfig, TrainingConfig
 from speechvq.data.manifest import read_manifest
 from speechvq.data.segments import Waveforms
@@ -289,6 +296,19 @@ def test_the_envelope_learns_from_codes_of_other_speakers(tiny_config):
     assert set((codes % 2).float().mean(1).tolist()) == {0.0, 1.0}
     own = phase.eval()(waveform, speaker).codes
     assert torch.equal(own, model.encode(waveform))
+
+
+def test_a_resume_does_not_drop_enrolled_speakers(tmp_path, tiny_config, tiny_corpus):
+    folder = train_vqvae(tiny_config, tiny_corpus, TRAINING, tmp_path)
+    names = read_speakers(folder)
+    with_another = VQVAE(tiny_config, [*names, "me"])
+    save_model(folder, with_another, read_config(folder), "")
+    with pytest.raises(ValueError, match="has learned me by speechvq-enroll, whom a resume would"):
+        train_vqvae(tiny_config, tiny_corpus, TRAINING, tmp_path, resume=True)
+    assert read_speakers(folder) == [*names, "me"]
+    (folder / WEIGHTS).unlink()
+    train_vqvae(tiny_config, tiny_corpus, TRAINING, tmp_path, resume=True)
+    assert load_model(folder).speakers == names
 
 
 def test_codes_of_another_model(tmp_path, tiny_config, tiny_corpus):
