@@ -37,9 +37,7 @@ FIGURES = {  # question: heading, where in its scores, how it is written
 
 def main(argv: list[str] | None = None) -> int:
     """Run what is asked for and not done yet; print a Markdown table of each group."""
-    import yaml
-
-    study = yaml.safe_load((HERE / "study.yaml").read_text(encoding="utf-8"))
+    study = read()
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(study)}")
     parser.add_argument("--exp-dir", type=Path, default=Path("exp/vctk"), metavar="DIR")
@@ -59,13 +57,16 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def read() -> dict:
+    """The groups of study.yaml."""
+    import yaml
+
+    return yaml.safe_load((HERE / "study.yaml").read_text(encoding="utf-8"))
+
+
 def run(group: dict, extra: dict, folder: Path, data: Path) -> int:
     """Train and judge a variant; the exit code of what failed, or 0."""
-    settings = {f"data.{part}": data / f"{part}.jsonl" for part in ("train", "valid", "test")}
-    settings |= (group.get("options") or {}) | extra
-    overrides = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
-    config = HERE / "conf" / group["config"]
-    train = ("train", "--config", config, "--out", folder / "model", "--resume", *overrides)
+    train = ["train", *training_options(group, extra, folder, data), "--resume"]
     asked = {
         "phonemes": ("analyze", "phonemes", "--model", folder / "model", "--no-baselines"),
         "conversion": ("analyze", "conversion", "--model", folder / "model"),
@@ -80,6 +81,14 @@ def run(group: dict, extra: dict, folder: Path, data: Path) -> int:
             if done.returncode:
                 return done.returncode
     return 0
+
+
+def training_options(group: dict, extra: dict, folder: Path, data: Path) -> list[str]:
+    """What `speechvq-train` is told for a variant."""
+    settings = {f"data.{part}": data / f"{part}.jsonl" for part in ("train", "valid", "test")}
+    settings |= (group.get("options") or {}) | extra
+    options = {"config": HERE / "conf" / group["config"], "out": folder / "model"} | settings
+    return [word for key, value in options.items() for word in (f"--{key}", str(value))]
 
 
 def table(group: dict, out: Path) -> str:

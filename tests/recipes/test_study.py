@@ -1,0 +1,52 @@
+"""The study: its variants are settings that a training takes."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from speechvq.cli.settings import built, file_first
+from speechvq.cli.train import _SECTIONS, parser
+from speechvq.training.vqvae import _check_together
+
+SCRIPT = Path(__file__).parents[2] / "recipes/vctk/study.py"
+
+
+def study():
+    spec = importlib.util.spec_from_file_location("study", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+STUDY = study()
+VARIANTS = [
+    pytest.param(group, extra or {}, id=f"{name}, {variant}")
+    for name, group in STUDY.read().items()
+    for variant, extra in group["variants"].items()
+]
+
+
+@pytest.mark.parametrize(("group", "extra"), VARIANTS)
+def test_a_variant_can_be_trained(group, extra, tmp_path):
+    argv = STUDY.training_options(group, extra, tmp_path, tmp_path)
+    values = parser().parse_args(file_first(argv)).as_dict()
+    model, _, training = (built(cls, values[name], name) for name, cls in _SECTIONS.items())
+    _check_together(model, training)
+    key, value = next(iter({**group["options"], **extra}.items()))
+    section, *names = key.split(".")
+    for name in (section, *names):
+        values = values[name]
+    assert str(values) == str(value)
+
+
+def test_a_table_has_what_was_judged(tmp_path):
+    (tmp_path / "b/phonemes").mkdir(parents=True)
+    scores = '{"scores": {"learned codes": {"accuracy": {"value": 0.5}, "pnmi": {"value": 0.6}}}}'
+    (tmp_path / "b/phonemes/scores.json").write_text(scores)
+    group = {"questions": ["phonemes"], "variants": {"a": None, "b": {"model.decay": 0.9}}}
+    assert STUDY.table(group, tmp_path).splitlines() == [
+        "| variant | accuracy | PNMI | perplexity |",
+        "| --- | --- | --- | --- |",
+        "| b `--model.decay 0.9` | 0.500 | 0.600 |  |",
+    ]
