@@ -38,6 +38,13 @@ def test_it_says_a_sentence_again(model):
     assert np.corrcoef(np.log(np.stack(powers) + 1e-8))[0, 1] > 0.8
 
 
+def test_codes_do_not_depend_on_the_level(model):
+    waveform, _ = speechvq.audio.read(sorted(STANDIN.rglob("*.flac"))[1], model.sample_rate)
+    codes = speechvq.encode(model, waveform)
+    for gain in (0.1, 3.0):
+        assert (speechvq.encode(model, gain * waveform) == codes).mean() > 0.99
+
+
 def test_it_has_a_prior(model):
     prior = load_prior(PRETRAINED, codebook_of(model))
     codes = sample_codes(prior, 200, ["p225", "p226"])
