@@ -285,8 +285,7 @@ class SpectralPhaseConfig(PhaseConfig):
         super().__post_init__()
         for name in ("gain_range", "disguise", "unquantized_steps"):
             _at_least(0, name, getattr(self, name))
-        if not 0 <= self.dialects <= 1:
-            raise ValueError(f"dialects: must lie between 0 and 1, got {self.dialects}")
+        _share("dialects", self.dialects)
         if 0 < self.steps <= self.unquantized_steps:
             raise ValueError(
                 f"unquantized_steps: {self.unquantized_steps} of {self.steps} steps leave none "
@@ -403,8 +402,7 @@ class TrainingConfig(LoopConfig):
                 "codes_from: codes that are taken over do not change; set freeze_codes, and "
                 "spectral.steps to 0"
             )
-        if not 0 <= self.dialects <= 1:
-            raise ValueError(f"dialects: must lie between 0 and 1, got {self.dialects}")
+        _share("dialects", self.dialects)
         if self.dialects and not self.freeze_codes:
             raise ValueError("dialects: codes that still change have none; set freeze_codes")
         if spectral.target == "units" and spectral.steps and not spectral.unquantized_steps:
@@ -430,3 +428,8 @@ class DataConfig:
 def _at_least(least, name: str, value) -> None:
     if value < least:
         raise ValueError(f"{name}: must be at least {least}, got {value}")
+
+
+def _share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}: must lie between 0 and 1, got {value}")

@@ -109,8 +109,8 @@ def read_known(path: str | os.PathLike, speakers: Sequence[str], whose: str) -> 
     ValueError
         Nothing is left; or as `read_manifest`.
     """
-    everything = read_manifest(path)
-    known = [u for u in everything if u.speaker in set(speakers)]
+    everything, names = read_manifest(path), set(speakers)
+    known = [u for u in everything if u.speaker in names]
     if not known:
         raise ValueError(
             f"{path}: no utterance by a speaker of {whose} ({', '.join(speakers[:5])}, …)"

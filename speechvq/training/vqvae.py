@@ -413,10 +413,8 @@ def _phases(
         return find_dialects(model, waveforms, voices)
 
     @cache
-    def dialects(share: float) -> Tensor | None:
+    def dialects(share: float) -> Tensor:
         """The speakers', and as often all codes as the rest of the segments wants it."""
-        if not share:
-            return None
         own = of_speakers()
         count = round(len(own) * (1 / share - 1))
         return torch.cat([own, own.new_ones(count, own.shape[1])])
@@ -444,7 +442,8 @@ def _phases(
                     model.quantizer.start(objective.target.vectors.weight.detach().clone())
                 else:
                     start_at_clusters(model, first_latents(SPECTRAL, config))
-            of_codes.dialects = dialects(config.dialects)
+            if config.dialects:
+                of_codes.dialects = dialects(config.dialects)
 
         for name, half, steps in (
             (LATENTS, of_latents, config.unquantized_steps),

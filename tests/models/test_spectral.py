@@ -100,6 +100,14 @@ def test_each_step_trains_its_own_side():
     assert not learns(model.encoder) and not learns(model.quantizer)
 
 
+def test_codes_of_another_speaker():
+    model = objective().eval()
+    waveform, speaker = batch()
+    odd = torch.arange(8) % 2 == 1
+    codes = model(waveform, speaker, among=torch.stack([odd, ~odd])).codes
+    assert (codes[0] % 2 == 1).all() and (codes[1] % 2 == 0).all()
+
+
 @pytest.mark.parametrize("update", ["ema", "loss"])
 def test_start_at_clusters_makes_the_clusters_round(update):
     """Clusters long in one direction; what start_at_clusters asks of a model, and no more."""
