@@ -8,21 +8,17 @@ Whisper hears relative to the loudest, and pyworld's pitch has no level.
 
 import numpy as np
 
+from speechvq import audio
+
 SAMPLE_RATE = 16000
 """Hz, what all judges hear."""
 
 LEVEL = -26.0
-"""Decibels below full scale of the parts that are loud, as is usual where quality is judged."""
-
-FRAME = SAMPLE_RATE // 50
-PAUSE = 30.0
-"""Frames so many decibels below the loudest are not of the speech."""
+"""Of the speech, decibels below full scale, as is usual where quality is judged."""
 
 
 def normalised(waveform: np.ndarray) -> np.ndarray:
     """Bring speech to :data:`LEVEL`, or as near as it can be without clipping.
-
-    Pauses do not count, so that a pause more or less does not change the level.
 
     Parameters
     ----------
@@ -37,8 +33,5 @@ def normalised(waveform: np.ndarray) -> np.ndarray:
     waveform = np.asarray(waveform, dtype=np.float32)
     if not waveform.any():
         return waveform
-    padded = np.pad(waveform, (0, -len(waveform) % FRAME)).reshape(-1, FRAME)
-    power = (padded.astype(np.float64) ** 2).mean(axis=1)
-    speech = power[power >= power.max() * 10 ** (-PAUSE / 10)]
-    gain = 10 ** (LEVEL / 20) / np.sqrt(speech.mean())
+    gain = 10 ** ((LEVEL - audio.speech_level([waveform], SAMPLE_RATE)) / 20)
     return (waveform * min(gain, 1 / np.abs(waveform).max())).astype(np.float32).clip(-1, 1)
