@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -55,6 +55,20 @@ def estimate(statistic: Callable[..., np.ndarray], *columns: ArrayLike) -> Estim
     if U > 1 and len(drawn) and math.isfinite(value):
         low, high = np.percentile(drawn, [2.5, 97.5], method="nearest")
     return Estimate(value if math.isfinite(value) else math.nan, float(low), float(high), U)
+
+
+def bounded(share: Estimate) -> Estimate:
+    """Give a share of 0 or 1 the interval that drawing cannot, for nothing varies.
+
+    It is that of Clopper and Pearson ("The use of confidence or fiducial limits", 1934) for as many
+    utterances, all alike; other shares stay as they are.
+    """
+    surely = 0.025 ** (1 / share.utterances)
+    if share.value == 1:
+        return replace(share, low=surely, high=1.0)
+    if share.value == 0:
+        return replace(share, low=0.0, high=1 - surely)
+    return share
 
 
 def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Estimate:

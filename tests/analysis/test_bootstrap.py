@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from speechvq.analysis.bootstrap import estimate, ratio
+from speechvq.analysis.bootstrap import bounded, estimate, ratio
 
 
 def test_a_ratio_is_of_sums_and_its_interval_holds_it():
@@ -53,6 +53,16 @@ def test_one_utterance_has_no_interval():
     assert found.value == 0.5
     assert math.isnan(found.low)
     assert math.isnan(found.high)
+
+
+def test_all_or_nothing_is_not_certain():
+    """Of 96 in 96, the share is over 96.2 %: Clopper and Pearson's table."""
+    found = bounded(ratio(np.ones(96), np.ones(96)))
+    assert (found.low, found.high) == (pytest.approx(0.9623, abs=1e-4), 1.0)
+    found = bounded(ratio(np.zeros(96), np.ones(96)))
+    assert (found.low, found.high) == (0.0, pytest.approx(0.0377, abs=1e-4))
+    some = ratio([1, 0, 1], [1, 1, 1])
+    assert bounded(some) == some
 
 
 @pytest.mark.parametrize("columns", [([], []), ([1, 2],)])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechvq.analysis.bootstrap import Estimate, estimate, ratio
+from speechvq.analysis.bootstrap import Estimate, bounded, estimate, ratio
 from speechvq.analysis.judges.pitch import PitchOf
 from speechvq.analysis.judges.speakers import nearest, similarity, voice
 from speechvq.analysis.judges.trials import Trial, others
@@ -97,7 +97,7 @@ def voices(
             {
                 "to target": mean(ids, to_target),
                 "to source": mean(ids, to_source),
-                "named target": mean(ids, named),
+                "named target": bounded(mean(ids, named)),
             }
         )
     return scores
@@ -110,7 +110,8 @@ def error_rates(kinds: Mapping[str, Sequence[Misheard]]) -> Scores:
     -------
     dict
         The ``errors`` of each kind as a share of what was said, and their ``ratio`` to the
-        source's, on the utterances that both have.
+        source's, on the utterances that both have, each of which counts for both alike: as often
+        as it was turned into something.
     """
     sums = {kind: _summed(entries) for kind, entries in kinds.items() if entries}
     scores: Scores = {}
@@ -118,7 +119,7 @@ def error_rates(kinds: Mapping[str, Sequence[Misheard]]) -> Scores:
         scores[kind] = {"errors": ratio(*zip(*of_utterance.values(), strict=True))}
         shared = [u for u in of_utterance if u in sums.get(SOURCE, {})]
         if kind != SOURCE and shared:
-            columns = zip(*(of_utterance[u] + sums[SOURCE][u] for u in shared), strict=True)
+            columns = zip(*(_beside(of_utterance[u], sums[SOURCE][u]) for u in shared), strict=True)
             scores[kind]["ratio"] = estimate(lambda a, b, c, d: (a / b) / (c / d), *columns)
     return scores
 
@@ -207,6 +208,13 @@ def _summed(entries: Iterable[Misheard]) -> dict[str, tuple[int, int]]:
         before = sums.get(utterance, (0, 0))
         sums[utterance] = (before[0] + errors, before[1] + length)
     return sums
+
+
+def _beside(made: tuple[int, int], source: tuple[int, int]) -> tuple[float, ...]:
+    """Errors and length of what was made of an utterance, and as much of the source."""
+    (errors, length), (its_errors, its_length) = made, source
+    times = length / its_length if its_length else 0.0
+    return errors, length, its_errors * times, its_length * times
 
 
 def _present(figures: Mapping[str, Estimate | None]) -> dict[str, Estimate]:
