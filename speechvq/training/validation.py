@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from speechvq.data.segments import Labels, Waveforms, pieces
-from speechvq.models.cepstra import SpeakerCepstra, voice_of
+from speechvq.models.cepstra import SpeakerCepstra, Voice, voice_of
 from speechvq.models.spectral import SpectralObjective
 from speechvq.models.vqvae import VQVAE
+from speechvq.sampling.encoding import VOICE_SECONDS
 from speechvq.training.loop import Validation
 from speechvq.training.meter import code_use
 from speechvq.training.processes import Processes
@@ -75,10 +76,10 @@ class Validator:
         """
         model, device = self.model, self.processes.device
         counts, sums = self._zeros()
-        for waveform, speaker, _ in self._pieces():
+        for waveform, speaker, voice, _ in self._pieces():
             if stop():
                 return None
-            codes = model.encode(waveform, voice_of(self.voices, speaker))
+            codes = model.encode(waveform, voice)
             T = waveform.shape[-1]
             padded = _padded(waveform, model.hop_length)
             with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
@@ -105,12 +106,11 @@ class Validator:
         The loss of the latents, `latent_loss`, is no candidate for the best.
         """
         counts, sums = self._zeros()
-        for waveform, speaker, units in self._pieces(with_units=not quantize):
+        for waveform, speaker, voice, units in self._pieces(with_units=not quantize):
             if stop():
                 return None
             T = waveform.shape[-1]
             padded = _padded(waveform, self.model.hop_length)
-            voice = voice_of(self.voices, speaker)
             output = objective(padded, speaker, quantize, units, voice)
             sums += torch.tensor([output.loss.double() * T, T], device=sums.device)
             if quantize:
@@ -129,12 +129,16 @@ class Validator:
             torch.zeros(2, dtype=torch.float64, device=device),
         )
 
-    def _pieces(self, with_units: bool = False) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """This process's share: waveform (1, T), speaker (1,) and perhaps units (1, N)."""
+    def _pieces(
+        self, with_units: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor, Voice | None, Tensor | None]]:
+        """This process's share: waveform (1, T), speaker (1,), voice and perhaps units (1, N)."""
         processes = self.processes
         longest = round(LONGEST * self.model.sample_rate)
         for i in range(processes.rank, len(self.waveforms), processes.world_size):
-            speaker = self.model.speaker_index(self.waveforms.utterances[i].speaker)
+            index = self.model.speaker_index(self.waveforms.utterances[i].speaker)
+            speaker = torch.tensor([index], device=processes.device)
+            voice = self._voice(i, speaker)
             for start, length in pieces(int(self.waveforms.lengths[i]), longest):
                 waveform = torch.from_numpy(self.waveforms.crop(i, start, length))
                 units = None
@@ -144,9 +148,19 @@ class Validator:
                     units = torch.from_numpy(found).unsqueeze(0).to(processes.device)
                 yield (
                     waveform.unsqueeze(0).to(processes.device),
-                    torch.tensor([speaker], device=processes.device),
+                    speaker,
+                    voice,
                     units,
                 )
+
+    def _voice(self, utterance: int, speaker: Tensor) -> Voice | None:
+        """The voice in which an utterance is heard: its speaker's, or what is found in it."""
+        if self.voices is not None or not self.model.hears_voices:
+            return voice_of(self.voices, speaker)
+        heard = round(VOICE_SECONDS * self.model.sample_rate)
+        length = min(int(self.waveforms.lengths[utterance]), heard)
+        waveform = torch.from_numpy(self.waveforms.crop(utterance, 0, length))
+        return self.model.find_voice(waveform.unsqueeze(0).to(self.processes.device))
 
     def _sounds(self) -> dict[str, tuple[np.ndarray, int]]:
         """The beginnings of some utterances, encoded and drawn back by the decoder."""

@@ -1,5 +1,7 @@
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from speechvq.data.manifest import read_manifest
 from speechvq.data.segments import Waveforms
 from speechvq.models.spectral import SpectralObjective
 from speechvq.models.vqvae import VQVAE
+from speechvq.sampling.encoding import encode
 from speechvq.training import validation
 from speechvq.training.processes import Processes
 from speechvq.training.validation import Validator
@@ -55,12 +58,31 @@ def test_pieces_bound_the_length(model, waveforms, monkeypatch):
     assert sum(lengths) == waveforms.lengths.sum()
 
 
+def test_a_voice_is_found_in_the_whole_utterance(tiny_config, waveforms, monkeypatch):
+    """Not anew in each piece, of which the last may be too short for it."""
+    torch.manual_seed(1)
+    config = replace(tiny_config, encoder_input="cepstra", strides=(80,))
+    model = VQVAE(config, ["p225", "p226"]).eval()
+    model.quantizer.codebook.copy_(model.encoder.frames(torch.randn(1, 640))[0][:8])
+    codes = [encode(model, waveforms.crop(i, 0, n)) for i, n in enumerate(waveforms.lengths)]
+    monkeypatch.setattr(validation, "LONGEST", 0.25)
+    found, latents = [], model.latents
+    model.latents = lambda x, voice: (found.append(voice), latents(x, voice))[1]
+    result = Validator(model, waveforms, CPU, bfloat16=False).likelihood()
+    of_first = [voice for voice in found if voice is found[0]]
+    assert 1 < len(of_first) < len(found)
+    with torch.no_grad():
+        whole = model.encode(torch.from_numpy(waveforms.crop(0, 0, 2000))[None], found[0])[0]
+    assert np.array_equal(whole.numpy(), codes[0][: len(whole)])
+    assert math.isfinite(result.score)
+
+
 def test_processes_share_the_utterances(model, waveforms):
     speakers = []
     for rank in range(2):
         processes = Processes(torch.device("cpu"), rank, 2)
         pieces = Validator(model, waveforms, processes, bfloat16=False)._pieces()
-        speakers += [int(speaker) for _, speaker, _ in pieces]
+        speakers += [int(speaker) for _, speaker, _, _ in pieces]
     assert sorted(speakers) == [0, 0, 0, 1, 1, 1]
 
 
