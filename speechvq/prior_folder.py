@@ -70,6 +70,15 @@ def save_prior(
     )
 
 
+def copy_prior(model: str | os.PathLike, to: str | os.PathLike) -> None:
+    """Copy the prior of a model folder, if it has one, to a copy of the model."""
+    prior = Path(model) / FOLDER
+    if not (prior / WEIGHTS).is_file():
+        return
+    files = (prior / name for name in (CONFIG, CARD, WEIGHTS))
+    write_together({Path(to) / FOLDER / f.name: f.read_bytes() for f in files if f.is_file()})
+
+
 def find_prior(folder: str | os.PathLike) -> Path:
     """The prior's folder: the one in a model folder, if it has one, else the folder itself."""
     folder = Path(folder)

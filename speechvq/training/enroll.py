@@ -31,6 +31,7 @@ from speechvq.data.trim import sound_seconds, speech_bounds
 from speechvq.models.cepstra import SpeakerCepstra
 from speechvq.models.conditioner import Conditioner
 from speechvq.models.vqvae import VQVAE
+from speechvq.prior_folder import copy_prior
 from speechvq.sampling.encoding import VOICE_SECONDS
 from speechvq.training.card import with_enrolled
 from speechvq.training.loop import learning_rate
@@ -155,6 +156,8 @@ def enroll(
     )
     card = partial(with_enrolled, speaker=name, line=line)
     folder = add_speaker(model, name, fit.vectors, card, out, replace)
+    if out is not None:
+        copy_prior(model, out)
     return Enrolment(folder, recordings, fit)
 
 

@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from speechvq import audio, checkpoint, mu_law
+from speechvq.config import PriorConfig
+from speechvq.models.prior import Prior
 from speechvq.models.vqvae import VQVAE
+from speechvq.prior_folder import load_prior, save_prior
 from speechvq.sampling import sample
 from speechvq.training import enroll as enrolling
 from speechvq.training.enroll import enroll, fit_speaker, hear
@@ -203,6 +206,19 @@ def test_a_copy(folder, wavs, tmp_path):
     assert contents(folder) == files
     assert checkpoint.load_model(done.folder).speakers == [*SPEAKERS, "me"]
     assert contents(done.folder).keys() == files.keys()
+
+
+def test_a_copy_has_the_prior(folder, wavs, tmp_path):
+    model = checkpoint.load_model(folder)
+    codebook = checkpoint.codebook_of(model)
+    prior = Prior(PriorConfig(), codebook.codebook_size, SPEAKERS)
+    save_prior(folder / "prior", prior, codebook, {}, "card")
+    (folder / "prior/codes").mkdir()  # what it has learned from stays behind
+    out = enroll(folder, "me", wavs, steps=2, out=tmp_path / "copy").folder
+    assert sorted(path.name for path in (out / "prior").iterdir()) == [
+        "README.md", "config.yaml", "model.safetensors"
+    ]  # fmt: skip
+    load_prior(out, checkpoint.codebook_of(checkpoint.load_model(out)))
 
 
 @pytest.mark.parametrize("rate", [1e6, float("inf")])  # the latter ends in NaN
