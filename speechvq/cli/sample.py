@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from speechvq import audio
 from speechvq.cli import speaking
 from speechvq.cli.errors import OK, Parser, command
+from speechvq.codes import check_id
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,8 +73,14 @@ def main(argv: list[str] | None = None) -> int:
     samples = [(speaker, seed) for speaker in speakers for seed in seeds]
     paths = _paths(samples, options.out)
     inputs = [] if options.prompt is None else [Path(options.prompt)]
-    for path in paths + ([] if options.codes is None else [Path(options.codes)]):
+    for path in paths:
         speaking.check_outputs(path, inputs)
+    if options.codes is not None:
+        speaking.check_outputs(Path(options.codes), inputs)
+        for path in paths:
+            check_id(path.stem)
+            if path.resolve() == Path(options.codes).resolve():
+                raise ValueError(f"--codes {path}: a sample goes there; name another file")
 
     from speechvq.checkpoint import codebook_of, find_model, load_model
     from speechvq.prior_folder import load_prior

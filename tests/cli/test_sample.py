@@ -78,6 +78,23 @@ def test_codes_can_be_kept(model):
     np.testing.assert_allclose(audio.read("sample-p225-0.wav")[0], said, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (
+            ["--out", "a.wav", "--codes", "a.wav"],
+            "--codes a.wav: a sample goes there",
+        ),
+        (["--out", "#a.wav", "--codes", "c.txt"], "utterance id '#a': must not"),
+    ],
+)
+def test_codes_that_cannot_be_kept(model, capsys, words, error):
+    before = sorted(Path().iterdir())
+    assert main(["--speaker", "p225", "--seconds", "0.25", *words]) == 2
+    assert error in capsys.readouterr().err
+    assert sorted(Path().iterdir()) == before
+
+
 def test_a_prompt_is_continued(model):
     noise = 0.1 * np.random.default_rng(0).standard_normal(RATE // 4)
     audio.write("a.wav", noise, RATE)
