@@ -222,6 +222,12 @@ def codes_of(
             f"{path}: no codes of {missing[0]} in it ({len(missing)} utterances of {manifest} are "
             "missing); delete the file, and they are found anew"
         )
+    for u in utterances:
+        if abs(len(kept[u.id]) - u.duration * model.frame_rate) > 1:
+            raise ValueError(
+                f"{path}: stale, {len(kept[u.id])} codes of {u.id}, which has {u.duration:g} s in "
+                f"{manifest}; delete the file, and they are found anew"
+            )
     return [kept[u.id] for u in utterances]
 
 

@@ -110,6 +110,15 @@ def test_codes_of_other_utterances_are_refused(model, manifests):
         train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
 
 
+def test_codes_of_longer_recordings_are_refused(model, manifests, tmp_path):
+    folder = train_prior(model, CONFIG, TRAINING, manifests) / "codes"
+    lines = (folder / "train.txt").read_text().splitlines()
+    lines = [line.rsplit(" ", 2)[0] if line.startswith("p225_train0") else line for line in lines]
+    (folder / "train.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=r"train\.txt: stale, \d+ codes of p225_train0, which has"):
+        train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
+
+
 @pytest.mark.parametrize("after", [3, 6, 7])
 def test_resume_is_exact(model, manifests, monkeypatch, after):
     straight = train_prior(model, CONFIG, TRAINING, manifests, model.parent / "straight")
