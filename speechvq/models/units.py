@@ -25,6 +25,8 @@ from tqdm import tqdm
 
 STATES = 3
 """S: the beginning, middle and end of a unit, of at least one frame each."""
+SLOPE = 4
+"""Frames over which it is measured how fast the speech changes, to find the first segments."""
 ITERATIONS = 12
 ALIKE = 4
 """Iterations in which speakers share their means, so that the units are the same for all."""
@@ -199,8 +201,11 @@ def _first_means(features: Sequence[Tensor], count: int, seed: int) -> Tensor:
 
     segments = []
     for x in features:
+        if len(x) <= SLOPE:
+            continue
         change = (x[1:] - x[:-1]).norm(dim=1)
-        change = torch.nn.functional.avg_pool1d(change[None], 4, 1)[0]  # at t: frames t to t + 4
+        # At t of frames t to t + SLOPE
+        change = torch.nn.functional.avg_pool1d(change[None], SLOPE, 1)[0]
         cuts = [0]
         for t in range(1, len(change) - 1):
             peak = change[t] >= change[t - 1] and change[t] > change[t + 1]

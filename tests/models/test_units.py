@@ -97,3 +97,8 @@ def test_units_that_are_there_are_found():
 def test_too_little_speech():
     with pytest.raises(ValueError, match=r"segments of speech cannot start 50 units"):
         discover([torch.randn(40, 4)], [0], count=50)
+
+
+def test_what_is_too_short_to_change_is_left_out():
+    with pytest.raises(ValueError, match=r"^0 segments of speech"):
+        discover([torch.randn(4, 4), torch.randn(1, 4)], [0, 0], count=5)
