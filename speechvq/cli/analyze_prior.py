@@ -168,7 +168,7 @@ def _decoder_bits(model: VQVAE, held_out: Part) -> float:
 
 
 def _sets(prior: Prior, bigram, train: Part, held_out: Part, options) -> dict[str, list]:
-    """Sets of utterances: held-out speech, and three of `--times` as many codes."""
+    """Sets of utterances: held-out speech, and three of `--times` as many codes, if there are."""
     from speechvq.sampling.babble import sample_codes
 
     lengths = [len(codes) for codes in held_out.codes] * options.times
@@ -247,10 +247,10 @@ def _report(folder, model, held_out, bits, bound, apart, sets, out) -> None:
         )
     print(f"\nof all bits, the decoder's are {bound:,.0f} a second")
     if apart:
-        drawn = sum(map(len, sets[DRAWN]))
-        print(f"\ndivergence from held-out speech, in bits ({drawn:,} codes each)")
-        print(f"{'':30}" + "".join(f"{name:>24}" for name in DISTRIBUTIONS))
+        print("\ndivergence from held-out speech, in bits")
+        print(f"{'':30}{'codes':>9}" + "".join(f"{name:>24}" for name in DISTRIBUTIONS))
         for name, its in apart.items():
             cells = [f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in its.values()]
-            print(f"{name:30}" + "".join(f"{cell:>24}" for cell in cells))
+            codes = sum(map(len, sets[name]))
+            print(f"{name:30}{codes:>9,}" + "".join(f"{cell:>24}" for cell in cells))
     print(f"\nwritten    {out}/: scores.json" + (", babble.png" if apart else ""))
