@@ -5,7 +5,8 @@
 
 Groups and variants stand in study.yaml: each group names a configuration, options of
 `speechvq-train` that all its variants take, what is asked of them, and the options in which each
-differs. A variant that has been judged is not run again, and one that was interrupted goes on.
+differs. A variant that has been judged is not judged again, and one that was interrupted goes on;
+one whose settings have changed since is refused.
 Needs the manifests of stage 1 of run.sh and, for conversions, pip install ".[judges]".
 """
 
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         group, out = study[name], options.exp_dir / "study" / name
         for variant, extra in group["variants"].items():
             if not options.table and (not options.only or variant in options.only):
-                done = run(group, extra or {}, out / variant, options.exp_dir / "data")
+                done = run(group, extra or {}, out / variant, options.exp_dir)
                 if done:
                     return done
         print(f"\n{name}: {group['about']}\n\n{table(group, out)}", flush=True)
@@ -64,31 +65,33 @@ def read() -> dict:
     return yaml.safe_load((HERE / "study.yaml").read_text(encoding="utf-8"))
 
 
-def run(group: dict, extra: dict, folder: Path, data: Path) -> int:
+def run(group: dict, extra: dict, folder: Path, exp_dir: Path) -> int:
     """Train and judge a variant; the exit code of what failed, or 0."""
-    train = ["train", *training_options(group, extra, folder, data), "--resume"]
+    commands = [("train", *training_options(group, extra, folder, exp_dir), "--resume")]
     asked = {
         "phonemes": ("analyze", "phonemes", "--model", folder / "model", "--no-baselines"),
         "conversion": ("analyze", "conversion", "--model", folder / "model"),
     }
     for question in group["questions"]:
-        if (folder / question / "scores.json").exists():
-            continue
-        for command, *words in (train, asked[question]):
-            words = [str(word) for word in words]
-            print(f"== speechvq-{command} {' '.join(words)}", flush=True)
-            done = subprocess.run([sys.executable, "-m", f"speechvq.cli.{command}", *words])
-            if done.returncode:
-                return done.returncode
+        if not (folder / question / "scores.json").exists():
+            commands.append(asked[question])
+    for command, *words in commands:
+        words = [str(word) for word in words]
+        print(f"== speechvq-{command} {' '.join(words)}", flush=True)
+        done = subprocess.run([sys.executable, "-m", f"speechvq.cli.{command}", *words])
+        if done.returncode:
+            return done.returncode
     return 0
 
 
-def training_options(group: dict, extra: dict, folder: Path, data: Path) -> list[str]:
-    """What `speechvq-train` is told for a variant."""
-    settings = {f"data.{part}": data / f"{part}.jsonl" for part in ("train", "valid", "test")}
+def training_options(group: dict, extra: dict, folder: Path, exp_dir: Path) -> list[str]:
+    """What `speechvq-train` is told for a variant; {exp} in a setting is `exp_dir`."""
+    parts = ("train", "valid", "test")
+    settings = {f"data.{part}": exp_dir / "data" / f"{part}.jsonl" for part in parts}
     settings |= (group.get("options") or {}) | extra
     options = {"config": HERE / "conf" / group["config"], "out": folder / "model"} | settings
-    return [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    told = {key: str(value).format(exp=exp_dir) for key, value in options.items()}
+    return [word for key, value in told.items() for word in (f"--{key}", value)]
 
 
 def table(group: dict, out: Path) -> str:

@@ -33,11 +33,13 @@ def test_a_variant_can_be_trained(group, extra, tmp_path):
     values = parser().parse_args(file_first(argv)).as_dict()
     model, _, training = (built(cls, values[name], name) for name, cls in _SECTIONS.items())
     _check_together(model, training)
-    key, value = next(iter({**group["options"], **extra}.items()))
-    section, *names = key.split(".")
-    for name in (section, *names):
-        values = values[name]
-    assert str(values) == str(value)
+    for key, value in {**group["options"], **extra}.items():
+        found = values
+        for name in key.split("."):
+            found = found[name]
+        if isinstance(found, tuple | list):
+            found = str(list(found)).replace(" ", "")
+        assert found == (value.format(exp=tmp_path) if isinstance(value, str) else value), key
 
 
 def test_a_table_has_what_was_judged(tmp_path):
