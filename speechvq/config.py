@@ -266,10 +266,6 @@ class SpectralPhaseConfig(PhaseConfig):
     gain_range : float
         The encoder hears each segment louder or softer by up to so many dB, and learns the target
         that it had before: so that a recording's level does not matter.
-    disguise : float
-        Each batch that the encoder hears is played up to so much faster or slower, 0.3 for 30 %,
-        and filtered at random, with the pace put right again: other voices say the same
-        (models/disguise.py). The target is that of the recording itself.
     dialects : float
         As in `TrainingConfig`, for the envelope. It comes out a little blurred, and in the voice
         that is asked for: codes of cepstra still tell much of whose they were.
@@ -278,12 +274,11 @@ class SpectralPhaseConfig(PhaseConfig):
     target: Literal["cepstra", "units"] = "cepstra"
     unquantized_steps: int = 500
     gain_range: float = 0.0
-    disguise: float = 0.0
     dialects: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("gain_range", "disguise", "unquantized_steps"):
+        for name in ("gain_range", "unquantized_steps"):
             _at_least(0, name, getattr(self, name))
         _share("dialects", self.dialects)
         if 0 < self.steps <= self.unquantized_steps:

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from speechvq.config import SpectralPhaseConfig
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra, Voice
-from speechvq.models.disguise import of_disguised
 from speechvq.models.quantizer import take_from_first
 from speechvq.models.voice import BANDS
 from speechvq.models.vqvae import VQVAE
@@ -62,8 +61,6 @@ class SpectralObjective(nn.Module):
 
     def __init__(self, model: VQVAE, config: SpectralPhaseConfig):
         super().__init__()
-        self.disguise = config.disguise
-        self.hop_length = model.hop_length
         self.encoder = model.encoder
         self.quantizer = model.quantizer
         self.gain_range = config.gain_range
@@ -89,9 +86,7 @@ class SpectralObjective(nn.Module):
         `voice`. The codes are those that `translate` makes of them, if given.
         """
         if not quantize:
-            heard = self._at_some_level(waveform)
-            amount = self.disguise if self.training else 0.0
-            latents = of_disguised(self.encoder, heard, amount, self.hop_length).float()
+            latents = self.encoder(self._at_some_level(waveform)).float()
             if isinstance(self.target, UnitTarget):
                 return SpectralOutput(self.target(latents, units), None)
             return SpectralOutput(self.target(latents, waveform, speaker), None)
