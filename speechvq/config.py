@@ -364,8 +364,8 @@ class TrainingConfig(LoopConfig):
         mu-law levels. It learns to put up with its own errors, which it meets when it draws.
     dialects : float
         With `freeze_codes`: so large a share of the segments, the decoder learns from the codes
-        that a speaker drawn at random would have had (training/dialects.py). So it learns to speak
-        in one voice what another's codes say, which is what it converts.
+        that a speaker drawn at random would have, the nearest among those that this speaker uses.
+        So it learns to speak in one voice what another's codes say, which is what it converts.
     workers : int
         Processes that read audio.
     valid_utterances : int

@@ -50,12 +50,17 @@ class Quantizer(nn.Module):
         self.register_buffer("code_counts", torch.ones(K))
         self.register_buffer("code_sums", codebook.clone())
 
-    def nearest(self, latents: Tensor) -> Tensor:
-        """Equation 1: codes (B, N) with k = argmin_j ‖z_e(x) - e_j‖ for latents (B, N, D)."""
+    def nearest(self, latents: Tensor, among: Tensor | None = None) -> Tensor:
+        """Equation 1: codes (B, N) with k = argmin_j ‖z_e(x) - e_j‖ for latents (B, N, D).
+
+        With `among`, (B, K) bool, each row takes the codes that are marked for it alone.
+        """
         with torch.autocast(latents.device.type, enabled=False):  # codes must not hang on rounding
             z, e = latents.float(), self.codebook.float()
             # ‖z - e‖² without ‖z‖², which is the same for every code
             distance = e.square().sum(1) - 2 * z @ e.T
+            if among is not None:
+                distance = distance.masked_fill(~among.unsqueeze(1), torch.inf)
             return distance.argmin(-1)
 
     def lookup(self, codes: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ and the phones worse.
 Shapes: B batch, T samples, N codes, D codebook_dim, K codebook_size.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +30,6 @@ from speechvq.models.vqvae import VQVAE
 
 WHITENINGS = 3
 """Times that the codebook's clusters are made round; more change nothing."""
-Translate = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""From latents (B, N, D), codes (B, N) and speakers (B,) to other codes (B, N) for the same."""
 
 
 @dataclass
@@ -77,13 +74,13 @@ class SpectralObjective(nn.Module):
         quantize: bool = True,
         units: Tensor | None = None,
         voice: Voice | None = None,
-        translate: Translate | None = None,
+        among: Tensor | None = None,
     ) -> SpectralOutput:
         """Loss for a waveform (B, T), T a multiple of the hop length, and speakers (B,).
 
         With `quantize` the loss of the codes, else that of the latents; where they are to be units,
         these must be given, (B, N), below 0 for none. An encoder that listens to voices needs
-        `voice`. The codes are those that `translate` makes of them, if given.
+        `voice`; `among`, (B, K) bool, are the codes that each row may have.
         """
         if not quantize:
             latents = self.encoder(self._at_some_level(waveform)).float()
@@ -93,9 +90,7 @@ class SpectralObjective(nn.Module):
 
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             latents = self.encoder(waveform) if voice is None else self.encoder(waveform, voice)
-            codes = self.quantizer.nearest(latents)
-            if translate is not None:
-                codes = translate(latents, codes, speaker)
+            codes = self.quantizer.nearest(latents, among)
             quantized = self.quantizer.lookup(codes)
         return SpectralOutput(self.envelope.error(waveform, quantized, speaker).mean(), codes)
 

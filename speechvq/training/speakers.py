@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from speechvq import audio
@@ -20,9 +21,11 @@ from speechvq.models.cepstra import (
     above_floor,
     dct,
     level_of_speech,
+    voice_of,
 )
 from speechvq.models.quantizer import take_from_first
 from speechvq.models.voice import WARPS
+from speechvq.models.vqvae import VQVAE
 
 SECONDS = 60.0
 """Speech of each speaker, if there is so much, from which the cepstra are fitted."""
@@ -37,6 +40,11 @@ LOUD = 5.0
 """Nats below the level of speech down to which a frame counts for mean and scale."""
 SECONDS_FOR_LEVEL = 20.0
 """Speech of each speaker in which the level is measured."""
+SECONDS_FOR_DIALECT = 300.0
+"""Speech of each speaker, if there is so much, in which codes are counted."""
+OWN_SHARE = 0.5
+"""Of an even share among the speakers: a code that a speaker uses less is no code of this speaker.
+"""
 ASKED, COMPARED = 2500, 18000
 """Frames of a speaker for which the nearest is sought, and frames of the others."""
 
@@ -112,6 +120,27 @@ def fit_speakers(
         take_from_first(buffer)
 
 
+@torch.no_grad()
+def find_dialects(
+    model: VQVAE, waveforms: Waveforms, voices: SpeakerCepstra | None = None
+) -> Tensor:
+    """Which codes each speaker uses: (S, K) bool, in every process alike.
+
+    A code that nobody has used is everybody's, so that none is left out.
+    """
+    K, device = model.config.codebook_size, model.quantizer.codebook.device
+    shares = []
+    for s, its in enumerate(some_of_each(waveforms, model.speakers, SECONDS_FOR_DIALECT)):
+        voice = voice_of(voices, torch.tensor([s], device=device))
+        codes = [model.encode(torch.from_numpy(x)[None].to(device), voice).flatten() for x in its]
+        uses = torch.bincount(torch.cat(codes), minlength=K).float()
+        shares.append(uses / uses.sum())
+    uses = torch.stack(shares)  # (S, K)
+    own = uses >= OWN_SHARE * uses.mean(0)
+    take_from_first(own)
+    return own
+
+
 def _warps(spectra: list[list[Tensor]], mel: LogMel, seed: int) -> Tensor:
     """The warp of each speaker, (S,), from power spectra (T, bins) of utterances.
 
@@ -159,15 +188,13 @@ def _frames_at_warps(spectra: list[Tensor], mel: LogMel, random: np.random.Gener
         cepstra = above_floor(frames, level)[0] @ to_cepstra.T
         speech = cepstra[frames[0].mean(1) > level - LOUD]
         cepstra = (cepstra - speech.mean(0)) / (speech.std(0, correction=0) + 1e-3)
-        inside = [with_context(x, CONTEXT) for x in cepstra.split(lengths)]
+        inside = [_with_context(x) for x in cepstra.split(lengths)]
         found.append(torch.cat(inside)[order])
     return torch.stack(found)
 
 
-def with_context(x: Tensor, offsets: Sequence[int]) -> Tensor:
-    """Frames (…, T, F) with those at offsets from them, (…, T, F · len(offsets)).
-
-    Beyond an end is what is at the end.
-    """
-    places = torch.arange(x.shape[-2], device=x.device)
-    return torch.cat([x[..., (places + o).clamp(0, len(places) - 1), :] for o in offsets], dim=-1)
+def _with_context(x: Tensor) -> Tensor:
+    """Frames (T, F) with those around them, (T, F · len(CONTEXT))."""
+    T, widest = len(x), max(CONTEXT)
+    padded = F.pad(x.T[None], (widest, widest), mode="replicate")[0].T
+    return torch.cat([padded[widest + c : widest + c + T] for c in CONTEXT], dim=1)

@@ -43,11 +43,10 @@ from speechvq.config import (
 )
 from speechvq.data.manifest import Utterance, read_known, read_manifest
 from speechvq.data.segments import Labels, SegmentBatches, Waveforms
-from speechvq.models.cepstra import SpeakerCepstra, voice_of
+from speechvq.models.cepstra import SpeakerCepstra, Voice, voice_of
 from speechvq.models.spectral import (
     CepstralTarget,
     SpectralObjective,
-    Translate,
     UnitTarget,
     start_at_clusters,
 )
@@ -55,11 +54,10 @@ from speechvq.models.vqvae import VQVAE
 from speechvq.training import metrics
 from speechvq.training.card import Facts, model_card
 from speechvq.training.checkpoints import BEST, FOLDER, LAST, State, load_weights, read_header
-from speechvq.training.dialects import Dialects, find_dialects
 from speechvq.training.loop import Loop, Phase, StepOutput, Validation
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.processes import Processes, processes
-from speechvq.training.speakers import fit_speakers, speech_level
+from speechvq.training.speakers import find_dialects, fit_speakers, speech_level
 from speechvq.training.units import find_units
 from speechvq.training.validation import Validator
 
@@ -109,7 +107,7 @@ class SpectralPhase(nn.Module):
         self.objective = objective
         self.quantize = quantize
         self.voices = voices
-        self.translate: Translate | None = None
+        self.dialects: Tensor | None = None
         """As in `FrozenCodesPhase`."""
 
     @property
@@ -123,8 +121,8 @@ class SpectralPhase(nn.Module):
     def forward(self, waveform: Tensor, speaker: Tensor, units: Tensor | None = None) -> StepOutput:
         """Loss for a waveform (B, T), speakers (B,) and, if there are any, units (B, N)."""
         voice = voice_of(self.voices, speaker)
-        translate = self.translate if self.training else None
-        out = self.objective(waveform, speaker, self.quantize, units, voice, translate)
+        among = _of_others(self.dialects, waveform) if self.training else None
+        out = self.objective(waveform, speaker, self.quantize, units, voice, among)
         return StepOutput(out.loss, {}, out.codes)
 
 
@@ -164,8 +162,8 @@ class FrozenCodesPhase(nn.Module):
         self.model = model
         self.history_noise = history_noise
         self.voices = voices
-        self.translate: Translate | None = None
-        """To the codes that a segment has in training; none: it has its own."""
+        self.dialects: Tensor | None = None
+        """(…, K) bool: codes that a speaker uses, or all; none: a segment's codes are its own."""
 
     @property
     def parameters_of_decoder(self) -> list[nn.Parameter]:
@@ -185,16 +183,29 @@ class FrozenCodesPhase(nn.Module):
         T is a multiple of the hop length.
         """
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
-            latents = self.model.latents(waveform, voice_of(self.voices, speaker))
-            codes = self.model.quantizer.nearest(latents)
-            if self.training and self.translate is not None:
-                codes = self.translate(latents, codes, speaker)
+            codes = self._codes(waveform, voice_of(self.voices, speaker))
             quantized = self.model.quantizer.lookup(codes)
         model = self.model
         condition = model.conditioner(quantized, speaker)
         nll = -model.log_likelihood(waveform, condition, MARGIN, self.history_noise).mean()
         terms = {"bits_per_sample": nll.detach() / math.log(2)}
         return StepOutput(nll, terms, codes[:, MARGIN:-MARGIN])
+
+    def _codes(self, waveform: Tensor, voice: Voice | None) -> Tensor:
+        """Codes (B, N) of waveforms (B, T), in training as if of another's voice.
+
+        Such are the codes of a recording that is converted. So the decoder learns to take the voice
+        from the speaker alone.
+        """
+        among = _of_others(self.dialects, waveform) if self.training else None
+        return self.model.quantizer.nearest(self.model.latents(waveform, voice), among)
+
+
+def _of_others(dialects: Tensor | None, waveform: Tensor) -> Tensor | None:
+    """The codes, (B, K) bool, of a dialect drawn at random for each of (B, T)."""
+    if dialects is None:
+        return None
+    return dialects[torch.randint(len(dialects), (len(waveform),)).to(waveform.device)]
 
 
 def train_vqvae(
@@ -398,8 +409,15 @@ def _phases(
             fit_speakers(voices, waveforms, model.speakers, training.seed)
 
     @cache
-    def dialects() -> Dialects:
+    def of_speakers() -> Tensor:
         return find_dialects(model, waveforms, voices)
+
+    @cache
+    def dialects(share: float) -> Tensor:
+        """The speakers', and as often all codes as the rest of the segments wants it."""
+        own = of_speakers()
+        count = round(len(own) * (1 / share - 1))
+        return torch.cat([own, own.new_ones(count, own.shape[1])])
 
     validator = Validator(
         model, held_out, group, bfloat16, training.samples, held_out_units, voices
@@ -425,7 +443,7 @@ def _phases(
                 else:
                     start_at_clusters(model, first_latents(SPECTRAL, config))
             if config.dialects:
-                of_codes.translate = partial(dialects().translate, share=config.dialects)
+                of_codes.dialects = dialects(config.dialects)
 
         for name, half, steps in (
             (LATENTS, of_latents, config.unquantized_steps),
@@ -448,7 +466,7 @@ def _phases(
         def start_decoder(step: int) -> None:
             hear_voices()
             if training.dialects:
-                module.translate = partial(dialects().translate, share=training.dialects)
+                module.dialects = dialects(training.dialects)
             if step:
                 return
             if objective is None and training.codes_from is None:

@@ -125,3 +125,13 @@ def test_start_takes_the_codebook_as_it_is(update):
     assert model.nearest(codebook[None]).tolist() == [list(range(8))]
     model(codebook[None])  # each code is used once, by itself
     torch.testing.assert_close(model.codebook.detach(), codebook)
+
+
+def test_codes_among_those_that_are_marked():
+    """Row 0 may have codes 1 and 2, row 1 all."""
+    model = quantizer(K=3, D=1)
+    model.start(torch.tensor([[0.0], [1.0], [5.0]]))
+    latents = torch.tensor([[[0.1], [0.3], [4.0]], [[0.1], [0.3], [4.0]]])
+    among = torch.tensor([[False, True, True], [True, True, True]])
+    assert model.nearest(latents).tolist() == [[0, 0, 2], [0, 0, 2]]
+    assert model.nearest(latents, among).tolist() == [[1, 1, 2], [0, 0, 2]]

@@ -1,5 +1,7 @@
 """What is found out about a corpus's speakers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from voices import RATE, speech
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
-from speechvq.training.speakers import fit_speakers, some_of_each, speech_level
+from speechvq.training.speakers import find_dialects, fit_speakers, some_of_each, speech_level
 
 
 def corpus(stretches: dict[str, float], count: int = 4, seconds: float = 5.0) -> Waveforms:
@@ -62,6 +64,21 @@ def test_some_of_each_speaker():
     (its, _) = some_of_each(waveforms, ["a", "b"], 3.9)
     np.testing.assert_array_equal(its[0], waveforms.crop(0, 0, 16000))  # spread over the whole
     np.testing.assert_array_equal(its[1], waveforms.crop(10, 0, 16000))
+
+
+def test_dialects_are_the_codes_that_a_speaker_uses():
+    uses = {"a": [0, 0, 1, 1, 2], "b": [2, 2, 2, 1, 2]}
+    waveforms = corpus({"a": 1.0, "b": 1.0}, count=1, seconds=1.0)
+    first = {waveforms.crop(i, 0, 1).item(): u.speaker for i, u in enumerate(waveforms.utterances)}
+    model = SimpleNamespace(
+        config=SimpleNamespace(codebook_size=4),
+        quantizer=SimpleNamespace(codebook=torch.zeros(4, 1)),
+        speakers=["a", "b"],
+        encode=lambda x, voice: torch.tensor([uses[first[x[0, 0].item()]]]),
+    )
+    # Of code 1: 0.4 and 0.2, an even share being 0.3; nobody uses code 3
+    expected = [[True, True, False, True], [False, True, True, True]]
+    assert find_dialects(model, waveforms).tolist() == expected
 
 
 def test_the_level_of_the_speakers():

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,7 +24,6 @@ from speechvq.models.quantizer import Quantizer
 from speechvq.models.spectral import SpectralObjective
 from speechvq.models.vqvae import VQVAE
 from speechvq.training.checkpoints import LAST, _load, read_header
-from speechvq.training.dialects import Dialects
 from speechvq.training.loop import Interrupted, Loop
 from speechvq.training.metrics import FILE
 from speechvq.training.processes import Processes
@@ -201,23 +199,22 @@ def test_the_folder_tells_how_loud_the_speech_was(tmp_path, plain_config, tiny_c
     assert -30 < read_config(folder)["speech_level"] < -10
 
 
-def another(latents, codes, speaker):
-    """Other codes (B, N), each row's by its speaker (B,)."""
-    return (codes + 1 + speaker[:, None]) % 8
-
-
 def test_the_decoder_learns_from_codes_of_other_speakers(tiny_config):
-    """In training; in eval mode a row's codes are its own."""
+    """In training each row's codes are a random speaker's; in eval mode they are its own."""
     torch.manual_seed(0)
     model = VQVAE(tiny_config, ["p225", "p226"]).eval()
     model.quantizer.initialise(model.latents(torch.randn(1, 4000)).detach()[0])
     phase = FrozenCodesPhase(model)
-    phase.translate = another
-    waveform = torch.randn(4, (2 * MARGIN + 20) * model.hop_length)
-    own = model.encode(waveform)[:, MARGIN:-MARGIN]
-    speaker = torch.tensor([0, 1, 1, 0])
-    assert torch.equal(phase.eval()(waveform, speaker).codes, own)
-    assert torch.equal(phase.train()(waveform, speaker).codes, another(None, own, speaker))
+    phase.dialects = torch.arange(8).expand(2, 8) % 2 == torch.arange(2)[:, None]  # even and odd
+    waveform = torch.randn(32, (2 * MARGIN + 20) * model.hop_length)
+    codes = phase.train()(waveform, torch.zeros(32, dtype=torch.int64)).codes
+    parity = (codes % 2).float().mean(1)
+    assert set(parity.tolist()) == {0.0, 1.0}
+    assert 6 < parity.sum() < 26
+    own = phase.eval()(waveform, torch.zeros(32, dtype=torch.int64)).codes
+    assert torch.equal(own, model.encode(waveform)[:, MARGIN:-MARGIN])
+    kept = own % 2 == parity[:, None]  # a code that the other speaker has, too, stays
+    assert torch.equal(own[kept], codes[kept])
 
 
 def test_dialects_are_found_anew_by_a_resume(tmp_path, tiny_config, tiny_corpus, monkeypatch):
@@ -225,7 +222,7 @@ def test_dialects_are_found_anew_by_a_resume(tmp_path, tiny_config, tiny_corpus,
 
     def find_dialects(model, waveforms, voices):
         found.append(model.speakers)
-        return SimpleNamespace(translate=lambda *said, share: another(*said))
+        return torch.arange(8).expand(2, 8) % 2 == torch.arange(2)[:, None]
 
     monkeypatch.setattr("speechvq.training.vqvae.find_dialects", find_dialects)
     training = replace(TRAINING, freeze_codes=True, dialects=1.0)
@@ -248,7 +245,8 @@ def test_dialects_are_found_anew_by_a_resume(tmp_path, tiny_config, tiny_corpus,
 @pytest.mark.parametrize("after", [2, 6])
 def test_an_encoder_of_cepstra(after, tmp_path, tiny_config, tiny_corpus, monkeypatch, read_lines):
     """It has no phase of its own, and a resume finds the speakers' voices anew."""
-    config = replace(tiny_config, encoder_input="cepstra", strides=(80,))
+    wavenet = replace(tiny_config.wavenet, dropout=0.5)  # which finding dialects must not turn off
+    config = replace(tiny_config, encoder_input="cepstra", strides=(80,), wavenet=wavenet)
     training = replace(
         TRAINING,
         spectral=replace(TRAINING.spectral, steps=4, unquantized_steps=0),
@@ -268,19 +266,24 @@ def test_an_encoder_of_cepstra(after, tmp_path, tiny_config, tiny_corpus, monkey
     assert records[-1]["perplexity"] > 1.5
 
 
-def test_each_phase_has_its_share_of_dialects(tmp_path, tiny_config, tiny_corpus, monkeypatch):
-    shares = []
-    translate = Dialects.translate
+@pytest.mark.parametrize("phase", [SpectralPhase, FrozenCodesPhase])
+def test_a_quarter_of_the_segments_have_codes_of_a_dialect(
+    phase, tmp_path, tiny_config, tiny_corpus, monkeypatch
+):
+    drawn = []
+    forward = phase.forward
 
-    def watched(self, latents, codes, speaker, share):
-        shares.append(share)
-        return translate(self, latents, codes, speaker, share)
+    def watched(self, *batch):
+        drawn.append(self.dialects)
+        return forward(self, *batch)
 
-    monkeypatch.setattr(Dialects, "translate", watched)
-    spectral = replace(TRAINING.spectral, dialects=0.25)
-    training = replace(TRAINING, spectral=spectral, freeze_codes=True, dialects=0.75)
+    monkeypatch.setattr(phase, "forward", watched)
+    if phase is SpectralPhase:
+        training = replace(TRAINING, spectral=replace(TRAINING.spectral, dialects=0.25))
+    else:
+        training = replace(TRAINING, freeze_codes=True, dialects=0.25)
     train_vqvae(tiny_config, tiny_corpus, training, tmp_path)
-    assert shares == 4 * [0.25] + 4 * [0.75]  # as many as steps with codes
+    assert len(drawn[-1]) == 8 and drawn[-1][2:].all()  # of two speakers: two of eight are theirs
 
 
 def test_the_envelope_learns_from_codes_of_other_speakers(tiny_config):
@@ -288,11 +291,12 @@ def test_the_envelope_learns_from_codes_of_other_speakers(tiny_config):
     model = VQVAE(replace(tiny_config, envelope_bands=10), ["p225", "p226"])
     model.quantizer.initialise(model.latents(torch.randn(1, 4000)).detach()[0])
     phase = SpectralPhase(SpectralObjective(model, SpectralPhaseConfig()), quantize=True)
-    phase.translate = another
-    waveform, speaker = torch.randn(2, 20 * model.hop_length), torch.tensor([0, 1])
-    own = model.encode(waveform)
-    assert torch.equal(phase.eval()(waveform, speaker).codes, own)
-    assert torch.equal(phase.train()(waveform, speaker).codes, another(None, own, speaker))
+    phase.dialects = torch.arange(8).expand(2, 8) % 2 == torch.arange(2)[:, None]  # even and odd
+    waveform, speaker = torch.randn(16, 20 * model.hop_length), torch.zeros(16, dtype=torch.int64)
+    codes = phase.train()(waveform, speaker).codes
+    assert set((codes % 2).float().mean(1).tolist()) == {0.0, 1.0}
+    own = phase.eval()(waveform, speaker).codes
+    assert torch.equal(own, model.encode(waveform))
 
 
 def test_a_resume_does_not_drop_enrolled_speakers(tmp_path, tiny_config, tiny_corpus):
