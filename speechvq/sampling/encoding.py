@@ -109,6 +109,12 @@ def _checked(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield block
 
 
+def find_voice(model: VQVAE, waveform: np.ndarray) -> Voice | None:
+    """The voice of a recording (T,), found in its first `VOICE_SECONDS`, if the model wants it."""
+    beginning = torch.from_numpy(waveform[: round(VOICE_SECONDS * model.sample_rate)])
+    return model.find_voice(beginning[None].to(_device(model)))
+
+
 @torch.inference_mode()
 def _hear(model: VQVAE, blocks: Iterator[np.ndarray]) -> tuple[Voice | None, Iterable[np.ndarray]]:
     """The voice of a recording, if the model wants it, and the recording from its beginning."""
@@ -121,8 +127,7 @@ def _hear(model: VQVAE, blocks: Iterator[np.ndarray]) -> tuple[Voice | None, Ite
         samples += len(block)
     if not samples:
         return None, []
-    waveform = torch.from_numpy(np.concatenate(first)[:wanted])
-    return model.find_voice(waveform[None].to(_device(model))), itertools.chain(first, blocks)
+    return find_voice(model, np.concatenate(first)), itertools.chain(first, blocks)
 
 
 @torch.inference_mode()

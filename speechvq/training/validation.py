@@ -16,7 +16,7 @@ from speechvq.data.segments import Labels, Waveforms, pieces
 from speechvq.models.cepstra import SpeakerCepstra, Voice, voice_of
 from speechvq.models.spectral import SpectralObjective
 from speechvq.models.vqvae import VQVAE
-from speechvq.sampling.encoding import VOICE_SECONDS
+from speechvq.sampling.encoding import find_voice
 from speechvq.training.loop import Validation
 from speechvq.training.meter import code_use
 from speechvq.training.processes import Processes
@@ -157,10 +157,8 @@ class Validator:
         """The voice in which an utterance is heard: its speaker's, or what is found in it."""
         if self.voices is not None or not self.model.hears_voices:
             return voice_of(self.voices, speaker)
-        heard = round(VOICE_SECONDS * self.model.sample_rate)
-        length = min(int(self.waveforms.lengths[utterance]), heard)
-        waveform = torch.from_numpy(self.waveforms.crop(utterance, 0, length))
-        return self.model.find_voice(waveform.unsqueeze(0).to(self.processes.device))
+        whole = self.waveforms.crop(utterance, 0, int(self.waveforms.lengths[utterance]))
+        return find_voice(self.model, whole)
 
     def _sounds(self) -> dict[str, tuple[np.ndarray, int]]:
         """The beginnings of some utterances, encoded and drawn back by the decoder."""

@@ -110,7 +110,7 @@ def test_codes_of_other_utterances_are_refused(model, manifests):
         train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
 
 
-def test_codes_of_longer_recordings_are_refused(model, manifests, tmp_path):
+def test_codes_of_longer_recordings_are_refused(model, manifests):
     folder = train_prior(model, CONFIG, TRAINING, manifests) / "codes"
     lines = (folder / "train.txt").read_text().splitlines()
     lines = [line.rsplit(" ", 2)[0] if line.startswith("p225_train0") else line for line in lines]

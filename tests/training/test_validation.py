@@ -64,7 +64,7 @@ def test_a_voice_is_found_in_the_whole_utterance(tiny_config, waveforms, monkeyp
     config = replace(tiny_config, encoder_input="cepstra", strides=(80,))
     model = VQVAE(config, ["p225", "p226"]).eval()
     model.quantizer.codebook.copy_(model.encoder.frames(torch.randn(1, 640))[0][:8])
-    codes = [encode(model, waveforms.crop(i, 0, n)) for i, n in enumerate(waveforms.lengths)]
+    codes = encode(model, waveforms.crop(0, 0, waveforms.lengths[0]))
     monkeypatch.setattr(validation, "LONGEST", 0.25)
     found, latents = [], model.latents
     model.latents = lambda x, voice: (found.append(voice), latents(x, voice))[1]
@@ -73,7 +73,7 @@ def test_a_voice_is_found_in_the_whole_utterance(tiny_config, waveforms, monkeyp
     assert 1 < len(of_first) < len(found)
     with torch.no_grad():
         whole = model.encode(torch.from_numpy(waveforms.crop(0, 0, 2000))[None], found[0])[0]
-    assert np.array_equal(whole.numpy(), codes[0][: len(whole)])
+    assert np.array_equal(whole.numpy(), codes[: len(whole)])
     assert math.isfinite(result.score)
 
 
