@@ -3,8 +3,8 @@
 Two speakers say the same with vocal tracts of different length, through different microphones. What
 one calls s has the spectrum of another's sh, and codes of such spectra are each speaker's own. So
 each speaker's frequencies are stretched (vocal tract length normalisation), and each speaker's
-cepstra get mean 0 and variance 1 (cepstral mean and variance normalisation). training/speakers.py
-finds how much, from speech alone.
+cepstra get mean 0 (cepstral mean normalisation) and are mapped linearly to where others have the
+like, by least squares. training/speakers.py finds how, from speech alone.
 
 Shapes: B batch, T samples, N codes, M frames, F mel bands, D cepstra, S speakers. After Lee and
 Rose, "Speaker normalization using efficient frequency warping procedures", 1996.
@@ -104,7 +104,7 @@ def warped(filters: Tensor, warp: Tensor) -> Tensor:
 
 
 class Voice(NamedTuple):
-    """How the speech of a batch's recordings is made alike: (B,), (B,), (B, D) and (B, D)."""
+    """How the speech of a batch's recordings is made alike: (B,), (B,), (B, D) and (B, D, D)."""
 
     warp: Tensor
     """What the voice's frequencies are divided by."""
@@ -112,8 +112,8 @@ class Voice(NamedTuple):
     """Of its log-mel frames where it speaks, nats."""
     mean: Tensor
     """Of its cepstra."""
-    scale: Tensor
-    """Their standard deviation."""
+    matrix: Tensor
+    """By which they are multiplied: (c - mean) matrix."""
 
 
 class FrameCepstra(nn.Module):
@@ -142,7 +142,7 @@ class FrameCepstra(nn.Module):
             if voice is None:
                 return self.of_mel(self.mel(waveform))
             cepstra = self.of_mel(above_floor(self.mel(waveform, voice.warp), voice.level))
-            return (cepstra - voice.mean.unsqueeze(1)) / voice.scale.unsqueeze(1)
+            return (cepstra - voice.mean.unsqueeze(1)) @ voice.matrix
 
     @property
     def receptive_field(self) -> int:
@@ -175,7 +175,7 @@ class SpeakerCepstra(nn.Module):
         self.register_buffer("warp", torch.ones(speakers))
         self.register_buffer("level", torch.zeros(speakers))
         self.register_buffer("mean", torch.zeros(speakers, D))
-        self.register_buffer("scale", torch.ones(speakers, D))
+        self.register_buffer("matrix", torch.eye(D).repeat(speakers, 1, 1))
 
     def forward(self, waveform: Tensor, speaker: Tensor) -> Tensor:
         return self.frames(waveform, self.voice(speaker))
@@ -187,7 +187,7 @@ class SpeakerCepstra(nn.Module):
 
     def voice(self, speaker: Tensor) -> Voice:
         """The voices of speakers (B,)."""
-        return Voice(*(x[speaker] for x in (self.warp, self.level, self.mean, self.scale)))
+        return Voice(*(x[speaker] for x in (self.warp, self.level, self.mean, self.matrix)))
 
 
 def voice_of(voices: SpeakerCepstra | None, speaker: Tensor) -> Voice | None:

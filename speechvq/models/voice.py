@@ -5,9 +5,11 @@ have them, and turns them so that distances between codes count alike in every d
 mean the same whoever speaks, speakers among them whom no training has heard: what has to be known
 of a voice is found in its recording, by what suits the codebook.
 
-Shapes: B batch, T samples, N codes, D codebook_dim, K codebook_size, W warps. After Lee and Rose,
-"Speaker normalization using efficient frequency warping procedures", 1996.
+Shapes: B batch, T samples, N codes, D codebook_dim, K codebook_size, S speakers. After Lee and
+Rose, "Speaker normalization using efficient frequency warping procedures", 1996.
 """
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,11 +30,26 @@ WARPS = torch.linspace(-0.32, 0.32, 17).exp()
 """What a voice's resonances are tried to be, as a multiple of a typical voice's."""
 USUAL = 0.15
 """Standard deviation of the logarithm of voices' warps."""
+KNOWN = 128
+"""Voices of the training that the encoder keeps, at most: a recording may be of one of them."""
 PRIOR = 20.0
-"""Frames that the typical voice counts for, beside those of a recording."""
+"""Frames that the voice counts for from which the search starts, beside those of a recording."""
 FRAMES = 2000
 """Of a recording, at most, in which its voice is sought."""
+FEW = 200
+"""Frames by which those voices are chosen that are tried with all."""
+FINALISTS = 5
 ROUNDS = 4
+
+
+class _Found(NamedTuple):
+    """A voice that was fitted to a recording."""
+
+    nats: float
+    """-log p of its cepstra in this voice, a frame."""
+    start: tuple[Tensor, int]
+    """The warp and the voice, 0 being the typical one, from which it was sought."""
+    voice: Voice
 
 
 class CepstralEncoder(nn.Module):
@@ -49,27 +66,39 @@ class CepstralEncoder(nn.Module):
         with torch.no_grad():
             nn.init.eye_(self.output.weight)
             nn.init.zeros_(self.output.bias)
-        # The typical voice
-        self.register_buffer("mean", torch.zeros(D))
-        self.register_buffer("scale", torch.ones(D))
+        # The typical voice, and then those that are known
+        self.register_buffer("warps", torch.ones(1 + KNOWN))
+        self.register_buffer("means", torch.zeros(1 + KNOWN, D))
+        self.register_buffer("matrices", torch.eye(D).repeat(1 + KNOWN, 1, 1))
+        self.register_buffer("known", torch.zeros((), dtype=torch.long))
 
     def forward(self, waveform: Tensor, voice: Voice) -> Tensor:
         """Latents of a waveform whose voice is known."""
         return self.output(self.frames(waveform, voice))
 
     @torch.no_grad()
-    def take_typical(self, speakers: SpeakerCepstra) -> None:
+    def know(self, speakers: SpeakerCepstra) -> None:
         """Know what voices are like, from those of a corpus."""
-        self.mean.copy_(speakers.mean.mean(0))
-        self.scale.copy_(speakers.scale.log().mean(0).exp())
+        S = len(speakers.warp)
+        some = torch.linspace(0, S - 1, min(S, KNOWN)).round().long()
+        self.known.fill_(len(some))
+        for ours, theirs in (
+            (self.warps, speakers.warp),
+            (self.means, speakers.mean),
+            (self.matrices, speakers.matrix),
+        ):
+            ours[0] = theirs.mean(0)
+            ours[1 : 1 + len(some)] = theirs[some]
+        self.warps[0] = 1.0
 
     @torch.no_grad()
     def find_voice(self, waveform: Tensor, codebook: Tensor) -> Voice:
         """The voice of a recording (T,): that in which its codes are likeliest.
 
-        With a code's latents Gaussian around it, mean and scale follow from those of the
-        recording's cepstra and of the codes that they fall to, in turn with these (expectation
-        maximisation, with the typical voice as the prior). So it matters little what is said.
+        The typical voice is tried at all warps, and each that is known. From there, with a code's
+        latents Gaussian around it, what is left of mean and scale follows from the recording's
+        cepstra and the codes that they fall to, in turn with these (expectation maximisation). So
+        it matters little what is said.
 
         Returns
         -------
@@ -82,28 +111,42 @@ class CepstralEncoder(nn.Module):
         # (K, D), cepstra of a voice made alike; and (D,), their variance around a code
         centres = (codebook - self.output.bias) @ turn_back.T
         within = (turn_back @ turn_back.T).diagonal()
-        found = []
-        for warp in WARPS.to(power):
-            mel = self.frames.mel.of_power(power, warp[None])
-            level = level_of_speech(mel[0])
-            cepstra = self.frames.of_mel(above_floor(mel, level[None]))[0]
-            cepstra = cepstra[:: -(-len(cepstra) // FRAMES)]
-            mean, scale, nats = self._fit(cepstra, codebook, centres, within)
-            nats = nats + 0.5 * (warp.log() / USUAL).square() / len(cepstra)
-            found.append((nats, Voice(warp[None], level[None], mean[None], scale[None])))
-        return min(found, key=lambda entry: entry[0])[1]
+
+        def likeliest(tried: list[tuple[Tensor, int]], most: int) -> list[_Found]:
+            found = []
+            for warp, v in tried:
+                mel = self.frames.mel.of_power(power, warp[None])
+                level = level_of_speech(mel[0])
+                cepstra = self.frames.of_mel(above_floor(mel, level[None]))[0]
+                start_mean, start = self.means[v], self.matrices[v]
+                alike = (cepstra[:: -(-len(cepstra) // most)] - start_mean) @ start
+                mean, scale, nats = self._fit(alike, codebook, centres, within)
+                nats = nats - torch.linalg.slogdet(start).logabsdet  # all of the same cepstra
+                if not v:
+                    nats = nats + 0.5 * (warp.log() / USUAL).square() / len(alike)
+                mean = start_mean + torch.linalg.solve(start.T, mean)
+                voice = Voice(warp[None], level[None], mean[None], (start / scale)[None])
+                found.append(_Found(nats.item(), (warp, v), voice))
+            return sorted(found, key=lambda its: its.nats)
+
+        tried = [(warp, 0) for warp in WARPS.to(power)]
+        tried += [(self.warps[v], v) for v in range(1, 1 + int(self.known))]
+        finalists = [its.start for its in likeliest(tried, FEW)[:FINALISTS]]
+        return likeliest(finalists, FRAMES)[0].voice
 
     def _fit(
         self, cepstra: Tensor, codebook: Tensor, centres: Tensor, within: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean and scale (D,) for cepstra (N, D), and -log p of these, in nats a frame."""
+        """Mean and scale (D,) for cepstra (N, D), and -log p of these, in nats a frame.
+
+        Mean 0 and scale 1 where the recording's voice is the one that was tried.
+        """
         N = len(cepstra)
         own_mean, own_variance = cepstra.mean(0), cepstra.var(0, correction=0)
         expected, variance = torch.zeros_like(own_mean), torch.ones_like(own_variance)
         for _ in range(ROUNDS):
-            squared = N * own_variance / variance + PRIOR * self.scale.square()
-            scale = (squared / (N + PRIOR)).sqrt()
-            mean = (N * (own_mean - scale * expected) + PRIOR * self.mean) / (N + PRIOR)
+            scale = ((N * own_variance / variance + PRIOR) / (N + PRIOR)).sqrt()
+            mean = N * (own_mean - scale * expected) / (N + PRIOR)
             latents = self.output((cepstra - mean) / scale)
             distance, codes = torch.cdist(latents, codebook).min(1)
             chosen = centres[codes]

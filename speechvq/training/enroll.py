@@ -32,12 +32,11 @@ from speechvq.models.cepstra import SpeakerCepstra
 from speechvq.models.conditioner import Conditioner
 from speechvq.models.vqvae import VQVAE
 from speechvq.prior_folder import copy_prior
-from speechvq.sampling.encoding import VOICE_SECONDS
 from speechvq.training.card import with_enrolled
 from speechvq.training.loop import learning_rate
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.processes import Processes
-from speechvq.training.speakers import some_of_each
+from speechvq.training.speakers import hear_speakers
 from speechvq.training.validation import Validator
 from speechvq.training.vqvae import MARGIN, FrozenCodesPhase
 
@@ -350,10 +349,8 @@ def _voices(solo: VQVAE, recordings: Waveforms) -> SpeakerCepstra | None:
     """The speaker's voice, for an encoder that listens to voices."""
     if not solo.hears_voices:
         return None
-    speech = np.concatenate(some_of_each(recordings, solo.speakers, VOICE_SECONDS)[0])
-    device = solo.conditioner.speakers.weight.device
-    voices = SpeakerCepstra(solo.encoder.frames, 1).to(device)
-    voices.put(0, solo.find_voice(torch.from_numpy(speech)[None].to(device)))
+    voices = SpeakerCepstra(solo.encoder.frames, 1).to(solo.conditioner.speakers.weight.device)
+    hear_speakers(voices, solo, recordings)
     return voices
 
 

@@ -1,9 +1,12 @@
 """How a corpus's speakers differ, found from some speech of each, whatever it says.
 
 The warp of a speaker's frequencies is that which brings the speech nearest to the speech of the
-others: with the right one, most stretches of a tenth of a second have a like among them.
+others: with the right one, most stretches of a fifth of a second have a like among them. Then a
+linear map is fitted to these pairs of likes, and what is now nearest is sought anew: INCA, of Erro,
+Moreno and Bonafonte, "INCA algorithm for training voice conversion systems from nonparallel
+corpora", 2010, with every speaker on the way to all the others.
 
-Shapes: T samples or frames, F features, S speakers, W warps that are tried.
+Shapes: T samples or frames, F features, D cepstra, S speakers, W warps that are tried.
 """
 
 from collections.abc import Sequence
@@ -26,18 +29,20 @@ from speechvq.models.cepstra import (
 from speechvq.models.quantizer import take_from_first
 from speechvq.models.voice import WARPS
 from speechvq.models.vqvae import VQVAE
+from speechvq.sampling.encoding import VOICE_SECONDS, find_voice
 
-SECONDS = 60.0
+SECONDS = 150.0
 """Speech of each speaker, if there is so much, from which the cepstra are fitted."""
-TOGETHER = 900.0
-"""Seconds of all speakers, at most."""
+TOGETHER = 3600.0
+"""Seconds of all speakers, at most: half a minute of each of VCTK's."""
 ROUNDS = 4
 CEPSTRA = 12
 """Of the frames that are compared: enough for the phone, too few for the voice."""
 CONTEXT = (-9, -6, -3, 0, 3, 6, 9)
 """Frames of 10 ms that are compared together."""
 LOUD = 5.0
-"""Nats below the level of speech down to which a frame counts for mean and scale."""
+"""Nats below the level of speech down to which a frame counts for mean and scale, when voices are
+compared at warps."""
 SECONDS_FOR_LEVEL = 20.0
 """Speech of each speaker in which the level is measured."""
 SECONDS_FOR_DIALECT = 300.0
@@ -47,6 +52,13 @@ OWN_SHARE = 0.5
 """
 ASKED, COMPARED = 2500, 18000
 """Frames of a speaker for which the nearest is sought, and frames of the others."""
+PAIRED, OTHERS = 4000, 12
+"""Frames of a speaker to which the map is fitted, and how many others have their like, at most."""
+MAP_ROUNDS = 3
+"""Each brings the speakers nearer, and each takes something from all of them that neighbours do not
+tell; with more, phones become harder to tell again."""
+RIDGE = 0.1
+"""How strongly a map is held to change nothing, as a share of the frames."""
 
 
 def some_of_each(
@@ -84,7 +96,7 @@ def speech_level(waveforms: Waveforms, speakers: Sequence[str]) -> float:
 def fit_speakers(
     cepstra: SpeakerCepstra, waveforms: Waveforms, speakers: Sequence[str], seed: int
 ) -> None:
-    """Find each speaker's warp, level, mean and scale, in every process alike.
+    """Find each speaker's warp, level, mean and matrix, in every process alike.
 
     Parameters
     ----------
@@ -107,15 +119,30 @@ def fit_speakers(
     ]
     spectra = [[cepstra.frames.mel.power(x[None])[0] for x in its] for its in recordings]
     cepstra.warp.copy_(_warps(spectra, cepstra.frames.mel, seed))
-    for speaker, (its, powers) in enumerate(zip(recordings, spectra, strict=True)):
+    standard = []
+    for speaker, powers in enumerate(spectra):
         warp = cepstra.warp[speaker : speaker + 1]
         mel = cepstra.frames.mel.of_power(torch.cat(powers)[None], warp)
         cepstra.level[speaker] = level_of_speech(mel[0])
-        cepstra.mean[speaker], cepstra.scale[speaker] = 0.0, 1.0
+        windows = above_floor(mel, cepstra.level[speaker])[0] @ cepstra.frames.dct.T  # (T, D)
+        mean, scale = windows.mean(0), _spread(windows)
+        cepstra.matrix[speaker] = torch.diag(1 / scale)
+        standard.append(((windows - mean) / scale).split([len(x) for x in powers]))
+    for speaker, matrix in enumerate(_maps(standard, seed)):
+        cepstra.mean[speaker] = 0.0
+        cepstra.matrix[speaker] @= matrix
         index = torch.tensor([speaker], device=device)
-        frames = torch.cat([cepstra(x[None], index)[0] for x in its])
-        cepstra.mean[speaker] = frames.mean(0)
-        cepstra.scale[speaker] = frames.std(0, correction=0) + 1e-3
+        frames = torch.cat([cepstra(x[None], index)[0] for x in recordings[speaker]])
+        cepstra.mean[speaker] = torch.linalg.solve(cepstra.matrix[speaker].T, frames.mean(0))
+        cepstra.matrix[speaker] /= _spread(frames)
+    for buffer in cepstra.buffers():
+        take_from_first(buffer)
+
+
+def hear_speakers(cepstra: SpeakerCepstra, model: VQVAE, waveforms: Waveforms) -> None:
+    """Find the voices of a model's speakers, for its codebook, in every process alike."""
+    for s, its in enumerate(some_of_each(waveforms, model.speakers, VOICE_SECONDS)):
+        cepstra.put(s, find_voice(model, np.concatenate(its)))
     for buffer in cepstra.buffers():
         take_from_first(buffer)
 
@@ -164,6 +191,54 @@ def _warps(spectra: list[list[Tensor]], mel: LogMel, seed: int) -> Tensor:
             if chosen == before:
                 break
     return WARPS[chosen]
+
+
+def _maps(spoken: list[Sequence[Tensor]], seed: int) -> list[Tensor]:
+    """Matrices (D, D) that take each speaker's standardised cepstra to where others have the like.
+
+    `spoken` are the speakers' utterances, (T, D) each. Who says nothing changes nothing.
+    """
+    S, D = len(spoken), spoken[0][0].shape[1]
+    random = np.random.default_rng(seed)
+    unit = torch.eye(D, device=spoken[0][0].device)
+    maps = [unit] * S
+    cepstra = [torch.cat(tuple(its)) for its in spoken]
+
+    def some(s: int, most: int) -> Tensor:
+        return torch.from_numpy(random.permutation(len(cepstra[s]))[:most]).to(unit.device)
+
+    speaking = [s for s in range(S) if cepstra[s].std() > 0.5]
+    for _ in range(MAP_ROUNDS if len(speaking) > 1 else 0):
+        mapped = [x @ matrix for x, matrix in zip(cepstra, maps, strict=True)]
+        around = [
+            torch.cat([_with_context((x @ matrix)[:, :CEPSTRA]) for x in its])
+            for its, matrix in zip(spoken, maps, strict=True)
+        ]
+        for s in speaking:
+            asked = some(s, PAIRED)
+            found = []
+            others = [o for o in speaking if o != s]
+            for o in random.permutation(others)[:OTHERS]:
+                compared = some(o, COMPARED)
+                nearest = _nearest(around[s][asked], around[o][compared])
+                found.append(mapped[o][compared[nearest]])
+            x, y = cepstra[s][asked], torch.stack(found).mean(0)
+            x, y = x - x.mean(0), y - y.mean(0)
+            ridge = RIDGE * len(x) * unit
+            matrix = torch.linalg.solve(x.T @ x + ridge, x.T @ y + ridge)
+            maps[s] = matrix / _spread(cepstra[s] @ matrix)
+    return maps
+
+
+def _spread(cepstra: Tensor) -> Tensor:
+    """Standard deviation of (T, D); 1 of what does not vary."""
+    found = cepstra.std(0, correction=0) + 1e-3
+    return torch.where(found < 0.02, 1.0, found)
+
+
+def _nearest(frames: Tensor, compared: Tensor) -> Tensor:
+    """For each of (T, F) the place of the nearest of (T', F): (T,)."""
+    return torch.cat([torch.cdist(some, compared).argmin(1) for some in frames.split(500)])
 
 
 def _distance(frames: Tensor, compared: Tensor) -> float:

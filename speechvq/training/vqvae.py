@@ -57,7 +57,7 @@ from speechvq.training.checkpoints import BEST, FOLDER, LAST, State, load_weight
 from speechvq.training.loop import Loop, Phase, StepOutput, Validation
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.processes import Processes, processes
-from speechvq.training.speakers import find_dialects, fit_speakers, speech_level
+from speechvq.training.speakers import find_dialects, fit_speakers, hear_speakers, speech_level
 from speechvq.training.units import find_units
 from speechvq.training.validation import Validator
 
@@ -405,8 +405,12 @@ def _phases(
 
     @cache  # once, whichever phase is the first; a resume finds them anew
     def hear_voices() -> None:
-        if voices is not None:
+        if voices is None:
+            return
+        if training.codes_from is None:
             fit_speakers(voices, waveforms, model.speakers, training.seed)
+        else:  # what is alike is settled by the speakers that the codes were learned from
+            hear_speakers(voices, model, waveforms)
 
     @cache
     def of_speakers() -> Tensor:
@@ -437,7 +441,7 @@ def _phases(
             if step == 0:
                 model.envelope.fit(first_speech("envelope", config))
                 if voices is not None:
-                    model.encoder.take_typical(voices)
+                    model.encoder.know(voices)
                 if isinstance(objective.target, UnitTarget):
                     model.quantizer.start(objective.target.vectors.weight.detach().clone())
                 else:

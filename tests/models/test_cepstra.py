@@ -66,22 +66,23 @@ def test_a_warped_band_keeps_its_ends(warp):
     assert peaks[10] == pytest.approx(warp * filters.argmax(1)[10].item(), abs=2)
 
 
-def test_speakers_get_mean_and_scale_of_their_own():
+def test_speakers_get_mean_and_matrix_of_their_own():
     cepstra = SpeakerCepstra(FrameCepstra(16000, 160, 12, 6), 2)
     waveform = 0.1 * torch.randn(2, 1600)
     plain = cepstra(waveform, torch.tensor([0, 1]))
     torch.testing.assert_close(plain, cepstra.frames(waveform), rtol=1e-3, atol=1e-3)
     cepstra.mean[1] = torch.arange(6.0)
-    cepstra.scale[1] = 2.0
+    cepstra.matrix[1] = torch.randn(6, 6)
     found = cepstra(waveform, torch.tensor([1, 0]))
     torch.testing.assert_close(found[1], plain[1], rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(found[0], (plain[0] - torch.arange(6.0)) / 2, rtol=1e-3, atol=1e-3)
+    expected = (plain[0] - torch.arange(6.0)) @ cepstra.matrix[1]
+    torch.testing.assert_close(found[0], expected, rtol=1e-3, atol=1e-3)
 
 
 def test_what_is_softer_than_the_floor_is_as_soft_as_it():
     frames = FrameCepstra(16000, 160, 12, 6)
     soft, softer = 1e-3 * torch.randn(1, 1600), 1e-5 * torch.randn(1, 1600)
     one, D = torch.ones(1), 6
-    heard = Voice(one, 20 * one, torch.zeros(1, D), torch.ones(1, D))
+    heard = Voice(one, 20 * one, torch.zeros(1, D), torch.eye(D)[None])
     torch.testing.assert_close(frames(softer, heard), frames(soft, heard))
     assert (frames(softer) - frames(soft)).abs().max() > 1

@@ -10,7 +10,13 @@ from voices import RATE, speech
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
-from speechvq.training.speakers import find_dialects, fit_speakers, some_of_each, speech_level
+from speechvq.training.speakers import (
+    _maps,
+    find_dialects,
+    fit_speakers,
+    some_of_each,
+    speech_level,
+)
 
 
 def corpus(stretches: dict[str, float], count: int = 4, seconds: float = 5.0) -> Waveforms:
@@ -50,10 +56,52 @@ def test_cepstra_of_each_speaker_are_standard():
         torch.testing.assert_close(frames.std(0), torch.ones(12), atol=0.02, rtol=0)
 
 
+def test_maps_bring_the_same_sounds_together():
+    """Two voices say the same sounds in other orders, one of them linearly distorted."""
+    rng = np.random.default_rng(0)
+    D, sounds = 6, 12
+    centres = 2 * rng.standard_normal((sounds, D))
+    distortion = np.eye(D) + 0.35 * rng.standard_normal((D, D))
+    spoken, said = [], []
+    for distort in (np.eye(D), distortion):
+        labels = np.repeat(rng.integers(sounds, size=400), 8)  # each sound for eight frames
+        frames = (centres[labels] + 0.5 * rng.standard_normal((len(labels), D))) @ distort
+        frames = torch.from_numpy((frames - frames.mean(0)) / frames.std(0)).float()
+        spoken.append(frames.split(320))
+        said.append(torch.from_numpy(labels))
+
+    def apart(maps):
+        means = [
+            torch.stack([(torch.cat(its) @ m)[labels == k].mean(0) for k in range(sounds)])
+            for its, m, labels in zip(spoken, maps, said, strict=True)
+        ]
+        return (means[0] - means[1]).square().mean() / means[0].square().mean()
+
+    before, after = apart([torch.eye(D)] * 2), apart(_maps(spoken, seed=0))
+    assert after < 0.5 * before
+    for its, matrix in zip(spoken, _maps(spoken, seed=0), strict=True):
+        spread = (torch.cat(its) @ matrix).std(0)
+        torch.testing.assert_close(spread, torch.ones(D), atol=0.02, rtol=0)
+
+
 def test_a_single_speaker_is_not_warped():
     found = cepstra(1)
     fit_speakers(found, corpus({"low": 0.9}), ["low"], seed=0)
     assert found.warp.item() == 1
+    assert torch.equal(found.matrix[0], found.matrix[0].diagonal().diag())
+
+
+def test_a_silent_speaker_spoils_nothing():
+    waveforms = corpus({"low": 0.9, "high": 1.2})
+    silent = [
+        0 * waveforms.crop(i, 0, 40000) if u.speaker == "low" else waveforms.crop(i, 0, 40000)
+        for i, u in enumerate(waveforms.utterances)
+    ]
+    found = cepstra(2)
+    speech = Waveforms(waveforms.utterances, RATE, waveforms=silent)
+    fit_speakers(found, speech, ["low", "high"], seed=0)
+    assert found.matrix[0].isfinite().all()
+    assert torch.equal(found.matrix[1], found.matrix[1].diagonal().diag())  # as if alone
 
 
 def test_some_of_each_speaker():
