@@ -40,6 +40,8 @@ class LogMel(nn.Module):
         from librosa.filters import mel
 
         self.hop_length = hop_length
+        self.rate = sample_rate / hop_length
+        """Frames a second."""
         self.floor = floor
         self.window_length = max(2 * hop_length, sample_rate // 40)  # at least 25 ms
         self.n_fft = 2 ** (self.window_length - 1).bit_length()

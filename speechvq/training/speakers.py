@@ -38,8 +38,8 @@ TOGETHER = 3600.0
 ROUNDS = 4
 CEPSTRA = 12
 """Of the frames that are compared: enough for the phone, too few for the voice."""
-CONTEXT = (-9, -6, -3, 0, 3, 6, 9)
-"""Frames of 10 ms that are compared together."""
+CONTEXT = (-0.09, -0.06, -0.03, 0.0, 0.03, 0.06, 0.09)
+"""Frames that are compared together, seconds from the one in the middle."""
 LOUD = 5.0
 """Nats below the level of speech down to which a frame counts for mean and scale, when voices are
 compared at warps."""
@@ -127,8 +127,9 @@ def fit_speakers(
         windows = above_floor(mel, cepstra.level[speaker])[0] @ cepstra.frames.dct.T  # (T, D)
         mean, scale = windows.mean(0), _spread(windows)
         cepstra.matrix[speaker] = torch.diag(1 / scale)
-        standard.append(((windows - mean) / scale).split([len(x) for x in powers]))
-    for speaker, matrix in enumerate(_maps(standard, seed)):
+        standard.append((windows - mean) / scale)
+    lengths = [[len(x) for x in powers] for powers in spectra]
+    for speaker, matrix in enumerate(_maps(standard, lengths, cepstra.frames.mel.rate, seed)):
         cepstra.mean[speaker] = 0.0
         cepstra.matrix[speaker] @= matrix
         index = torch.tensor([speaker], device=device)
@@ -193,16 +194,16 @@ def _warps(spectra: list[list[Tensor]], mel: LogMel, seed: int) -> Tensor:
     return WARPS[chosen]
 
 
-def _maps(spoken: list[Sequence[Tensor]], seed: int) -> list[Tensor]:
+def _maps(cepstra: list[Tensor], lengths: list[list[int]], rate: float, seed: int) -> list[Tensor]:
     """Matrices (D, D) that take each speaker's standardised cepstra to where others have the like.
 
-    `spoken` are the speakers' utterances, (T, D) each. Who says nothing changes nothing.
+    `cepstra` are (T, D) of each speaker, `rate` a second, and `lengths` those of the utterances in
+    it. Who says nothing changes nothing.
     """
-    S, D = len(spoken), spoken[0][0].shape[1]
+    S, D = len(cepstra), cepstra[0].shape[1]
     random = np.random.default_rng(seed)
-    unit = torch.eye(D, device=spoken[0][0].device)
+    unit = torch.eye(D, device=cepstra[0].device)
     maps = [unit] * S
-    cepstra = [torch.cat(tuple(its)) for its in spoken]
 
     def some(s: int, most: int) -> Tensor:
         return torch.from_numpy(random.permutation(len(cepstra[s]))[:most]).to(unit.device)
@@ -211,8 +212,7 @@ def _maps(spoken: list[Sequence[Tensor]], seed: int) -> list[Tensor]:
     for _ in range(MAP_ROUNDS if len(speaking) > 1 else 0):
         mapped = [x @ matrix for x, matrix in zip(cepstra, maps, strict=True)]
         around = [
-            torch.cat([_with_context((x @ matrix)[:, :CEPSTRA]) for x in its])
-            for its, matrix in zip(spoken, maps, strict=True)
+            _with_context(x[:, :CEPSTRA], its, rate) for x, its in zip(mapped, lengths, strict=True)
         ]
         for s in speaking:
             asked = some(s, PAIRED)
@@ -263,13 +263,16 @@ def _frames_at_warps(spectra: list[Tensor], mel: LogMel, random: np.random.Gener
         cepstra = above_floor(frames, level)[0] @ to_cepstra.T
         speech = cepstra[frames[0].mean(1) > level - LOUD]
         cepstra = (cepstra - speech.mean(0)) / (speech.std(0, correction=0) + 1e-3)
-        inside = [_with_context(x) for x in cepstra.split(lengths)]
-        found.append(torch.cat(inside)[order])
+        found.append(_with_context(cepstra, lengths, mel.rate)[order])
     return torch.stack(found)
 
 
-def _with_context(x: Tensor) -> Tensor:
-    """Frames (T, F) with those around them, (T, F · len(CONTEXT))."""
-    T, widest = len(x), max(CONTEXT)
-    padded = F.pad(x.T[None], (widest, widest), mode="replicate")[0].T
-    return torch.cat([padded[widest + c : widest + c + T] for c in CONTEXT], dim=1)
+def _with_context(frames: Tensor, lengths: list[int], rate: float) -> Tensor:
+    """Frames (T, F) with those around them in utterances of such lengths: (T, F · len(CONTEXT))."""
+    offsets = [round(seconds * rate) for seconds in CONTEXT]
+    widest = max(offsets)
+    found = []
+    for x in frames.split(lengths):
+        padded = F.pad(x.T[None], (widest, widest), mode="replicate")[0].T
+        found.append(torch.cat([padded[widest + o : widest + o + len(x)] for o in offsets], dim=1))
+    return torch.cat(found)

@@ -12,6 +12,7 @@ from speechvq.data.segments import Waveforms
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
 from speechvq.training.speakers import (
     _maps,
+    _with_context,
     find_dialects,
     fit_speakers,
     some_of_each,
@@ -67,21 +68,28 @@ def test_maps_bring_the_same_sounds_together():
         labels = np.repeat(rng.integers(sounds, size=400), 8)  # each sound for eight frames
         frames = (centres[labels] + 0.5 * rng.standard_normal((len(labels), D))) @ distort
         frames = torch.from_numpy((frames - frames.mean(0)) / frames.std(0)).float()
-        spoken.append(frames.split(320))
+        spoken.append(frames)
         said.append(torch.from_numpy(labels))
 
     def apart(maps):
         means = [
-            torch.stack([(torch.cat(its) @ m)[labels == k].mean(0) for k in range(sounds)])
-            for its, m, labels in zip(spoken, maps, said, strict=True)
+            torch.stack([(x @ m)[labels == k].mean(0) for k in range(sounds)])
+            for x, m, labels in zip(spoken, maps, said, strict=True)
         ]
         return (means[0] - means[1]).square().mean() / means[0].square().mean()
 
-    before, after = apart([torch.eye(D)] * 2), apart(_maps(spoken, seed=0))
-    assert after < 0.5 * before
-    for its, matrix in zip(spoken, _maps(spoken, seed=0), strict=True):
-        spread = (torch.cat(its) @ matrix).std(0)
+    maps = _maps(spoken, lengths=[10 * [320]] * 2, rate=100, seed=0)
+    assert apart(maps) < 0.5 * apart([torch.eye(D)] * 2)
+    for x, matrix in zip(spoken, maps, strict=True):
+        spread = (x @ matrix).std(0)
         torch.testing.assert_close(spread, torch.ones(D), atol=0.02, rtol=0)
+
+
+def test_context_is_of_the_utterance_and_a_fifth_of_a_second():
+    frames = torch.arange(80.0)[:, None]
+    found = _with_context(frames, [50, 30], rate=200)
+    assert found[20].tolist() == [2, 8, 14, 20, 26, 32, 38]
+    assert found[50].tolist() == [50, 50, 50, 50, 56, 62, 68]
 
 
 def test_a_single_speaker_is_not_warped():

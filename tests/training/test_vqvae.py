@@ -1,5 +1,6 @@
 """Training a VQ-VAE: phases, resume, model folder, and processes."""
 
+import math
 import os
 import socket
 import subprocess
@@ -160,11 +161,9 @@ def test_resume_is_exact(
 UNITS = replace(TRAINING, spectral=replace(TRAINING.spectral, target="units"))
 
 
-def test_codes_become_units(tmp_path, tiny_config, tiny_corpus, monkeypatch, read_lines):
+def test_codes_become_units(tmp_path, tiny_config, tiny_corpus, monkeypatch):
     """Their vectors are the codebook that the latents were trained beside; resuming is exact."""
     straight = train_vqvae(tiny_config, tiny_corpus, UNITS, tmp_path / "straight")
-    valid = [r for r in read_lines(straight / FILE) if r["kind"] == "valid"]
-    assert 0 < valid[0]["latent_loss"] < 20
     for after in (1, 4):
         folder = tmp_path / str(after)
         with monkeypatch.context() as patch, pytest.raises(Interrupted):
@@ -194,6 +193,8 @@ def test_units_are_learned(tmp_path, tiny_config, tiny_corpus, read_lines):
     records = [r for r in read_lines(tmp_path / FILE) if r["phase"] == "latents"]
     losses = [r["loss"] for r in records if r["kind"] == "train"]
     assert losses[-1] < 0.8 * losses[0]
+    held_out = [r["latent_loss"] for r in records if r["kind"] == "valid"]
+    assert 0 < held_out[-1] < 1.2 * math.log(8)  # a uniform guess among 8 units has log 8
 
 
 def test_the_folder_tells_how_loud_the_speech_was(tmp_path, plain_config, tiny_corpus):
