@@ -4,7 +4,8 @@ The warp of a speaker's frequencies is that which brings the speech nearest to t
 others: with the right one, most stretches of a fifth of a second have a like among them. Then a
 linear map is fitted to these pairs of likes, and what is now nearest is sought anew: INCA, of Erro,
 Moreno and Bonafonte, "INCA algorithm for training voice conversion systems from nonparallel
-corpora", 2010, with every speaker on the way to all the others.
+corpora", 2010, with every speaker on the way to all the others. What a linear map leaves is found
+sound by sound (models/sounds.py).
 
 Shapes: T samples or frames, F features, D cepstra, S speakers, W warps that are tried.
 """
@@ -110,13 +111,7 @@ def fit_speakers(
         Of the frames that are compared.
     """
     device = cepstra.mean.device
-    recordings = [
-        [
-            torch.from_numpy(np.pad(x, (0, -len(x) % cepstra.frames.hop_length))).to(device)
-            for x in its
-        ]
-        for its in some_of_each(waveforms, speakers, SECONDS, TOGETHER)
-    ]
+    recordings = _recordings(cepstra, waveforms, speakers)
     spectra = [[cepstra.frames.mel.power(x[None])[0] for x in its] for its in recordings]
     cepstra.warp.copy_(_warps(spectra, cepstra.frames.mel, seed))
     standard = []
@@ -133,9 +128,28 @@ def fit_speakers(
         cepstra.mean[speaker] = 0.0
         cepstra.matrix[speaker] @= matrix
         index = torch.tensor([speaker], device=device)
-        frames = torch.cat([cepstra(x[None], index)[0] for x in recordings[speaker]])
+        frames = _alike(cepstra, index, recordings[speaker])
         cepstra.mean[speaker] = torch.linalg.solve(cepstra.matrix[speaker].T, frames.mean(0))
         cepstra.matrix[speaker] /= _spread(frames)
+    for buffer in cepstra.buffers():
+        take_from_first(buffer)
+
+
+@torch.no_grad()
+def fit_sounds(
+    cepstra: SpeakerCepstra, waveforms: Waveforms, speakers: Sequence[str], seed: int
+) -> None:
+    """Find where each speaker has its sounds, once `fit_speakers` has been; the same parameters."""
+    device = cepstra.mean.device
+    alike = [
+        _alike(cepstra, torch.tensor([speaker], device=device), its)
+        for speaker, its in enumerate(_recordings(cepstra, waveforms, speakers))
+    ]
+    speaking = [s for s, frames in enumerate(alike) if _speaks(frames)]
+    if speaking:
+        own = cepstra.sounds.fit([alike[s] for s in speaking], seed)
+        cepstra.own_sounds.copy_(cepstra.sounds.means)  # of the silent
+        cepstra.own_sounds[speaking] = own
     for buffer in cepstra.buffers():
         take_from_first(buffer)
 
@@ -167,6 +181,26 @@ def find_dialects(
     own = uses >= OWN_SHARE * uses.mean(0)
     take_from_first(own)
     return own
+
+
+def _recordings(
+    cepstra: SpeakerCepstra, waveforms: Waveforms, speakers: Sequence[str]
+) -> list[list[Tensor]]:
+    """Utterances (T,) of each speaker to fit cepstra to, T a multiple of the hop length."""
+    device = cepstra.mean.device
+    return [
+        [
+            torch.from_numpy(np.pad(x, (0, -len(x) % cepstra.frames.hop_length))).to(device)
+            for x in its
+        ]
+        for its in some_of_each(waveforms, speakers, SECONDS, TOGETHER)
+    ]
+
+
+def _alike(cepstra: SpeakerCepstra, speaker: Tensor, utterances: list[Tensor]) -> Tensor:
+    """Cepstra (T, D) of a speaker's (1,) utterances as the linear map has them."""
+    voice = cepstra.voice(speaker)
+    return torch.cat([cepstra.frames(x[None], voice)[0] for x in utterances])
 
 
 def _warps(spectra: list[list[Tensor]], mel: LogMel, seed: int) -> Tensor:
@@ -208,7 +242,7 @@ def _maps(cepstra: list[Tensor], lengths: list[list[int]], rate: float, seed: in
     def some(s: int, most: int) -> Tensor:
         return torch.from_numpy(random.permutation(len(cepstra[s]))[:most]).to(unit.device)
 
-    speaking = [s for s in range(S) if cepstra[s].std() > 0.5]
+    speaking = [s for s in range(S) if _speaks(cepstra[s])]
     for _ in range(MAP_ROUNDS if len(speaking) > 1 else 0):
         mapped = [x @ matrix for x, matrix in zip(cepstra, maps, strict=True)]
         around = [
@@ -228,6 +262,11 @@ def _maps(cepstra: list[Tensor], lengths: list[list[int]], rate: float, seed: in
             matrix = torch.linalg.solve(x.T @ x + ridge, x.T @ y + ridge)
             maps[s] = matrix / _spread(cepstra[s] @ matrix)
     return maps
+
+
+def _speaks(standard: Tensor) -> bool:
+    """Whether standardised cepstra (T, D) are of more than silence."""
+    return bool(standard.std() > 0.5)
 
 
 def _spread(cepstra: Tensor) -> Tensor:

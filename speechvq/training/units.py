@@ -13,7 +13,7 @@ from speechvq.data.segments import Labels, Waveforms
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
 from speechvq.models.units import STATES, discover
 from speechvq.models.voice import BANDS
-from speechvq.training.speakers import fit_speakers
+from speechvq.training.speakers import fit_sounds, fit_speakers
 
 RATE = 100
 """Frames per second."""
@@ -79,6 +79,7 @@ def _features(parts: list[Waveforms], speakers: list[str], seed: int) -> list[Te
     frames = FrameCepstra(train.sample_rate, hop_length, BANDS, CEPSTRA)
     cepstra = SpeakerCepstra(frames, len(speakers))
     fit_speakers(cepstra, train, speakers, seed)
+    fit_sounds(cepstra, train, speakers, seed)
     features = []
     for waveforms in parts:
         for i, length in enumerate(waveforms.lengths.tolist()):

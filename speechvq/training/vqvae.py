@@ -57,7 +57,13 @@ from speechvq.training.checkpoints import BEST, FOLDER, LAST, State, load_weight
 from speechvq.training.loop import Loop, Phase, StepOutput, Validation
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.processes import Processes, processes
-from speechvq.training.speakers import find_dialects, fit_speakers, hear_speakers, speech_level
+from speechvq.training.speakers import (
+    find_dialects,
+    fit_sounds,
+    fit_speakers,
+    hear_speakers,
+    speech_level,
+)
 from speechvq.training.units import find_units
 from speechvq.training.validation import Validator
 
@@ -433,8 +439,9 @@ def _phases(
 
         def start_latents(step: int) -> None:
             if step == 0 and isinstance(objective.target, CepstralTarget):
-                cepstra = objective.target.cepstra
-                fit_speakers(cepstra, waveforms, model.speakers, training.seed)
+                known = objective.target.cepstra, waveforms, model.speakers, training.seed
+                fit_speakers(*known)
+                fit_sounds(*known)
 
         def start_codes(step: int) -> None:
             hear_voices()

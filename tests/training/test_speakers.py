@@ -14,6 +14,7 @@ from speechvq.training.speakers import (
     _maps,
     _with_context,
     find_dialects,
+    fit_sounds,
     fit_speakers,
     some_of_each,
     speech_level,
@@ -99,17 +100,33 @@ def test_a_single_speaker_is_not_warped():
     assert torch.equal(found.matrix[0], found.matrix[0].diagonal().diag())
 
 
-def test_a_silent_speaker_spoils_nothing():
-    waveforms = corpus({"low": 0.9, "high": 1.2})
-    silent = [
-        0 * waveforms.crop(i, 0, 40000) if u.speaker == "low" else waveforms.crop(i, 0, 40000)
+def with_silence(waveforms: Waveforms, silent: str) -> Waveforms:
+    spoken = [
+        0 * waveforms.crop(i, 0, 40000) if u.speaker == silent else waveforms.crop(i, 0, 40000)
         for i, u in enumerate(waveforms.utterances)
     ]
+    return Waveforms(waveforms.utterances, RATE, waveforms=spoken)
+
+
+def test_a_silent_speaker_spoils_nothing():
     found = cepstra(2)
-    speech = Waveforms(waveforms.utterances, RATE, waveforms=silent)
+    speech = with_silence(corpus({"low": 0.9, "high": 1.2}), "low")
     fit_speakers(found, speech, ["low", "high"], seed=0)
     assert found.matrix[0].isfinite().all()
     assert torch.equal(found.matrix[1], found.matrix[1].diagonal().diag())  # as if alone
+
+
+def test_each_who_speaks_has_sounds():
+    stretches = {"low": 0.9, "high": 1.2, "mute": 1.0}
+    waveforms, found = with_silence(corpus(stretches), "mute"), cepstra(3)
+    fit_speakers(found, waveforms, list(stretches), seed=0)
+    low = torch.from_numpy(waveforms.crop(0, 0, 40000))[None], torch.tensor([0])
+    linear = found(*low)
+    fit_sounds(found, waveforms, list(stretches), seed=0)
+    moved = (found(*low) - linear).square().mean()
+    assert 1e-4 < moved < 1
+    assert (found.own_sounds[:2] - found.sounds.means).square().mean() > 1e-4
+    assert torch.equal(found.own_sounds[2], found.sounds.means)
 
 
 def test_some_of_each_speaker():
