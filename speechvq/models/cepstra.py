@@ -4,8 +4,8 @@ Two speakers say the same with vocal tracts of different length, through differe
 one calls s has the spectrum of another's sh, and codes of such spectra are each speaker's own. So
 each speaker's frequencies are stretched (vocal tract length normalisation), and each speaker's
 cepstra get mean 0 (cepstral mean normalisation) and are mapped linearly to where others have the
-like, by least squares. Targets of a training are then moved sound by sound (models/sounds.py).
-training/speakers.py finds how, from speech alone.
+like, by least squares. training/speakers.py finds how, from speech alone. What is left is moved
+sound by sound in what an encoder learns from (models/sounds.py).
 
 Shapes: B batch, T samples, N codes, M frames, F mel bands, D cepstra, S speakers. After Lee and
 Rose, "Speaker normalization using efficient frequency warping procedures", 1996.
@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.models.filterbank import FLOOR
-from speechvq.models.sounds import SOUNDS, Sounds
 
 KNEE = 0.8
 """Share of the band up to which a warp stretches; above, what is left is fitted in."""
@@ -169,7 +168,7 @@ class FrameCepstra(nn.Module):
 class SpeakerCepstra(nn.Module):
     """Cepstra (B, N, D) of a waveform (B, T), made alike between speakers (B,).
 
-    training/speakers.py finds their voices, and where each has its sounds, (S, SOUNDS, D).
+    training/speakers.py finds their voices.
     """
 
     def __init__(self, frames: FrameCepstra, speakers: int):
@@ -180,11 +179,9 @@ class SpeakerCepstra(nn.Module):
         self.register_buffer("level", torch.zeros(speakers))
         self.register_buffer("mean", torch.zeros(speakers, D))
         self.register_buffer("matrix", torch.eye(D).repeat(speakers, 1, 1))
-        self.sounds = Sounds(D)
-        self.register_buffer("own_sounds", torch.zeros(speakers, SOUNDS, D))
 
     def forward(self, waveform: Tensor, speaker: Tensor) -> Tensor:
-        return self.sounds(self.frames(waveform, self.voice(speaker)), self.own_sounds[speaker])
+        return self.frames(waveform, self.voice(speaker))
 
     def put(self, speaker: int, voice: Voice) -> None:
         """Give a speaker a voice (of B = 1)."""

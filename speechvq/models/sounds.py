@@ -11,7 +11,7 @@ means lean on those of all where it has said little. After Reynolds, Quatieri an
 verification using adapted Gaussian mixture models", 2000, and Stylianou, Cappé and Moulines,
 "Continuous probabilistic transform for voice conversion", 1998.
 
-Shapes: B batch, N frames, D cepstra, M sounds, S speakers.
+Shapes: B batch, N or T frames, D cepstra, M sounds, S speakers.
 """
 
 from collections.abc import Sequence
@@ -27,39 +27,48 @@ SHARPNESS = 0.5
 LEANING = 30.0
 """Frames that a voice's mean leans on that of all with."""
 ITERATIONS = 15
+SPEAKING = 0.5
+"""Standard deviation over which standardised cepstra are of more than silence."""
 CLUSTERED = 20000
 """Frames, at most, in which the first means are sought."""
 
 
 class Sounds(nn.Module):
-    """Moves cepstra (B, N, D) of voices that have their sounds at (B, M, D) to where all do."""
+    """Moves cepstra (B, N, D) of speakers (B,) from where each has its sounds to where all do."""
 
-    def __init__(self, cepstra: int):
+    def __init__(self, cepstra: int, speakers: int):
         super().__init__()
-        self.register_buffer("means", torch.zeros(SOUNDS, cepstra))
-        # x @ whiten has the identity as the covariance within a sound
+        self.register_buffer("means", torch.zeros(SOUNDS, cepstra))  # of all
+        self.register_buffer("own", torch.zeros(speakers, SOUNDS, cepstra))
         self.register_buffer("whiten", torch.eye(cepstra))
 
-    def forward(self, cepstra: Tensor, own: Tensor) -> Tensor:
-        return cepstra + self.which(cepstra, own) @ (self.means - own)
+    def forward(self, cepstra: Tensor, speaker: Tensor) -> Tensor:
+        with torch.autocast(cepstra.device.type, enabled=False):
+            own = self.own[speaker]
+            return cepstra + self.which(cepstra, own) @ (self.means - own)
 
     def which(self, cepstra: Tensor, own: Tensor) -> Tensor:
-        """p(k | c, voice): (B, N, M)."""
+        """p(k | c, voice), (B, N, M), for a voice that has its sounds at (B, M, D)."""
         x, means = cepstra @ self.whiten, own @ self.whiten
         nearness = x @ means.mT - means.square().sum(-1).unsqueeze(-2) / 2
         return (SHARPNESS * nearness).softmax(-1)
 
     @torch.no_grad()
-    def fit(self, spoken: Sequence[Tensor], seed: int) -> Tensor:
-        """Learn the sounds of voices (T, D) each; return where each has them, (S, M, D).
+    def fit(self, spoken: Sequence[Tensor], seed: int) -> None:
+        """Learn the sounds of all speakers' cepstra, (T, D) each.
 
-        By expectation maximisation from clusters of all that is said, with the voices' means
-        maximising the posterior (MAP adaptation).
+        In turn what each frame may be, where each speaker has that (MAP adaptation), and the
+        covariance of what these means leave. Who says nothing has the sounds of all, and one
+        speaker alone is not moved.
         """
-        everything = torch.cat(tuple(spoken))
+        speaking = [s for s, x in enumerate(spoken) if x.std() > SPEAKING]
+        spoken = [spoken[s] for s in speaking]
+        if len(spoken) < 2:
+            return
+        everything = torch.cat(spoken)
         unit = torch.eye(everything.shape[1], device=everything.device)
         own = _clusters(everything, seed).expand(len(spoken), -1, -1)
-        self.whiten.copy_(_whitening((everything - everything.mean(0)), unit))
+        self.whiten.copy_(_whitening(everything - everything.mean(0), unit))
         for _ in range(ITERATIONS):
             weights = [self.which(x, means) for x, means in zip(spoken, own, strict=True)]
             uses = torch.stack([p.sum(0) for p in weights]).unsqueeze(-1)  # (S, M, 1)
@@ -69,7 +78,8 @@ class Sounds(nn.Module):
             expected = torch.cat([p @ means for p, means in zip(weights, own, strict=True)])
             self.whiten.copy_(_whitening(everything - expected, unit))
         self.means.copy_(own.mean(0))
-        return own
+        self.own.copy_(self.means)
+        self.own[speaking] = own
 
 
 def _clusters(frames: Tensor, seed: int) -> Tensor:

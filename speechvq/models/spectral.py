@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from speechvq.config import SpectralPhaseConfig
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra, Voice
 from speechvq.models.quantizer import take_from_first
+from speechvq.models.sounds import Sounds
 from speechvq.models.voice import BANDS
 from speechvq.models.vqvae import VQVAE
 
@@ -38,8 +39,8 @@ class SpectralOutput:
 
     loss: Tensor
     """Of the latents: mean squared error of the standardised cepstra, where a constant guess
-    scores 1; or the cross-entropy of the units, in nats, and a tenth of the squared distance to
-    their vectors. Of the codes: mean absolute error of the standardised log-mel frames, where a
+    scores about 1; or the cross-entropy of the units, in nats, and a tenth of the squared distance
+    to their vectors. Of the codes: mean absolute error of the standardised log-mel frames, where a
     constant guess scores about 0.8."""
     codes: Tensor | None
     """(B, N); None before the quantizer starts."""
@@ -105,8 +106,8 @@ class SpectralObjective(nn.Module):
 class CepstralTarget(nn.Module):
     """Mean squared error of latents as the cepstra of their frames, made alike between speakers.
 
-    The D cepstra weigh the same. The speaker is in the target alone: a head that could bend the
-    codes by speaker would let a code mean one sound for one voice and another for the next.
+    The D cepstra weigh about the same. The speaker is in the target alone: a head that could bend
+    the codes by speaker would let a code mean one sound for one voice and another for the next.
     """
 
     def __init__(self, model: VQVAE):
@@ -114,10 +115,11 @@ class CepstralTarget(nn.Module):
         D = model.config.codebook_dim
         frames = FrameCepstra(model.sample_rate, model.hop_length, BANDS, D)
         self.cepstra = SpeakerCepstra(frames, len(model.speakers))
+        self.sounds = Sounds(D, len(model.speakers))
 
     def forward(self, latents: Tensor, waveform: Tensor, speaker: Tensor) -> Tensor:
         with torch.no_grad():
-            cepstra = self.cepstra(waveform, speaker)  # (B, N, D)
+            cepstra = self.sounds(self.cepstra(waveform, speaker), speaker)  # (B, N, D)
         return F.mse_loss(latents, cepstra)
 
 

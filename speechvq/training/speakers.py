@@ -28,6 +28,7 @@ from speechvq.models.cepstra import (
     voice_of,
 )
 from speechvq.models.quantizer import take_from_first
+from speechvq.models.sounds import SPEAKING, Sounds
 from speechvq.models.voice import WARPS
 from speechvq.models.vqvae import VQVAE
 from speechvq.sampling.encoding import VOICE_SECONDS, find_voice
@@ -96,7 +97,7 @@ def speech_level(waveforms: Waveforms, speakers: Sequence[str]) -> float:
 @torch.no_grad()
 def fit_speakers(
     cepstra: SpeakerCepstra, waveforms: Waveforms, speakers: Sequence[str], seed: int
-) -> None:
+) -> list[Tensor]:
     """Find each speaker's warp, level, mean and matrix, in every process alike.
 
     Parameters
@@ -109,9 +110,20 @@ def fit_speakers(
         In the order of their indices.
     seed : int
         Of the frames that are compared.
+
+    Returns
+    -------
+    list of Tensor
+        Of each speaker, the cepstra that were fitted to, made alike: (T, D).
     """
     device = cepstra.mean.device
-    recordings = _recordings(cepstra, waveforms, speakers)
+    recordings = [
+        [
+            torch.from_numpy(np.pad(x, (0, -len(x) % cepstra.frames.hop_length))).to(device)
+            for x in its
+        ]
+        for its in some_of_each(waveforms, speakers, SECONDS, TOGETHER)
+    ]
     spectra = [[cepstra.frames.mel.power(x[None])[0] for x in its] for its in recordings]
     cepstra.warp.copy_(_warps(spectra, cepstra.frames.mel, seed))
     standard = []
@@ -124,33 +136,25 @@ def fit_speakers(
         cepstra.matrix[speaker] = torch.diag(1 / scale)
         standard.append((windows - mean) / scale)
     lengths = [[len(x) for x in powers] for powers in spectra]
+    alike = []
     for speaker, matrix in enumerate(_maps(standard, lengths, cepstra.frames.mel.rate, seed)):
         cepstra.mean[speaker] = 0.0
         cepstra.matrix[speaker] @= matrix
         index = torch.tensor([speaker], device=device)
-        frames = _alike(cepstra, index, recordings[speaker])
-        cepstra.mean[speaker] = torch.linalg.solve(cepstra.matrix[speaker].T, frames.mean(0))
-        cepstra.matrix[speaker] /= _spread(frames)
+        frames = torch.cat([cepstra(x[None], index)[0] for x in recordings[speaker]])
+        mean, scale = frames.mean(0), _spread(frames)
+        cepstra.mean[speaker] = torch.linalg.solve(cepstra.matrix[speaker].T, mean)
+        cepstra.matrix[speaker] /= scale
+        alike.append((frames - mean) / scale)
     for buffer in cepstra.buffers():
         take_from_first(buffer)
+    return alike
 
 
-@torch.no_grad()
-def fit_sounds(
-    cepstra: SpeakerCepstra, waveforms: Waveforms, speakers: Sequence[str], seed: int
-) -> None:
-    """Find where each speaker has its sounds, once `fit_speakers` has been; the same parameters."""
-    device = cepstra.mean.device
-    alike = [
-        _alike(cepstra, torch.tensor([speaker], device=device), its)
-        for speaker, its in enumerate(_recordings(cepstra, waveforms, speakers))
-    ]
-    speaking = [s for s, frames in enumerate(alike) if _speaks(frames)]
-    if speaking:
-        own = cepstra.sounds.fit([alike[s] for s in speaking], seed)
-        cepstra.own_sounds.copy_(cepstra.sounds.means)  # of the silent
-        cepstra.own_sounds[speaking] = own
-    for buffer in cepstra.buffers():
+def fit_sounds(sounds: Sounds, alike: Sequence[Tensor], seed: int) -> None:
+    """Find where each speaker has its sounds, from what `fit_speakers` gives, for all processes."""
+    sounds.fit(alike, seed)
+    for buffer in sounds.buffers():
         take_from_first(buffer)
 
 
@@ -181,26 +185,6 @@ def find_dialects(
     own = uses >= OWN_SHARE * uses.mean(0)
     take_from_first(own)
     return own
-
-
-def _recordings(
-    cepstra: SpeakerCepstra, waveforms: Waveforms, speakers: Sequence[str]
-) -> list[list[Tensor]]:
-    """Utterances (T,) of each speaker to fit cepstra to, T a multiple of the hop length."""
-    device = cepstra.mean.device
-    return [
-        [
-            torch.from_numpy(np.pad(x, (0, -len(x) % cepstra.frames.hop_length))).to(device)
-            for x in its
-        ]
-        for its in some_of_each(waveforms, speakers, SECONDS, TOGETHER)
-    ]
-
-
-def _alike(cepstra: SpeakerCepstra, speaker: Tensor, utterances: list[Tensor]) -> Tensor:
-    """Cepstra (T, D) of a speaker's (1,) utterances as the linear map has them."""
-    voice = cepstra.voice(speaker)
-    return torch.cat([cepstra.frames(x[None], voice)[0] for x in utterances])
 
 
 def _warps(spectra: list[list[Tensor]], mel: LogMel, seed: int) -> Tensor:
@@ -242,7 +226,7 @@ def _maps(cepstra: list[Tensor], lengths: list[list[int]], rate: float, seed: in
     def some(s: int, most: int) -> Tensor:
         return torch.from_numpy(random.permutation(len(cepstra[s]))[:most]).to(unit.device)
 
-    speaking = [s for s in range(S) if _speaks(cepstra[s])]
+    speaking = [s for s in range(S) if cepstra[s].std() > SPEAKING]
     for _ in range(MAP_ROUNDS if len(speaking) > 1 else 0):
         mapped = [x @ matrix for x, matrix in zip(cepstra, maps, strict=True)]
         around = [
@@ -262,11 +246,6 @@ def _maps(cepstra: list[Tensor], lengths: list[list[int]], rate: float, seed: in
             matrix = torch.linalg.solve(x.T @ x + ridge, x.T @ y + ridge)
             maps[s] = matrix / _spread(cepstra[s] @ matrix)
     return maps
-
-
-def _speaks(standard: Tensor) -> bool:
-    """Whether standardised cepstra (T, D) are of more than silence."""
-    return bool(standard.std() > 0.5)
 
 
 def _spread(cepstra: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from speechvq.data.segments import Labels, Waveforms
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
+from speechvq.models.sounds import Sounds
 from speechvq.models.units import STATES, discover
 from speechvq.models.voice import BANDS
 from speechvq.training.speakers import fit_sounds, fit_speakers
@@ -78,14 +79,15 @@ def _features(parts: list[Waveforms], speakers: list[str], seed: int) -> list[Te
     hop_length = train.sample_rate // RATE
     frames = FrameCepstra(train.sample_rate, hop_length, BANDS, CEPSTRA)
     cepstra = SpeakerCepstra(frames, len(speakers))
-    fit_speakers(cepstra, train, speakers, seed)
-    fit_sounds(cepstra, train, speakers, seed)
+    sounds = Sounds(CEPSTRA, len(speakers))
+    fit_sounds(sounds, fit_speakers(cepstra, train, speakers, seed), seed)
     features = []
     for waveforms in parts:
         for i, length in enumerate(waveforms.lengths.tolist()):
             waveform = np.pad(waveforms.crop(i, 0, length), (0, -length % hop_length))
             speaker = torch.tensor([speakers.index(waveforms.utterances[i].speaker)])
-            values = cepstra(torch.from_numpy(waveform)[None], speaker)[0].numpy()
+            alike = cepstra(torch.from_numpy(waveform)[None], speaker)
+            values = sounds(alike, speaker)[0].numpy()
             slopes = 2 * delta(values, width=5, axis=0, mode="nearest")
             features.append(torch.from_numpy(np.hstack([values, slopes])))
     return features

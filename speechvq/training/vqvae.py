@@ -439,9 +439,9 @@ def _phases(
 
         def start_latents(step: int) -> None:
             if step == 0 and isinstance(objective.target, CepstralTarget):
-                known = objective.target.cepstra, waveforms, model.speakers, training.seed
-                fit_speakers(*known)
-                fit_sounds(*known)
+                target, seed = objective.target, training.seed
+                alike = fit_speakers(target.cepstra, waveforms, model.speakers, seed)
+                fit_sounds(target.sounds, alike, seed)
 
         def start_codes(step: int) -> None:
             hear_voices()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechvq.models.sounds import SOUNDS, Sounds
+from speechvq.models.sounds import Sounds
 
 D, KINDS, SHIFT = 4, 9, 0.4
 
@@ -28,41 +28,60 @@ def apart(one, other):
     return (means[0] - means[1]).square().mean()
 
 
+def fitted(*voices: torch.Tensor) -> Sounds:
+    sounds = Sounds(D, len(voices))
+    sounds.fit(voices, seed=0)
+    return sounds
+
+
+def moved(sounds: Sounds, x: torch.Tensor, speaker: int) -> torch.Tensor:
+    return sounds(x[None], torch.tensor([speaker]))[0]
+
+
 def test_kinds_come_together_though_nobody_tells_them():
     voices = [spoken(3000, SHIFT, seed) for seed in (1, 2)]
-    sounds = Sounds(D)
-    own = sounds.fit([x for x, _ in voices], seed=0)
-    assert own.shape == (2, SOUNDS, D)
-    moved = [(sounds(x, o), kinds) for (x, kinds), o in zip(voices, own, strict=True)]
-    assert apart(*moved) < 0.5 * apart(*voices)
-    for y, kinds in moved:  # and each kind stays as wide as it is
+    sounds = fitted(*(x for x, _ in voices))
+    after = [(moved(sounds, x, s), kinds) for s, (x, kinds) in enumerate(voices)]
+    assert apart(*after) < 0.5 * apart(*voices)
+    for y, kinds in after:  # and each kind stays as wide as it is
         within = torch.stack([y[kinds == k].var(0) for k in range(KINDS)]).mean()
         assert within == pytest.approx(0.6**2, rel=0.1)
 
 
-def test_what_lies_where_all_have_it_stays():
-    sounds = Sounds(D)
+def test_each_row_is_its_speaker_s():
+    voices = [spoken(3000, SHIFT, seed)[0] for seed in (1, 2)]
+    sounds = fitted(*voices)
+    both = sounds(torch.stack([voices[1], voices[0]]), torch.tensor([1, 0]))
+    torch.testing.assert_close(both[0], moved(sounds, voices[1], 1))
+    torch.testing.assert_close(both[1], moved(sounds, voices[0], 0))
+
+
+def test_who_says_the_same_is_not_moved():
+    x, _ = spoken(3000, 0.0, 1)
+    for sounds in (Sounds(D, 2), fitted(x, x)):
+        torch.testing.assert_close(moved(sounds, x, 1), x)
+
+
+def test_one_speaker_alone_is_not_moved():
     x, _ = spoken(500, 0.0, 1)
-    assert torch.equal(sounds(x, sounds.means), x)  # before anything is known
-    (own,) = sounds.fit([x], seed=0)
-    torch.testing.assert_close(sounds(x, own), x)  # a voice alone
-    torch.testing.assert_close(sounds.which(x, own).sum(1), torch.ones(500))
+    assert torch.equal(moved(fitted(x), x, 0), x)
+
+
+def test_the_silent_spoil_nothing():
+    voices = [spoken(3000, SHIFT, seed)[0] for seed in (1, 2)]
+    sounds = fitted(voices[0], torch.zeros(3000, D), voices[1])
+    assert torch.equal(sounds.own[1], sounds.means)
+    assert torch.equal(sounds.own[2], fitted(*voices).own[1])
 
 
 def test_who_says_little_is_moved_little():
     talker, other = spoken(4000, 0.0, 1)[0], spoken(4000, SHIFT, 2)[0]
-    moves = []
-    for count in (20, 4000):
-        sounds = Sounds(D)
-        own = sounds.fit([talker, other[:count]], seed=0)
-        few = other[:20]
-        moves.append((sounds(few, own[1]) - few).square().mean())
-    assert moves[0] < 0.3 * moves[1]
+    few = other[:20]
+    little, much = (moved(fitted(talker, other[:n]), few, 1) - few for n in (20, 4000))
+    assert little.square().mean() < 0.3 * much.square().mean()
 
 
-@pytest.mark.parametrize("count", [1, 2, 50])
+@pytest.mark.parametrize("count", [2, 50])
 def test_few_frames(count):
-    sounds = Sounds(D)
-    x = torch.randn(count, D)
-    (own,) = sounds.fit([x], seed=0)
-    assert sounds(x, own).isfinite().all()
+    voices = [spoken(count, SHIFT, seed)[0] for seed in (1, 2)]
+    assert moved(fitted(*voices), voices[1], 1).isfinite().all()

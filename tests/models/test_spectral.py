@@ -87,6 +87,19 @@ def test_a_constant_guess_scores_one():
     assert loss.item() == pytest.approx(1, abs=1e-3)
 
 
+def test_cepstra_to_learn_are_moved_sound_by_sound():
+    """Each speaker's by its own: here all of a speaker's sounds lie in one place."""
+    model = objective().eval()
+    waveform, speaker = batch()
+    target = model.target
+    latents = target.cepstra(waveform, speaker)
+    assert target(latents, waveform, speaker) == 0
+    shift = torch.tensor([1.0, -2.0]).view(2, 1, 1)
+    target.sounds.own -= shift
+    loss = target(latents + shift[speaker], waveform, speaker)
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
 def test_each_step_trains_its_own_side():
     def learns(module):
         return any(p.grad is not None for p in module.parameters())

@@ -110,6 +110,11 @@ def test_the_model_folder(straight, tiny_config, tiny_corpus):
         assert text in card
 
 
+def test_the_latents_learn_from_sounds_of_each_speaker(straight):
+    own = final(straight)["weights.spectral.target.sounds.own"]
+    assert (own[0] - own[1]).abs().max() > 0.01
+
+
 def test_the_metrics(straight, tiny_config, read_lines):
     records = read_lines(straight / FILE)
     trained = [(r["phase"], r["global_step"]) for r in records if r["kind"] == "train"]
