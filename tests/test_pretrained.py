@@ -20,7 +20,7 @@ def model():
 
 def test_it_is_small_and_has_a_card():
     size = sum(path.stat().st_size for path in PRETRAINED.rglob("*") if path.is_file())
-    assert size < 15e6
+    assert size < 10e6
     card = (PRETRAINED / "README.md").read_text()
     for part in ("## Data", "## Training", "## Scores", "## Limits", "## Licence"):
         assert part in card
