@@ -66,9 +66,8 @@ class Sounds(nn.Module):
         if len(spoken) < 2:
             return
         everything = torch.cat(spoken)
-        unit = torch.eye(everything.shape[1], device=everything.device)
         own = _clusters(everything, seed).expand(len(spoken), -1, -1)
-        self.whiten.copy_(_whitening(everything - everything.mean(0), unit))
+        self.whiten.copy_(_whitening(everything - everything.mean(0)))
         for _ in range(ITERATIONS):
             weights = [self.which(x, means) for x, means in zip(spoken, own, strict=True)]
             uses = torch.stack([p.sum(0) for p in weights]).unsqueeze(-1)  # (S, M, 1)
@@ -76,7 +75,7 @@ class Sounds(nn.Module):
             common = sums.sum(0) / uses.sum(0).clamp(min=1e-3)
             own = (sums + LEANING * common) / (uses + LEANING)
             expected = torch.cat([p @ means for p, means in zip(weights, own, strict=True)])
-            self.whiten.copy_(_whitening(everything - expected, unit))
+            self.whiten.copy_(_whitening(everything - expected))
         self.means.copy_(own.mean(0))
         self.own.copy_(self.means)
         self.own[speaking] = own
@@ -94,7 +93,8 @@ def _clusters(frames: Tensor, seed: int) -> Tensor:
     return torch.from_numpy(centres[np.arange(SOUNDS) % count]).to(frames)
 
 
-def _whitening(within: Tensor, unit: Tensor) -> Tensor:
+def _whitening(within: Tensor) -> Tensor:
     """(D, D) that makes the covariance of (T, D), mean 0, the identity."""
-    covariance = within.T @ within / len(within) + 1e-3 * unit
+    covariance = within.T @ within / len(within)
+    covariance.diagonal().add_(1e-3)  # what does not vary is no reason to divide by zero
     return torch.linalg.cholesky(torch.linalg.inv(covariance))

@@ -166,9 +166,11 @@ def test_resume_is_exact(
 UNITS = replace(TRAINING, spectral=replace(TRAINING.spectral, target="units"))
 
 
-def test_codes_become_units(tmp_path, tiny_config, tiny_corpus, monkeypatch):
+def test_codes_become_units(tmp_path, tiny_config, tiny_corpus, monkeypatch, read_lines):
     """Their vectors are the codebook that the latents were trained beside; resuming is exact."""
     straight = train_vqvae(tiny_config, tiny_corpus, UNITS, tmp_path / "straight")
+    valid = [r for r in read_lines(straight / FILE) if r["kind"] == "valid"]
+    assert 0 < valid[0]["latent_loss"] < 10
     for after in (1, 4):
         folder = tmp_path / str(after)
         with monkeypatch.context() as patch, pytest.raises(Interrupted):
