@@ -135,7 +135,8 @@ def score(
     classes, frequency = np.unique(np.asarray(map_labels), return_counts=True)
 
     joint = counts / counts.sum()  # p(z, y)
-    p_code, p_phone = joint.sum(axis=1), joint.sum(axis=0)
+    # Of counts, which add without rounding: the entropy of one phone alone is exactly 0
+    p_code, p_phone = counts.sum(axis=1) / counts.sum(), counts.sum(axis=0) / counts.sum()
     phone_entropy, code_entropy = _entropy(p_phone), _entropy(p_code)
     mutual_information = max(0.0, phone_entropy + code_entropy - _entropy(joint))
     homogeneity = mutual_information / phone_entropy if phone_entropy > 0 else 1.0
