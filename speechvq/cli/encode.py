@@ -63,6 +63,7 @@ class Recording:
 def main(argv: list[str] | None = None) -> int:
     """Encode recordings and write their codes."""
     options = parser().parse_args(argv)
+    speaking.let_threads_sleep()
     recordings = _listed(options.manifest) if options.manifest else _found(options.src)
     if options.out is not None:
         out = Path(options.out)

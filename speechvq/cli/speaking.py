@@ -24,6 +24,16 @@ The model is the folder given with --model; else the one that SPEECHVQ_MODEL nam
 below exp/ of the working folder; else the one inside the package. stderr says which it was."""
 
 
+def let_threads_sleep() -> None:
+    """Let threads that wait for each other sleep; to be called before torch is imported.
+
+    They spin otherwise. Where another program is busy on the cores, what multiplies small matrices
+    then takes twice as long or more; on idle ones sleep costs nothing here. (A training would lose
+    a fifth, so it may spin.)
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def add_model_options(parser: Parser) -> None:
     """--model and --device."""
     parser.add_argument("--model", metavar="DIR", help="model folder (default: see below)")
