@@ -403,6 +403,11 @@ def _phases(
         found = (model.latents(x, voice_of(voices, speaker)) for x, speaker in first)
         return torch.cat([group.gather(z).flatten(0, 1) for z in found])
 
+    def tell(what: str, *values: object) -> None:
+        """Say what takes long, at first, where no step shows that it goes on."""
+        if group.first:
+            logger.info(what, *values)
+
     bfloat16 = use_bfloat16(training.precision, group.device)
     units, held_out_units = units or (None, None)
     voices = None
@@ -413,6 +418,7 @@ def _phases(
     def hear_voices() -> None:
         if voices is None:
             return
+        tell("comparing the voices of %d speakers", len(model.speakers))
         if training.codes_from is None:
             fit_speakers(voices, waveforms, model.speakers, training.seed)
         else:  # what is alike is settled by the speakers that the codes were learned from
@@ -439,6 +445,7 @@ def _phases(
 
         def start_latents(step: int) -> None:
             if step == 0 and isinstance(objective.target, CepstralTarget):
+                tell("comparing the voices of %d speakers", len(model.speakers))
                 target, seed = objective.target, training.seed
                 alike = fit_speakers(target.cepstra, waveforms, model.speakers, seed)
                 fit_sounds(target.sounds, alike, seed)
@@ -452,7 +459,10 @@ def _phases(
                 if isinstance(objective.target, UnitTarget):
                     model.quantizer.start(objective.target.vectors.weight.detach().clone())
                 else:
-                    start_at_clusters(model, first_latents(SPECTRAL, config))
+                    latents = first_latents(SPECTRAL, config)
+                    K = model.config.codebook_size
+                    tell("starting %d codes at clusters of %d latents", K, len(latents))
+                    start_at_clusters(model, latents)
             if config.dialects:
                 of_codes.dialects = dialects(config.dialects)
 
