@@ -28,7 +28,7 @@ def let_threads_sleep() -> None:
     """Let threads that wait for each other sleep; to be called before torch is imported.
 
     They spin otherwise. Where another program is busy on the cores, what multiplies small matrices
-    then takes twice as long or more; on idle ones sleep costs nothing here. (A training would lose
+    then takes up to twice as long; on idle ones sleep costs nothing here. (A training would lose
     a fifth, so it may spin.)
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
