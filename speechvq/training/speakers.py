@@ -5,7 +5,8 @@ others: with the right one, most stretches of a fifth of a second have a like am
 linear map is fitted to these pairs of likes, and what is now nearest is sought anew: INCA, of Erro,
 Moreno and Bonafonte, "INCA algorithm for training voice conversion systems from nonparallel
 corpora", 2010, with every speaker on the way to all the others; unless they are hardly further from
-each other than from themselves. What a linear map leaves is found sound by sound (models/sounds.py).
+each other than from themselves. What a linear map leaves is found sound by sound
+(models/sounds.py).
 
 Shapes: T samples or frames, F features, D cepstra, S speakers, W warps that are tried.
 """
