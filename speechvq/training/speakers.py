@@ -227,9 +227,6 @@ def _maps(cepstra: list[Tensor], lengths: list[list[int]], rate: float, seed: in
     unit = torch.eye(D, device=cepstra[0].device)
     maps = [unit] * S
 
-    def some(s: int, most: int) -> Tensor:
-        return torch.from_numpy(random.permutation(len(cepstra[s]))[:most]).to(unit.device)
-
     speaking = [s for s in range(S) if cepstra[s].std() > SPEAKING]
     for round_ in range(MAP_ROUNDS if len(speaking) > 1 else 0):
         mapped = [x @ matrix for x, matrix in zip(cepstra, maps, strict=True)]
@@ -239,11 +236,11 @@ def _maps(cepstra: list[Tensor], lengths: list[list[int]], rate: float, seed: in
         if not round_ and _apart([around[s] for s in speaking], seed) < APART:
             break
         for s in speaking:
-            asked = some(s, PAIRED)
+            asked = _some(cepstra[s], PAIRED, random)
             found = []
             others = [o for o in speaking if o != s]
             for o in random.permutation(others)[:OTHERS]:
-                compared = some(o, COMPARED)
+                compared = _some(cepstra[o], COMPARED, random)
                 nearest = _nearest(around[s][asked], around[o][compared])
                 found.append(mapped[o][compared[nearest]])
             x, y = cepstra[s][asked], torch.stack(found).mean(0)
@@ -262,18 +259,22 @@ def _apart(frames: list[Tensor], seed: int) -> float:
     """
     random = np.random.default_rng(seed)
     most = min(COMPARED, *(len(x) // 2 for x in frames))
-
-    def some(x: Tensor, count: int) -> Tensor:
-        return x[torch.from_numpy(random.permutation(len(x))[:count]).to(x.device)]
-
     found = []
     for s, x in enumerate(frames):
         one_half, other_half = x[: len(x) // 2], x[len(x) // 2 :]
-        asked = some(one_half, ASKED)
+        asked = one_half[_some(one_half, ASKED, random)]
         others = random.permutation([o for o in range(len(frames)) if o != s])[:OTHERS]
-        theirs = np.mean([_distance(asked, some(frames[o], most)) for o in others])
-        found.append(theirs / max(_distance(asked, some(other_half, most)), 1e-9))
+        theirs = np.mean(
+            [_distance(asked, frames[o][_some(frames[o], most, random)]) for o in others]
+        )
+        own = _distance(asked, other_half[_some(other_half, most, random)])
+        found.append(theirs / max(own, 1e-9))
     return float(np.mean(found))
+
+
+def _some(frames: Tensor, most: int, random: np.random.Generator) -> Tensor:
+    """Places in frames (T, F), drawn at random: at most so many."""
+    return torch.from_numpy(random.permutation(len(frames))[:most]).to(frames.device)
 
 
 def _spread(cepstra: Tensor) -> Tensor:
