@@ -70,16 +70,16 @@ class VQVAEConfig:
         hop length in samples: 64 in the paper's VCTK model, 640 in its phoneme model.
     encoder_input : {"waveform", "cepstra"}
         What the encoder makes latents of: the raw waveform, by the paper's strided convolutions;
-        or the cepstra of a code's frame, made alike between voices (models/voice.py), which need
-        no training and know any voice. The other settings of the encoder are for the former.
+        or the cepstra of a code's frame, made alike between voices (models/voice.py), which suit
+        any voice. They need no training, unless there are residual layers.
     encoder_channels : int or tuple of int
         Width of the encoder: one for all convolutions, or one for each. Narrow first layers, which
-        run at the highest rates, save most of the time.
+        run at the highest rates, save most of the time. Of cepstra, the residual layers' alone.
     encoder_filterbank : bool
         Start the first convolution as a filterbank of log powers (models/filterbank.py); it wants
-        a large first stride. The paper's is a convolution like the others.
+        a large first stride. The paper's is a convolution like the others. Not for cepstra.
     encoder_residual_layers : int
-        Residual convolutions after the last stride. The paper has none.
+        Residual convolutions after the last stride, or over the cepstra. The paper has none.
     encoder_norm : bool
         Layer normalisation of the encoder's activations. The paper has none; short runs learn
         faster with it.
@@ -262,7 +262,8 @@ class SpectralPhaseConfig(PhaseConfig):
         phones and tell them better; cepstra suit frame rates and codebooks too large for units.
     unquantized_steps : int
         How many of the steps teach the encoder, before there are codes. The learning rate runs its
-        course in both parts.
+        course in both parts. An encoder of cepstra has nothing else to learn than what the
+        envelope needs; the envelope then learns beside it, and goes on when there are codes.
     gain_range : float
         The encoder hears each segment louder or softer by up to so many dB, and learns the target
         that it had before: so that a recording's level does not matter.

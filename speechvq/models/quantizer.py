@@ -1,7 +1,8 @@
 """The vector quantizer: the nearest of K learned code vectors stands for each latent.
 
 Shapes: B batch, N codes, D codebook_dim, K codebook_size. Equations: van den Oord, Vinyals,
-Kavukcuoglu, "Neural Discrete Representation Learning", 2017.
+Kavukcuoglu, "Neural Discrete Representation Learning", 2017; noise in place of the quantizer after
+Vali and Bäckström, "NSVQ: Noise Substitution in Vector Quantization for Machine Learning", 2022.
 """
 
 from dataclasses import dataclass
@@ -84,6 +85,19 @@ class Quantizer(nn.Module):
         if self.training:
             self._learn(z_e.detach().flatten(0, 1), codes.flatten())
         return Quantized(quantized, codes, codebook_loss, commitment_loss)
+
+    def with_noise(self, latents: Tensor) -> Tensor:
+        """z_e + ‖z_e - z_q‖ v, v a random direction, for latents (B, N, D); for training alone.
+
+        Noise as large as the quantizer's error stands for it. Unlike the straight-through gradient,
+        its gradient knows that an error can grow: it draws latents and, unless that learns by
+        moving averages, codebook together.
+        """
+        z_e = latents.float()
+        codes = self.nearest(z_e)
+        distance = torch.linalg.vector_norm(z_e - self.lookup(codes), dim=-1, keepdim=True)
+        self._learn(z_e.detach().flatten(0, 1), codes.flatten())
+        return z_e + distance * F.normalize(torch.randn_like(z_e), dim=-1)
 
     @torch.no_grad()
     def _learn(self, z: Tensor, codes: Tensor) -> None:

@@ -12,6 +12,10 @@ and the envelope, log-mel frames, is learned from the codes: with it the decoder
 begins. Letting the encoder learn on through the quantizer gave codes that fit the cepstra better
 and the phones worse.
 
+An encoder that computes cepstra has them already. If it has layers that learn, these learn in the
+first step what the envelope needs, together with it, through noise as large as the quantizer's
+error.
+
 Shapes: B batch, T samples, N codes, D codebook_dim, K codebook_size.
 """
 
@@ -40,8 +44,8 @@ class SpectralOutput:
     loss: Tensor
     """Of the latents: mean squared error of the standardised cepstra, where a constant guess
     scores about 1; or the cross-entropy of the units, in nats, and a tenth of the squared distance
-    to their vectors. Of the codes: mean absolute error of the standardised log-mel frames, where a
-    constant guess scores about 0.8."""
+    to their vectors. Of the codes, and of latents with noise: mean absolute error of the
+    standardised log-mel frames, where a constant guess scores about 0.8."""
     codes: Tensor | None
     """(B, N); None before the quantizer starts."""
 
@@ -62,7 +66,7 @@ class SpectralObjective(nn.Module):
         self.encoder = model.encoder
         self.quantizer = model.quantizer
         self.gain_range = config.gain_range
-        if model.hears_voices:  # and finds cepstra as it is
+        if model.hears_voices:  # and computes cepstra
             self.target = None
         else:
             self.target = UnitTarget(model) if config.target == "units" else CepstralTarget(model)
@@ -83,7 +87,10 @@ class SpectralObjective(nn.Module):
         these must be given, (B, N), below 0 for none. An encoder that listens to voices needs
         `voice`; `among`, (B, K) bool, are the codes that each row may have.
         """
-        if not quantize:
+        if not quantize and self.target is None and self.training:
+            noisy = self.quantizer.with_noise(self.encoder(waveform, voice))
+            return SpectralOutput(self.envelope.error(waveform, noisy, speaker).mean(), None)
+        if not quantize and self.target is not None:
             latents = self.encoder(self._at_some_level(waveform)).float()
             if isinstance(self.target, UnitTarget):
                 return SpectralOutput(self.target(latents, units), None)

@@ -114,7 +114,7 @@ class VQVAE(nn.Module):
         """The voice of each recording (B, T) of a batch; None for a model that needs none."""
         if not self.hears_voices:
             return None
-        found = [self.encoder.find_voice(x, self.quantizer.codebook) for x in waveform]
+        found = [self.encoder.find_voice(x) for x in waveform]
         return Voice(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def latents(self, waveform: Tensor, voice: Voice | None = None) -> Tensor:

@@ -144,13 +144,14 @@ def _device(model: VQVAE) -> torch.device:
 def receptive_field(model: VQVAE) -> int:
     """Samples that one code depends on, of a recording whose voice is known.
 
-    Windows of 2 · stride, then windows of three codes; or the windows of a frame's cepstra.
+    Windows of 2 · stride, or those of a frame's cepstra; then windows of three codes.
     """
     config = model.config
     if model.hears_voices:
-        return model.encoder.frames.receptive_field
-    samples, hop = 1, 1
-    for stride in config.strides:
-        samples += (2 * stride - 1) * hop
-        hop *= stride
-    return samples + 2 * hop * config.encoder_residual_layers
+        samples = model.encoder.frames.receptive_field
+    else:
+        samples, hop = 1, 1
+        for stride in config.strides:
+            samples += (2 * stride - 1) * hop
+            hop *= stride
+    return samples + 2 * config.hop_length * config.encoder_residual_layers

@@ -1,9 +1,10 @@
 """Training a VQ-VAE: its phases, and the model folder that comes out.
 
 1. The spectral phase (`SpectralObjective`, not in the paper), in the loop two: `latents`, in which
-   the encoder learns to find cepstra or acoustic units; and `spectral`, in which the codebook
-   starts at clusters of the former or becomes the latter, and the envelope, log-mel frames, is
-   learned from the codes. The decoder's conditioner begins as the envelope's.
+   the encoder learns to find cepstra or acoustic units, or with an envelope what that needs; and
+   `spectral`, in which the codebook starts at clusters of the latents or becomes the units, and
+   the envelope, log-mel frames, is learned from the codes. The decoder's conditioner begins as the
+   envelope's.
 2. The likelihood phase: the paper's equation 3; or, with `freeze_codes`, the decoder and its
    conditioner alone, on codes that stay what they are.
 
@@ -122,6 +123,9 @@ class SpectralPhase(nn.Module):
         objective = self.objective
         if self.quantize:
             return list(objective.envelope.parameters())
+        if objective.target is None:
+            parts = objective.encoder.surroundings, objective.quantizer, objective.envelope
+            return [p for part in parts for p in part.parameters()]
         return [*objective.encoder.parameters(), *objective.target.parameters()]
 
     def forward(self, waveform: Tensor, speaker: Tensor, units: Tensor | None = None) -> StepOutput:
@@ -443,8 +447,23 @@ def _phases(
         config = training.spectral
         of_latents, of_codes = (SpectralPhase(objective, q, voices) for q in (False, True))
 
+        def to_cluster() -> Tensor:
+            latents = first_latents(SPECTRAL, config)
+            K = model.config.codebook_size
+            tell("starting %d codes at clusters of %d latents", K, len(latents))
+            return latents
+
+        def start_clusters() -> None:
+            model.envelope.fit(first_speech("envelope", config))
+            start_at_clusters(model, to_cluster())
+            if voices is not None:
+                model.encoder.know(voices, model.quantizer.codebook)
+
         def start_latents(step: int) -> None:
-            if step == 0 and isinstance(objective.target, CepstralTarget):
+            hear_voices()
+            if step == 0 and objective.target is None:
+                start_clusters()
+            elif step == 0 and isinstance(objective.target, CepstralTarget):
                 tell("comparing the voices of %d speakers", len(model.speakers))
                 target, seed = objective.target, training.seed
                 alike = fit_speakers(target.cepstra, waveforms, model.speakers, seed)
@@ -452,17 +471,13 @@ def _phases(
 
         def start_codes(step: int) -> None:
             hear_voices()
-            if step == 0:
+            if step == 0 and isinstance(objective.target, UnitTarget):
                 model.envelope.fit(first_speech("envelope", config))
-                if voices is not None:
-                    model.encoder.know(voices)
-                if isinstance(objective.target, UnitTarget):
-                    model.quantizer.start(objective.target.vectors.weight.detach().clone())
-                else:
-                    latents = first_latents(SPECTRAL, config)
-                    K = model.config.codebook_size
-                    tell("starting %d codes at clusters of %d latents", K, len(latents))
-                    start_at_clusters(model, latents)
+                model.quantizer.start(objective.target.vectors.weight.detach().clone())
+            elif step == 0 and objective.target is None and config.unquantized_steps:
+                model.quantizer.initialise(to_cluster())  # the envelope knows these latents
+            elif step == 0:
+                start_clusters()
             if config.dialects:
                 of_codes.dialects = dialects(config.dialects)
 
@@ -532,11 +547,20 @@ def _check_together(model: VQVAEConfig, training: TrainingConfig) -> None:
     if model.encoder_input != "cepstra":
         return
     if not training.freeze_codes:
-        raise ValueError("training.freeze_codes: an encoder of cepstra does not learn; set it")
-    if training.spectral.steps and training.spectral.unquantized_steps:
+        raise ValueError(
+            "training.freeze_codes: an encoder of cepstra learns in the spectral phase or not at "
+            "all; set it"
+        )
+    learns, steps = model.encoder_residual_layers, training.spectral.unquantized_steps
+    if training.spectral.steps and steps and not learns:
         raise ValueError(
             "training.spectral.unquantized_steps: in these the encoder learns, and one of cepstra "
-            "has nothing to learn; set them to 0"
+            "without model.encoder_residual_layers has nothing to learn; set them to 0"
+        )
+    if training.spectral.steps and learns and not steps:
+        raise ValueError(
+            "training.spectral.unquantized_steps: in these the encoder's residual layers learn; "
+            "give some, or set model.encoder_residual_layers to 0"
         )
     if not training.spectral.steps and training.codes_from is None:
         raise ValueError(

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from speechvq.config import SpectralPhaseConfig, VQVAEConfig, WaveNetConfig
+from speechvq.models.cepstra import SpeakerCepstra
 from speechvq.models.quantizer import Quantizer
 from speechvq.models.spectral import SpectralObjective, start_at_clusters
 from speechvq.models.vqvae import VQVAE
@@ -112,6 +113,26 @@ def test_each_step_trains_its_own_side():
     model(*batch()).loss.backward()
     assert learns(model.envelope)
     assert not learns(model.encoder) and not learns(model.quantizer)
+
+
+@pytest.mark.parametrize("update", ["ema", "loss"])
+def test_around_cepstra_the_encoder_learns_with_the_envelope(update):
+    cepstra = {"encoder_input": "cepstra", "encoder_residual_layers": 1}
+    model = objective(codebook_update=update, **cepstra)
+    waveform, speaker = batch()
+    frames = model.encoder.frames
+    voice = SpeakerCepstra(frames, 2).voice(speaker)
+    model.quantizer.start(model.quantizer.codebook + frames(waveform, voice).mean((0, 1)))
+    model(waveform, speaker, quantize=False, voice=voice).loss.backward()
+    layers = model.encoder.surroundings.layers
+    assert layers[-1].weight.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in model.envelope.parameters())
+    if update == "loss":
+        assert model.quantizer.codebook.grad.abs().sum() > 0
+    before = model.quantizer.code_counts.clone()
+    scores = [model.eval()(waveform, speaker, q, voice=voice).loss for q in (False, True)]
+    assert scores[0] == scores[1], "held-out speech is scored by its codes"
+    assert torch.equal(model.quantizer.code_counts, before)
 
 
 def test_codes_of_another_speaker():

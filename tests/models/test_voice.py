@@ -35,11 +35,11 @@ def model(tiny_config):
     voices = SpeakerCepstra(model.encoder.frames, 2)
     waveforms = Waveforms(utterances, config.sample_rate, waveforms=spoken)
     fit_speakers(voices, waveforms, model.speakers, seed=0)
-    model.encoder.know(voices)
     both = torch.from_numpy(np.stack(spoken))
     with torch.no_grad():
         latents = model.latents(both, voices.voice(torch.tensor([0, 1])))
         start_at_clusters(model, latents.flatten(0, 1))
+        model.encoder.know(voices, model.quantizer.codebook)
     return model
 
 
@@ -132,7 +132,7 @@ def test_the_voice_does_what_the_search_did(model, monkeypatch):
 
     monkeypatch.setattr(encoder, "_fit", spy)
     waveform = torch.from_numpy(said_by(0.9, 1.0))
-    voice = encoder.find_voice(waveform, model.quantizer.codebook)
+    voice = encoder.find_voice(waveform)
     heard = encoder.frames(waveform[None], voice)[0]
     assert any(
         torch.allclose(heard, alike, rtol=1e-3, atol=1e-2)
@@ -146,6 +146,20 @@ def test_each_recording_of_a_batch_has_its_own_voice(model):
     both = model.encode(torch.from_numpy(np.stack([one, other])))
     np.testing.assert_array_equal(both[0], codes(model, one))
     np.testing.assert_array_equal(both[1], codes(model, other))
+
+
+def test_surroundings_say_nothing_at_first_and_do_not_change_the_voice(model):
+    config = dataclasses.replace(model.config, encoder_residual_layers=2, encoder_channels=8)
+    learning = VQVAE(config, model.speakers).eval()
+    learning.load_state_dict(model.state_dict(), strict=False)
+    waveform = torch.from_numpy(said_by(1.0, 1.0))[None]
+    voice = model.find_voice(waveform)
+    plain = model.latents(waveform, voice)
+    assert torch.equal(learning.latents(waveform, voice), plain)
+    torch.nn.init.ones_(learning.encoder.surroundings.layers[-1].bias)
+    torch.testing.assert_close(learning.latents(waveform, voice), plain + 1)
+    for ours, its in zip(learning.find_voice(waveform), voice, strict=True):
+        assert torch.equal(ours, its)
 
 
 def test_other_encoders_need_no_voice(tiny_config):

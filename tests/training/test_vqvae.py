@@ -276,6 +276,37 @@ def test_an_encoder_of_cepstra(after, tmp_path, tiny_config, tiny_corpus, monkey
     assert records[-1]["perplexity"] > 1.5
 
 
+@pytest.mark.parametrize("after", [2, 6])
+def test_an_encoder_of_cepstra_that_learns(
+    after, tmp_path, tiny_config, tiny_corpus, monkeypatch, read_lines
+):
+    """In a phase of its own, from where one that does not learn would be; then the codes settle."""
+    config = replace(tiny_config, encoder_input="cepstra", strides=(80,), encoder_residual_layers=1)
+    training = replace(
+        TRAINING,
+        spectral=replace(TRAINING.spectral, steps=8, unquantized_steps=4),
+        freeze_codes=True,
+        checkpoint_every=1,
+    )
+    straight = train_vqvae(config, tiny_corpus, training, tmp_path / "straight")
+    assert [r["phase"] for r in read_lines(straight / FILE)][0] == "latents"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        interrupt_before(patch, after)
+        train_vqvae(config, tiny_corpus, training, tmp_path / "resumed")
+    train_vqvae(config, tiny_corpus, training, tmp_path / "resumed", resume=True)
+    for name, tensor in final(straight).items():
+        assert torch.equal(final(tmp_path / "resumed")[name], tensor), name
+    model = load_model(straight)
+    assert model.encoder.surroundings.layers[-1].weight.abs().max() > 0
+    assert not torch.equal(model.encoder.clusters, model.quantizer.codebook)
+
+    plain = replace(training, spectral=replace(training.spectral, steps=4, unquantized_steps=0))
+    config = replace(config, encoder_residual_layers=0)
+    other = load_model(train_vqvae(config, tiny_corpus, plain, tmp_path / "plain"))
+    assert torch.equal(other.encoder.clusters, other.quantizer.codebook)
+    torch.testing.assert_close(other.encoder.means, model.encoder.means)
+
+
 def test_codes_that_are_taken_are_heard_as_in_use(tmp_path, tiny_config, tiny_corpus, monkeypatch):
     """Made alike among themselves, speakers would have other codes than `encode` finds."""
     config = replace(tiny_config, encoder_input="cepstra", strides=(80,))
@@ -468,6 +499,11 @@ def test_settings_of_the_spectral_phase_are_named_as_in_the_file(
             {"encoder_input": "cepstra"},
             {"freeze_codes": True},
             r"^training\.spectral\.unquantized_steps: .*; set them to 0",
+        ),
+        (
+            {"encoder_input": "cepstra", "encoder_residual_layers": 1},
+            {"freeze_codes": True, "spectral": SpectralPhaseConfig(steps=9, unquantized_steps=0)},
+            r"^training\.spectral\.unquantized_steps: .*; give some, or set model\.encoder_res",
         ),
         (
             {"encoder_input": "cepstra", "envelope_bands": 0},
