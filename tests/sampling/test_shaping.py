@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from speechvq.models.cepstra import LogMel
-from speechvq.sampling.shaping import MOST, Shaper
+from speechvq.sampling.shaping import MOST, PASSES, Shaper
 
 HOP = 32  # samples of a condition vector
 M = 60
@@ -38,11 +38,11 @@ def test_what_is_as_expected_stays(frames, noise):
 
 
 def test_the_expected_envelope_comes_out(frames, noise):
-    """Ten bands each up or down; they overlap, so that it comes out roughly."""
+    """Ten bands each up or down; they and the frames overlap, so that it comes out nearly."""
     wanted = mel(frames, noise) + np.linspace(-2, 2, 10).astype(np.float32)
     found = mel(frames, shaped(frames, noise, wanted))
     before, after = np.abs(mel(frames, noise) - wanted), np.abs(found - wanted)
-    assert after[3:-3].mean() < 0.25 * before[3:-3].mean()
+    assert after[3:-3].mean() < 0.04 * before[3:-3].mean()  # one pass: 0.05
 
 
 def test_cuts_do_not_matter(frames, noise):
@@ -68,11 +68,11 @@ def test_few_samples_are_held_back(frames, noise):
     shaper = Shaper(frames)
     shaper.expect(mel(frames, noise))
     given = sum(len(shaper.add(piece)) for piece in np.split(noise, M))
-    assert len(noise) - given <= frames.window_length
+    assert len(noise) - given <= PASSES * frames.window_length
 
 
 def test_gains_are_bounded(frames, noise):
     loud = shaped(frames, 1e-3 * noise, mel(frames, noise) + 20)
-    assert np.abs(loud).max() <= 1.001 * np.exp(MOST) * 1e-3 * np.abs(noise).max() * 10
+    assert np.abs(loud).max() <= 1.001 * np.exp(PASSES * MOST) * 1e-3 * np.abs(noise).max() * 10
     silent = shaped(frames, np.zeros_like(noise), mel(frames, noise))
     assert not silent.any()
