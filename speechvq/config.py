@@ -270,18 +270,25 @@ class SpectralPhaseConfig(PhaseConfig):
     dialects : float
         As in `TrainingConfig`, for the envelope. It comes out a little blurred, and in the voice
         that is asked for: codes of cepstra still tell much of whose they were.
+    shrinkage : float
+        When the envelope has been learned, its speaker vectors are moved towards their mean, by so
+        large a share of the way. It has learned each voice from that voice's own codes; nearer to
+        what all have in common it understands better what another's say, and is as much less like
+        the speaker. The decoder's vectors, with which pitch and timbre are drawn, stay.
     """
 
     target: Literal["cepstra", "units"] = "cepstra"
     unquantized_steps: int = 500
     gain_range: float = 0.0
     dialects: float = 0.0
+    shrinkage: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
         for name in ("gain_range", "unquantized_steps"):
             _at_least(0, name, getattr(self, name))
-        _share("dialects", self.dialects)
+        for name in ("dialects", "shrinkage"):
+            _share(name, getattr(self, name))
         if 0 < self.steps <= self.unquantized_steps:
             raise ValueError(
                 f"unquantized_steps: {self.unquantized_steps} of {self.steps} steps leave none "

@@ -42,6 +42,12 @@ class Envelope(nn.Module):
         self.mean.copy_(frames.mean(0))
         self.scale.copy_(frames.std(0, correction=0) + 1e-3)
 
+    @torch.no_grad()
+    def shrink(self, share: float) -> None:
+        """Move every speaker's vector towards their mean, by so large a share of the way."""
+        table = self.conditioner.speakers.weight
+        table.lerp_(table.mean(0), share)
+
     def error(self, waveform: Tensor, quantized: Tensor, speaker: Tensor) -> Tensor:
         """How far (B, M, F) what is expected is from a waveform (B, T).
 

@@ -463,6 +463,33 @@ def test_the_decoders_conditioner_begins_as_the_envelopes(tmp_path, tiny_config,
         torch.testing.assert_close(of_decoder[name], tensor, msg=name)
 
 
+def test_the_envelope_s_speakers_are_drawn_together_once(tmp_path, tiny_config, tiny_corpus):
+    """When the decoder, whose own stay apart, has begun as the envelope; and not by a resume."""
+    still = replace(TRAINING.likelihood, learning_rate=1e-12)
+    apart = replace(TRAINING, likelihood=still, freeze_codes=True, checkpoint_every=1)
+    nearer = replace(apart, spectral=replace(apart.spectral, shrinkage=0.25))
+    one, other = (
+        load_model(train_vqvae(tiny_config, tiny_corpus, training, tmp_path / name))
+        for name, training in (("apart", apart), ("nearer", nearer))
+    )
+    table = one.envelope.conditioner.speakers.weight
+    assert table.std(0).min() > 0
+    expected = 0.75 * table + 0.25 * table.mean(0)
+    torch.testing.assert_close(other.envelope.conditioner.speakers.weight, expected)
+    assert torch.equal(other.conditioner.speakers.weight, one.conditioner.speakers.weight)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        interrupt_before(patch, 8)
+        train_vqvae(tiny_config, tiny_corpus, nearer, tmp_path / "resumed")
+    resumed = train_vqvae(tiny_config, tiny_corpus, nearer, tmp_path / "resumed", resume=True)
+    again = SpectralPhaseConfig(shrinkage=0.25)  # of what has been drawn together: nothing
+    taken = replace(apart, spectral=again, codes_from=str(tmp_path / "nearer"))
+    taken = train_vqvae(tiny_config, tiny_corpus, taken, tmp_path / "taken")
+    for folder in (resumed, taken):
+        table = load_model(folder).envelope.conditioner.speakers.weight
+        torch.testing.assert_close(table, expected)
+
+
 def test_the_envelope_of_another_model(tmp_path, tiny_config, tiny_corpus):
     first = train_vqvae(tiny_config, tiny_corpus, TRAINING, tmp_path / "first")
     own = replace(TRAINING, spectral=SpectralPhaseConfig(), freeze_codes=True)
