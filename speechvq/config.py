@@ -271,10 +271,11 @@ class SpectralPhaseConfig(PhaseConfig):
         As in `TrainingConfig`, for the envelope. It comes out a little blurred, and in the voice
         that is asked for: codes of cepstra still tell much of whose they were.
     shrinkage : float
-        When the envelope has been learned, its speaker vectors are moved towards their mean, by so
-        large a share of the way. It has learned each voice from that voice's own codes; nearer to
-        what all have in common it understands better what another's say, and is as much less like
-        the speaker. The decoder's vectors, with which pitch and timbre are drawn, stay.
+        When the decoder begins to learn, the envelope's speaker vectors are moved towards their
+        mean, by so large a share of the way. They have learned each voice from that voice's own
+        codes; nearer to what all have in common the envelope understands better what another's
+        say, and is a little less like the speaker. The decoder's vectors, with which pitch and
+        timbre are drawn, stay.
     """
 
     target: Literal["cepstra", "units"] = "cepstra"

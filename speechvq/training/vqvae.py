@@ -509,7 +509,7 @@ def _phases(
                 model.quantizer.initialise(first_latents(LIKELIHOOD, training.likelihood))
             if model.envelope is not None:
                 model.conditioner.load_state_dict(model.envelope.conditioner.state_dict())
-            if objective is not None:  # else the envelope is another model's, and has been shrunk
+            if objective is not None:  # else the envelope is another model's, and stays as it is
                 model.envelope.shrink(training.spectral.shrinkage)
             if model.subbands.bands > 1:
                 model.subbands.fit(first_speech("scales", training.likelihood))

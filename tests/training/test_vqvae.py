@@ -463,7 +463,7 @@ def test_the_decoders_conditioner_begins_as_the_envelopes(tmp_path, tiny_config,
         torch.testing.assert_close(of_decoder[name], tensor, msg=name)
 
 
-def test_the_envelope_s_speakers_are_drawn_together_once(tmp_path, tiny_config, tiny_corpus):
+def test_the_envelopes_speakers_are_drawn_together_once(tmp_path, tiny_config, tiny_corpus):
     """When the decoder, whose own stay apart, has begun as the envelope; and not by a resume."""
     still = replace(TRAINING.likelihood, learning_rate=1e-12)
     apart = replace(TRAINING, likelihood=still, freeze_codes=True, checkpoint_every=1)
@@ -482,7 +482,7 @@ def test_the_envelope_s_speakers_are_drawn_together_once(tmp_path, tiny_config, 
         interrupt_before(patch, 8)
         train_vqvae(tiny_config, tiny_corpus, nearer, tmp_path / "resumed")
     resumed = train_vqvae(tiny_config, tiny_corpus, nearer, tmp_path / "resumed", resume=True)
-    again = SpectralPhaseConfig(shrinkage=0.25)  # of what has been drawn together: nothing
+    again = SpectralPhaseConfig(shrinkage=0.25)  # what is taken over stays as it is
     taken = replace(apart, spectral=again, codes_from=str(tmp_path / "nearer"))
     taken = train_vqvae(tiny_config, tiny_corpus, taken, tmp_path / "taken")
     for folder in (resumed, taken):
