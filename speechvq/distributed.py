@@ -1,10 +1,11 @@
-"""The processes that train together, as `torchrun` starts them."""
+"""Processes that train together, as `torchrun` starts them, and the collectives between them."""
 
 import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -13,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Processes:
-    """Which process this is, of how many, and the device it computes on."""
+    """Rank of this process, number of processes, and device of this process."""
 
     device: torch.device
     rank: int = 0
@@ -21,11 +22,11 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and shows."""
+        """Whether this is rank 0, the process that writes files and shows progress."""
         return self.rank == 0
 
     def sum(self, x: Tensor) -> Tensor:
-        """Sum over the processes, of a tensor that lies on any device."""
+        """Sum of a tensor over the processes; the tensor may be on any device."""
         if self.world_size == 1:
             return x
         total = x.to(self.device, copy=True)
@@ -33,35 +34,54 @@ class Processes:
         return total.to(x.device)
 
     def gather(self, x: Tensor) -> Tensor:
-        """The tensors of all processes, one after the other along the first dimension."""
+        """Concatenate the tensors of all processes along the first dimension, in rank order."""
         if self.world_size == 1:
             return x
         parts = [torch.empty_like(x) for _ in range(self.world_size)]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
 
+    def gather_objects(self, x: Any) -> list[Any]:
+        """Plain values, such as a dict of numbers, of all processes in rank order."""
+        values = [x] * self.world_size
+        if self.world_size > 1:
+            dist.all_gather_object(values, x)
+        return values
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         return flag if self.world_size == 1 else bool(self.sum(torch.tensor(int(flag))))
 
     def wait(self) -> None:
-        """Return when every process has come here."""
+        """Return when every process has reached this call (a barrier)."""
         self.any(False)
 
 
+def broadcast_from_rank0(x: Tensor) -> None:
+    """Overwrite a tensor in every process with the tensor of rank 0; alone, do nothing."""
+    if dist.is_initialized():
+        dist.broadcast(x, src=0)
+
+
+def sum_over_processes(x: Tensor) -> None:
+    """Overwrite a tensor in every process with the sum over the processes; alone, do nothing."""
+    if dist.is_initialized():
+        dist.all_reduce(x)
+
+
 def rank() -> int:
-    """Which of torchrun's processes this is; 0 without torchrun."""
+    """Rank of this process; 0 without torchrun."""
     return int(os.environ.get("RANK", 0))
 
 
 @contextmanager
 def processes(device: str = "auto") -> Iterator[Processes]:
-    """Join the others that torchrun's variables tell of; without them this process is alone.
+    """Join the process group that torchrun's variables describe; without them, run alone.
 
     Parameters
     ----------
     device : str
-        "auto" takes this process's GPU, else the CPU; or any name that torch knows.
+        "auto" takes the GPU of this process, else the CPU; or any device name of torch.
 
     Raises
     ------
@@ -75,12 +95,12 @@ def processes(device: str = "auto") -> Iterator[Processes]:
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    # What is fitted before a training, on the CPU, is shared on a GPU's machine, too
+    # On a machine with GPUs, tensors on the CPU are exchanged, too
     dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Processes(chosen, rank(), world_size)
     finally:
-        # What still holds on to the group would end its threads too late, which aborts the process
+        # Objects that still hold the group would end its threads too late and abort the process
         gc.collect()
         dist.destroy_process_group()
 

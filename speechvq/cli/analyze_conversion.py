@@ -277,7 +277,7 @@ def _bits(model: VQVAE, made: Made, options: argparse.Namespace):
 
     from speechvq.analysis.bootstrap import ratio
     from speechvq.data.segments import Waveforms
-    from speechvq.training.processes import Processes
+    from speechvq.distributed import Processes
     from speechvq.training.validation import Validator
 
     processes = Processes(torch.device(options.device))

@@ -154,7 +154,7 @@ def _decoder_bits(model: VQVAE, held_out: Part) -> float:
     import torch
 
     from speechvq.data.segments import Waveforms
-    from speechvq.training.processes import Processes
+    from speechvq.distributed import Processes
     from speechvq.training.validation import Validator
 
     bits = samples = 0.0

@@ -76,8 +76,8 @@ def check_manifests(*paths: str) -> None:
 
 def finished(train: Callable[[], Path]) -> int:
     """Run a training, and print its folder or how to go on."""
-    from speechvq.training.loop import Interrupted
-    from speechvq.training.processes import rank
+    from speechvq.training.trainer import Interrupted
+    from speechvq.distributed import rank
 
     try:
         folder = train()

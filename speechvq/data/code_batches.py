@@ -1,40 +1,64 @@
-"""Training batches for a prior: the codes of utterances, each batch a pure function of its step.
+"""Training batches of codes for a prior: random segments of the utterances, by training step.
 
 Shapes: B batch, N codes.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+
+from speechvq.data.batches import RandomSegments
 
 
-class CodeBatches(Dataset):
-    """Batches of codes, by step: `batches[step]` is (codes, scored, speaker).
+class CodeBatch(NamedTuple):
+    """Codes of utterances or of segments of utterances.
 
-    An utterance is drawn with a probability in proportion to its length. What is longer than
-    `segment_length` is cut at a random place; of a cut that begins within an utterance the first
-    `context` codes are not scored, since a prior would take them for a beginning.
+    Attributes
+    ----------
+    codes : Tensor
+        (B, N) int64, 0 after the end of a row.
+    scored : Tensor
+        (B, N) bool, the codes that the loss is over.
+    speaker : Tensor
+        Speaker indices (B,) int64.
+    """
+
+    codes: Tensor
+    scored: Tensor
+    speaker: Tensor
+
+    def to(self, device: torch.device) -> "CodeBatch":
+        """Move every tensor to a device."""
+        return CodeBatch(*(x.to(device, non_blocking=True) for x in self))
+
+
+class CodeBatches(RandomSegments):
+    """Batches of codes: `batches[step]` is a CodeBatch.
+
+    An utterance longer than `segment_length` is cut at a random position. In a segment that
+    starts within an utterance the first `context` codes are not scored, since a prior would take
+    them for the beginning of an utterance.
 
     Parameters
     ----------
     utterances : sequence of ndarray
         Codes (N,) of each.
     speakers : sequence of int
-        Index of the speaker of each.
+        Speaker index of each.
     seed : int
     batch_size : int
         Utterances per step, over all processes.
     segment_length : int
-        Codes of a row at most.
+        Largest number of codes of a row.
     context : int
-        Codes that a prior looks back; no more than half of a cut goes unscored for it.
+        Receptive field of the prior, in codes; at most half of a segment is left unscored.
     steps : int
         Length of the data set.
     rank, world_size : int
-        Which process this is, of how many.
+        Rank of this process and number of processes.
 
     Raises
     ------
@@ -55,23 +79,18 @@ class CodeBatches(Dataset):
         rank: int = 0,
         world_size: int = 1,
     ):
-        if batch_size % world_size:
-            raise ValueError(
-                f"batch_size: {batch_size} utterances do not divide among {world_size} processes; "
-                f"take a multiple of {world_size}"
-            )
-        self.batch_size = batch_size
-        self.segment_length = segment_length
-        self.steps = steps
+        super().__init__(
+            [len(codes) for codes in utterances],
+            seed=(seed,),
+            batch_size=batch_size,
+            segment_length=segment_length,
+            steps=steps,
+            rank=rank,
+            world_size=world_size,
+        )
         self._utterances = list(utterances)
         self._speakers = np.asarray(speakers)
-        self._seed = seed
         self._context = min(context, segment_length // 2)
-        self._until = np.cumsum([len(codes) for codes in utterances])
-        self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-
-    def __len__(self) -> int:
-        return self.steps
 
     @property
     def steps_per_epoch(self) -> int:
@@ -80,39 +99,29 @@ class CodeBatches(Dataset):
 
     @property
     def codes_per_step(self) -> int:
-        """About how many codes a step has, over all processes."""
-        lengths = [min(len(codes), self.segment_length) for codes in self._utterances]
-        return round(self.batch_size * float(np.mean(lengths)))
+        """Approximate number of codes of a step, over all processes."""
+        return round(self.batch_size * float(np.minimum(self.lengths, self.segment_length).mean()))
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """This process's part of a step.
-
-        Codes (B, N) int64, 0 where a row has ended; which of them are scored, (B, N) bool; and
-        speaker indices (B,) int64.
-        """
-        if not 0 <= step < self.steps:
-            raise IndexError(f"step {step} of {self.steps}")
-        rng = np.random.default_rng((self._seed, step))
-        drawn = np.searchsorted(
-            self._until, rng.integers(self._until[-1], size=self.batch_size), side="right"
-        )
-        latest = [max(0, len(self._utterances[i]) - self.segment_length) for i in drawn]
-        starts = rng.integers(np.array(latest) + 1)
-        mine = list(zip(drawn[self._rows], starts[self._rows], strict=True))
-        cuts = [self._utterances[i][start:][: self.segment_length] for i, start in mine]
-        codes, scored = padded(cuts)
-        for row, (_, start) in enumerate(mine):
+    def __getitem__(self, step: int) -> CodeBatch:
+        """This process's rows of a step."""
+        utterances, starts = self.draw(step)
+        segments = [
+            self._utterances[utterance][start:][: self.segment_length]
+            for utterance, start in zip(utterances, starts, strict=True)
+        ]
+        codes, scored = padded(segments)
+        for row, start in enumerate(starts):
             if start:
                 scored[row, : self._context] = False
-        return codes, scored, torch.from_numpy(self._speakers[drawn[self._rows]])
+        return CodeBatch(codes, scored, torch.from_numpy(self._speakers[utterances]))
 
 
 def padded(utterances: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Utterances (N,) as one batch (B, longest N), and where they are, bool of the same shape."""
+    """Pad utterances (N,) to one batch (B, longest N); also the mask of the codes, bool (B, N)."""
     longest = max(len(codes) for codes in utterances)
     codes = torch.zeros(len(utterances), longest, dtype=torch.int64)
-    there = torch.zeros(len(utterances), longest, dtype=torch.bool)
-    for row, its in enumerate(utterances):
-        codes[row, : len(its)] = torch.from_numpy(its)
-        there[row, : len(its)] = True
-    return codes, there
+    mask = torch.zeros(len(utterances), longest, dtype=torch.bool)
+    for row, utterance in enumerate(utterances):
+        codes[row, : len(utterance)] = torch.from_numpy(utterance)
+        mask[row, : len(utterance)] = True
+    return codes, mask

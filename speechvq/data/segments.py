@@ -1,18 +1,19 @@
-"""Training batches: random crops of the utterances, each batch a pure function of its step.
+"""Training batches of audio: random segments of the utterances, by training step.
 
-Shapes: B batch, T samples.
+Shapes: B batch, T samples, N codes.
 """
 
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from speechvq import audio
+from speechvq.data.batches import RandomSegments
 from speechvq.data.manifest import Utterance
 
 CACHE_BYTES = 2 << 30
@@ -22,11 +23,36 @@ _MARGIN = 0.02  # s read on both sides of a crop, so that a resampler's edges fa
 _FULL_SCALE = 32768
 
 
-class Waveforms:
-    """The audio of utterances at one sample rate, of which any part can be had.
+class Batch(NamedTuple):
+    """Segments of audio with all that an objective may need of them.
 
-    Audio that fits into `cache_bytes` as 16-bit integers is decoded when the object is made; more
-    than that is read from the files each time, and then only the part that is asked for.
+    Attributes
+    ----------
+    waveform : Tensor
+        (B, T) float32 in [-1, 1].
+    speaker : Tensor
+        Speaker indices (B,) int64.
+    labels : Tensor, optional
+        Frame labels (B, N) int64.
+    inputs : Tensor, optional
+        Input of the encoder, as the feature front end computes it from the waveform.
+    """
+
+    waveform: Tensor
+    speaker: Tensor
+    labels: Tensor | None = None
+    inputs: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """Move every tensor to a device."""
+        return Batch(*(x if x is None else x.to(device, non_blocking=True) for x in self))
+
+
+class Waveforms:
+    """Audio of utterances at one sample rate, with access to any segment.
+
+    Audio that fits into `cache_bytes` as 16-bit integers is decoded when the object is made. More
+    audio is read from the files at each access, and then the requested segment alone.
 
     Parameters
     ----------
@@ -38,7 +64,7 @@ class Waveforms:
     progress : bool
         Show a bar on stderr while decoding.
     waveforms : sequence of ndarray, optional
-        The audio of each utterance, (T,), where it has been read already; no file is then opened.
+        Audio (T,) of each utterance, if it is in memory already; no file is then opened.
 
     Raises
     ------
@@ -109,32 +135,32 @@ class Waveforms:
 
 
 def _as_integers(waveform: np.ndarray) -> np.ndarray:
-    """16-bit integers, of which a 16-bit file's samples come back unchanged."""
+    """Convert to 16-bit integers; samples of a 16-bit file are kept exactly."""
     return np.rint(waveform * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
 
 
 class Labels:
-    """Integers that belong to moments of utterances, so many a second.
+    """Frame labels of utterances, at a fixed number of labels per second.
 
     Parameters
     ----------
     of_utterances : sequence of ndarray
-        For each utterance (n,) int64; label i holds from second i / rate to (i + 1) / rate.
+        (n,) int64 for each utterance; label i holds from second i / rate to (i + 1) / rate.
     rate : float
         Labels per second.
     sample_rate : int
-        Hz, in which places are given.
+        Hz; positions are counted in samples at this rate.
     """
 
     NONE = -100
-    """Label of what lies beyond an utterance's end."""
+    """Label beyond the end of an utterance; `torch.nn.functional.cross_entropy` ignores it."""
 
     def __init__(self, of_utterances: Sequence[np.ndarray], rate: float, sample_rate: int):
         self._labels = list(of_utterances)
         self._per_sample = rate / sample_rate
 
     def of_codes(self, utterance: int, start: int, count: int, hop_length: int) -> np.ndarray:
-        """Labels (count,) at the middle of each code, the first of which begins at `start`."""
+        """Labels (count,) at the middle of each code; the first code begins at sample `start`."""
         labels = self._labels[utterance]
         middles = start + (np.arange(count) + 0.5) * hop_length
         places = (middles * self._per_sample).astype(np.int64)
@@ -142,25 +168,19 @@ class Labels:
         return np.where(known, labels[np.minimum(places, len(labels) - 1)], self.NONE)
 
 
-class SegmentBatches(Dataset):
-    """Batches of random crops, by step: `batches[step]` is (waveform, speaker).
+class SegmentBatches(RandomSegments):
+    """Batches of random segments of audio: `batches[step]` is a Batch.
 
-    A batch depends on `seed`, `phase` and the step alone, so that a resumed training reads the very
-    same audio and the processes that load batches need no state. Each of `world_size` processes
-    gets its own rows of the batch that a single process would get. Give it to
-    `DataLoader(batches, batch_size=None, sampler=range(first, last))`.
-
-    An utterance is drawn with a probability in proportion to its duration and its crop begins at
-    any sample; what is shorter than a segment is padded with zeros.
+    The padding after an utterance's end is zeros. See `RandomSegments` for how segments are drawn.
 
     Parameters
     ----------
     waveforms : Waveforms
     speakers : sequence of str
-        All speakers of the model; a speaker's place here is its index.
+        All speakers of the model; the index of a speaker is the position in this list.
     seed : int
-    phase : str
-        Name of the phase; two phases read different crops.
+    stage : str
+        Name of the stage; two stages draw different segments.
     batch_size : int
         Segments per step, over all processes.
     segment_length : int
@@ -170,16 +190,18 @@ class SegmentBatches(Dataset):
     steps : int
         Length of the data set.
     margin : int
-        Samples that a crop has on either side beyond its segment; zeros outside the utterance.
+        Samples before and after each segment that are added to the waveform; zeros outside the
+        utterance.
     labels : Labels, optional
-        Of the utterances; batches then have those of their codes, too.
+        Frame labels of the utterances; batches then have the labels of the segment's codes.
     rank, world_size : int
-        Which process this is, of how many.
+        Rank of this process and number of processes.
 
     Raises
     ------
     ValueError
-        `batch_size` does not divide among the processes, or an utterance's speaker is unknown.
+        `batch_size` does not divide among the processes, or the speaker of an utterance is
+        unknown.
     """
 
     def __init__(
@@ -188,7 +210,7 @@ class SegmentBatches(Dataset):
         speakers: Sequence[str],
         *,
         seed: int,
-        phase: str,
+        stage: str,
         batch_size: int,
         segment_length: int,
         hop_length: int,
@@ -198,13 +220,15 @@ class SegmentBatches(Dataset):
         rank: int = 0,
         world_size: int = 1,
     ):
-        if batch_size % world_size:
-            raise ValueError(
-                f"batch_size: {batch_size} segments do not divide among {world_size} processes; "
-                f"take a multiple of {world_size}"
-            )
-        if seed < 0:
-            raise ValueError(f"seed: must be at least 0, got {seed}")
+        super().__init__(
+            waveforms.lengths,
+            seed=(seed, zlib.crc32(stage.encode())),
+            batch_size=batch_size,
+            segment_length=-(-segment_length // hop_length) * hop_length,
+            steps=steps,
+            rank=rank,
+            world_size=world_size,
+        )
         index = {name: i for i, name in enumerate(speakers)}
         unknown = sorted({u.speaker for u in waveforms.utterances} - set(index))
         if unknown:
@@ -212,52 +236,33 @@ class SegmentBatches(Dataset):
                 f"speaker {unknown[0]!r} of the utterances is not among the model's speakers"
             )
         self.waveforms = waveforms
-        self.batch_size = batch_size
-        self.segment_length = -(-segment_length // hop_length) * hop_length
-        self.steps = steps
         self.margin = margin
         self.labels = labels
         self._hop_length = hop_length
-        self._seed = (seed, zlib.crc32(phase.encode()))
-        self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
         self._speakers = np.array([index[u.speaker] for u in waveforms.utterances])
-        self._until = np.cumsum(waveforms.lengths)  # samples of the utterances up to each
-
-    def __len__(self) -> int:
-        return self.steps
 
     @property
     def samples_per_step(self) -> int:
-        """Samples of a step, margins apart, over all processes."""
+        """Samples of a step over all processes, without margins."""
         return self.batch_size * self.segment_length
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that draw as much audio as there is."""
-        return max(1, round(int(self._until[-1]) / self.samples_per_step))
+        """Steps that draw as much audio as the utterances have."""
+        return max(1, round(int(self.lengths.sum()) / self.samples_per_step))
 
-    def __getitem__(self, step: int) -> tuple[Tensor, ...]:
-        """This process's part of a step: waveform (B, T) float32 and speaker indices (B,) int64.
-
-        T is `segment_length` and twice the `margin`. With labels, there is a third part: those of
-        the segment's codes, (B, N) int64.
-        """
-        if not 0 <= step < self.steps:
-            raise IndexError(f"step {step} of {self.steps}")
-        rng = np.random.default_rng((*self._seed, step))
-        drawn = rng.integers(self._until[-1], size=self.batch_size)
-        utterances = np.searchsorted(self._until, drawn, side="right")
-        latest = np.maximum(self.waveforms.lengths[utterances] - self.segment_length, 0)
-        starts = rng.integers(latest + 1)
-        mine = list(zip(utterances[self._rows], starts[self._rows], strict=True))
-        crops = [self._crop(utterance, start) for utterance, start in mine]
-        speaker = self._speakers[utterances[self._rows]]
-        batch = torch.from_numpy(np.stack(crops)), torch.from_numpy(speaker)
-        if self.labels is None:
-            return batch
-        N = self.segment_length // self._hop_length
-        labels = [self.labels.of_codes(*crop, N, self._hop_length) for crop in mine]
-        return *batch, torch.from_numpy(np.stack(labels))
+    def __getitem__(self, step: int) -> Batch:
+        """This process's rows of a step, T being `segment_length` and twice the `margin`."""
+        utterances, starts = self.draw(step)
+        segments = list(zip(utterances, starts, strict=True))
+        waveform = np.stack([self._crop(utterance, start) for utterance, start in segments])
+        labels = None
+        if self.labels is not None:
+            N = self.segment_length // self._hop_length
+            rows = [self.labels.of_codes(*segment, N, self._hop_length) for segment in segments]
+            labels = torch.from_numpy(np.stack(rows))
+        speaker = self._speakers[utterances]
+        return Batch(torch.from_numpy(waveform), torch.from_numpy(speaker), labels)
 
     def _crop(self, utterance: int, start: int) -> np.ndarray:
         """A segment with its margins: (segment_length + 2 · margin,)."""

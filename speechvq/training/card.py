@@ -8,7 +8,7 @@ from speechvq.codes import Codebook
 from speechvq.config import DataConfig, PriorTrainingConfig, TrainingConfig
 from speechvq.models.prior import Prior
 from speechvq.models.vqvae import VQVAE
-from speechvq.training.checkpoints import State
+from speechvq.training.checkpoint import State
 
 _SCORES = {
     "spectral_loss": ("spectral loss (standardised log-mel, mean absolute error)", "{:.3f}"),
@@ -70,7 +70,7 @@ voice of any of {len(model.speakers)} speakers: {shown}.
 ## Training
 
 {" and ".join(names)} steps; these weights are from step {state.best_global_step} of all. \
-{_time(state.seconds)} on {facts.device}{together}, seed {training.seed}.
+{duration(state.seconds)} on {facts.device}{together}, seed {training.seed}.
 `config.yaml` holds every setting, `metrics.jsonl` every number on the way.
 
 ## Scores
@@ -94,57 +94,6 @@ That of the training data, which its owner decides; check before passing the mod
 """
 
 
-def prior_card(
-    prior: Prior,
-    codebook: Codebook,
-    manifests: Mapping[str, str],
-    codes: int,
-    training: PriorTrainingConfig,
-    state: State,
-) -> str:
-    """Markdown for a prior folder's README.md."""
-    uniform = math.log2(codebook.codebook_size)
-    learned = state.validation.get("bits_per_code", math.nan)
-    rate = codebook.frame_rate
-    knows = "knows who speaks" if prior.config.by_speaker else "does not know who speaks"
-    return f"""# A speechvq prior
-
-What follows what among the codes of model {codebook.model}, {rate:g} a second, each one of \
-{codebook.codebook_size}. It {knows}.
-
-    speechvq-sample --seconds 5 --speaker {prior.speakers[0]}
-
-## Data
-
-The codes of `{manifests["train"]}`: {codes:,} of them, {codes / rate / 60:.1f} minutes.
-
-## Training
-
-{training.phase.steps} steps; these weights are from step {state.best_global_step}. \
-{_time(state.seconds)}, seed {training.seed}.
-`config.yaml` holds every setting, `metrics.jsonl` every number on the way.
-
-## Scores
-
-On `{manifests["valid"]}`, held out from training:
-
-| prior | bits per code | bits per second |
-|---|---|---|
-| uniform (log2 K) | {uniform:.3f} | {uniform * rate:.1f} |
-| this one | {learned:.3f} | {learned * rate:.1f} |
-
-`speechvq-analyze prior` sets it beside n-grams.
-
-## Limits
-
-- It knows sounds and what follows them, and no meaning: what it says is babble.
-
-## Licence
-
-That of the training data, which its owner decides; check before passing it on.
-"""
-
-
 def with_enrolled(card: str, speaker: str, line: str) -> str:
     """A card with a line about a speaker who was enrolled, in place of an earlier one."""
     lines = card.splitlines()
@@ -163,7 +112,7 @@ def with_enrolled(card: str, speaker: str, line: str) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} seconds"
     if seconds < 5400:

@@ -1,41 +1,40 @@
-"""Sums of what the steps report: metrics until they are logged, code use until an epoch ends."""
+"""Running sums over steps: metrics until they are logged, code counts until an epoch ends."""
 
 import torch
 from torch import Tensor
 
-from speechvq.training.processes import Processes
+from speechvq.distributed import Processes
 
 
 class Meter:
     """Means of metrics over a window of steps, and the use of codes over an epoch.
 
-    Sums stay on the device, so that a step does not wait for its numbers.
+    Sums stay on the device, so that a step does not wait for a transfer.
 
     Parameters
     ----------
     processes : Processes
-        Whose numbers are taken together.
-    codebook_size : int
-        K.
+    codebook_size : int, optional
+        K; without it codes are not counted.
     """
 
-    def __init__(self, processes: Processes, codebook_size: int):
+    def __init__(self, processes: Processes, codebook_size: int | None = None):
         self._processes = processes
         self._sums: dict[str, Tensor] = {}
-        self._steps: dict[str, int] = {}  # of each metric
-        self._counts = torch.zeros(codebook_size, dtype=torch.int64, device=processes.device)
+        self._steps: dict[str, int] = {}  # steps that had the metric
+        self._counts = torch.zeros(codebook_size or 0, dtype=torch.int64, device=processes.device)
 
     def add(self, metrics: dict[str, Tensor], codes: Tensor | None) -> None:
-        """Count one step: its scalars, and its codes of any shape."""
+        """Add the scalars of one step, and its codes of any shape."""
         for name, value in metrics.items():
             value = value.detach().double()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._steps[name] = self._steps.get(name, 0) + 1
-        if codes is not None:
+        if codes is not None and len(self._counts):
             self._counts += torch.bincount(codes.flatten(), minlength=len(self._counts))
 
     def means(self) -> dict[str, float]:
-        """Means over the steps since `clear`, and over the processes; empty without steps."""
+        """Means over the processes and the steps since `clear`; empty without steps."""
         share = 1 / self._processes.world_size
         return {name: share * x / self._steps[name] for name, x in self._totals().items()}
 
@@ -44,18 +43,18 @@ class Meter:
         self._sums, self._steps = {}, {}
 
     def end_epoch(self) -> dict[str, float]:
-        """Perplexity and dead codes since the last call; empty when there were no codes."""
+        """Perplexity and dead codes since the last call; empty if there were no codes."""
         counts = self._processes.sum(self._counts)
         self._counts = torch.zeros_like(self._counts)
         return code_use(counts) if counts.any() else {}
 
     def saved(self) -> dict:
-        """Everything, over all processes, as JSON can hold it."""
+        """All sums over all processes, as JSON values."""
         counts = self._processes.sum(self._counts)
         return {"sums": self._totals(), "steps": dict(self._steps), "counts": counts.tolist()}
 
     def restore(self, saved: dict) -> None:
-        """Go on from `saved`; the first process takes the sums of all."""
+        """Continue from `saved`; the first process takes the sums of all."""
         share = 1 if self._processes.first else 0
         device = self._counts.device
         self._sums = {
@@ -63,7 +62,7 @@ class Meter:
             for name, value in saved["sums"].items()
         }
         self._steps = dict(saved["steps"])
-        self._counts = torch.tensor(saved["counts"], device=device) * share
+        self._counts = torch.tensor(saved["counts"], dtype=torch.int64, device=device) * share
 
     def _totals(self) -> dict[str, float]:
         if not self._sums:
@@ -73,9 +72,10 @@ class Meter:
 
 
 def code_use(counts: Tensor) -> dict[str, float]:
-    """Perplexity and dead codes of a count (K,) of how often each code was used.
+    """Perplexity and number of dead codes from the counts (K,) of the codes.
 
-    The perplexity is exp of the entropy, in codes: K when all are used alike, 1 in a collapse.
+    The perplexity is exp of the entropy in nats: K if all codes are used equally often, 1 if a
+    single code is used.
     """
     p = counts.double() / counts.sum().clamp(min=1)
     entropy = -torch.xlogy(p, p).sum()

@@ -1,4 +1,4 @@
-"""Where the numbers of a training go: JSON lines, and TensorBoard when it is installed."""
+"""Log of a training: JSON lines, and TensorBoard if it is installed."""
 
 import json
 import logging
@@ -17,22 +17,22 @@ SOUNDS = "samples"
 
 
 class Metrics:
-    """Writer of a training's records.
+    """Writer of the records of a training.
 
-    Each record is one line of `metrics.jsonl`: `kind` ("train", "epoch" or "valid"), `phase`,
-    `step` within the phase, `global_step` over all phases, and the values.
+    Each record is one line of `metrics.jsonl`: `kind` ("train", "epoch" or "valid"), `stage`,
+    `step` within the stage, `global_step` over all stages, and the values.
 
     Parameters
     ----------
     folder : Path
-        Made when missing.
+        Created if missing.
     tensorboard : bool
-        Write event files too; without the package one warning says so.
+        Write event files, too; one warning if the package is missing.
     size : int
-        Bytes of `metrics.jsonl` to keep: what a resumed training wrote after its checkpoint is cut
-        off, since it is about to be written again.
+        Bytes of `metrics.jsonl` to keep. Records after the checkpoint of a resumed training are
+        cut off, since they will be written again.
     global_step : int
-        Step from which TensorBoard forgets for the same reason.
+        Step after which TensorBoard's events are dropped, for the same reason.
     """
 
     def __init__(self, folder: Path, tensorboard: bool = True, size: int = 0, global_step: int = 0):
@@ -58,10 +58,10 @@ class Metrics:
         return os.fstat(self._file.fileno()).st_size
 
     def write(
-        self, kind: str, phase: str, step: int, global_step: int, values: dict[str, float]
+        self, kind: str, stage: str, step: int, global_step: int, values: dict[str, float]
     ) -> None:
         """Write one record."""
-        record = {"kind": kind, "phase": phase, "step": step, "global_step": global_step, **values}
+        record = {"kind": kind, "stage": stage, "step": step, "global_step": global_step, **values}
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
         if self._tensorboard is not None:
@@ -69,16 +69,16 @@ class Metrics:
                 self._tensorboard.add_scalar(f"{kind}/{name}", value, global_step)
 
     def sound(
-        self, phase: str, name: str, waveform: np.ndarray, sample_rate: int, global_step: int
+        self, stage: str, name: str, waveform: np.ndarray, sample_rate: int, global_step: int
     ) -> None:
-        """Keep a waveform (T,) to listen to, as a file and in TensorBoard."""
-        file = self._folder / SOUNDS / f"{phase}-{global_step:07d}-{name}.wav"
+        """Write a waveform (T,) to listen to, as a file and to TensorBoard."""
+        file = self._folder / SOUNDS / f"{stage}-{global_step:07d}-{name}.wav"
         audio.write(file, waveform, sample_rate)
         if self._tensorboard is not None:
-            self._tensorboard.add_audio(f"{phase}/{name}", waveform, global_step, sample_rate)
+            self._tensorboard.add_audio(f"{stage}/{name}", waveform, global_step, sample_rate)
 
     def close(self) -> None:
-        """Finish the files."""
+        """Close the files."""
         self._file.close()
         if self._tensorboard is not None:
             self._tensorboard.close()

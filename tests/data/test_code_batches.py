@@ -56,7 +56,7 @@ def test_processes_share_a_batch():
         for row, expected in zip(rows, whole[i], strict=True):
             assert torch.equal(row, expected[: len(row)])
             assert not expected[len(row) :].any()
-    with pytest.raises(ValueError, match="batch_size: 8 utterances do not divide among 3"):
+    with pytest.raises(ValueError, match="batch_size: 8 segments do not divide among 3"):
         batches(world_size=3)
 
 

@@ -12,7 +12,7 @@ from speechvq.data.segments import Labels, SegmentBatches, Waveforms, pieces
 RATE = 1000
 SETTINGS = {
     "seed": 3,
-    "phase": "spectral",
+    "stage": "mel",
     "batch_size": 6,
     "segment_length": 50,
     "hop_length": 16,
@@ -69,14 +69,14 @@ def test_utterances_are_drawn_in_proportion_to_their_duration(utterances):
     assert drawn == pytest.approx(np.array([400, 100, 30]) / 530, abs=0.06)
 
 
-def test_a_batch_is_a_function_of_seed_phase_and_step(utterances):
+def test_a_batch_is_a_function_of_seed_stage_and_step(utterances):
     here, again = batches(utterances), batches(utterances)
     here[7]
     assert torch.equal(here[3][0], again[3][0])
     others = [
         here[4],
         batches(utterances, seed=4)[3],
-        batches(utterances, phase="likelihood")[3],
+        batches(utterances, stage="decoder")[3],
     ]
     assert not any(torch.equal(here[3][0], waveform) for waveform, _ in others)
 
@@ -222,7 +222,7 @@ def test_batches_bring_the_labels_of_their_codes(tiny_corpus):
             waveforms,
             ["p225", "p226"],
             seed=0,
-            phase="a",
+            stage="a",
             batch_size=4,
             segment_length=640,
             hop_length=160,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from speechvq.training.meter import Meter, code_use
-from speechvq.training.processes import Processes
+from speechvq.distributed import Processes
 
 ALONE = Processes(torch.device("cpu"))
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from speechvq.training.checkpoints import (
+from speechvq.training.checkpoint import (
     State,
     load_optimizer,
     load_weights,
@@ -10,21 +10,21 @@ from speechvq.training.checkpoints import (
     save_checkpoint,
 )
 
-STATE = State("spectral", step=3, global_step=3, best=0.1 + 0.2, meter={"sums": {"loss": 1 / 3}})
+STATE = State("mel", step=3, global_step=3, best=0.1 + 0.2, meter={"sums": {"loss": 1 / 3}})
 
 
 def modules(seed):
     torch.manual_seed(seed)
     shared = nn.Linear(3, 2)
     norm = nn.BatchNorm1d(2, affine=False)
-    return {"model": nn.Sequential(shared), "spectral": nn.Sequential(norm, shared)}
+    return {"model": nn.Sequential(shared), "mel": nn.Sequential(norm, shared)}
 
 
 def trained(seed):
     parts = modules(seed)
     optimizer = torch.optim.Adam(parts["model"].parameters())
     for _ in range(2):
-        parts["spectral"][0](torch.randn(4, 2))
+        parts["mel"][0](torch.randn(4, 2))
         parts["model"](torch.randn(4, 3)).square().mean().backward()
         optimizer.step()
     return parts, optimizer
@@ -57,9 +57,9 @@ def test_shared_weights_are_written_once_and_nothing_is_pickled(tmp_path):
         assert sorted(file.keys()) == [
             "weights.model.0.bias",
             "weights.model.0.weight",
-            "weights.spectral.0.num_batches_tracked",
-            "weights.spectral.0.running_mean",
-            "weights.spectral.0.running_var",
+            "weights.mel.0.num_batches_tracked",
+            "weights.mel.0.running_mean",
+            "weights.mel.0.running_var",
         ]
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from speechvq.training.precision import use_bfloat16
-from speechvq.training.processes import processes
+from speechvq.distributed import processes
 
 CPU = torch.device("cpu")
 

@@ -19,7 +19,7 @@ from speechvq.training.loop import (
     learning_rate,
 )
 from speechvq.training.metrics import FILE
-from speechvq.training.processes import Processes
+from speechvq.distributed import Processes
 
 CONFIG = TrainingConfig(
     precision="float32",

@@ -1,7 +1,7 @@
 """Training checkpoints: one safetensors file with the weights, the optimiser's state, and JSON.
 
-Nothing is pickled. The JSON lies in the file's own header, so that a checkpoint is replaced whole
-or not at all.
+Nothing is pickled. The JSON is in the header of the file, so that weights and state are always of
+the same moment.
 """
 
 import json
@@ -24,29 +24,29 @@ BEST = f"{FOLDER}/best.safetensors"
 
 @dataclass
 class State:
-    """How far a training has come; with the weights and the optimiser, all that a resume needs.
+    """Progress of a training; with the weights and the optimiser, all that a resume needs.
 
-    Every step seeds the random numbers from (seed, phase, step), so that none need to be kept.
+    Every step seeds the random numbers from (seed, stage, step), so that no generator is saved.
     """
 
-    phase: str
+    stage: str
     step: int = 0
-    """Steps done in this phase."""
+    """Steps done in this stage."""
     global_step: int = 0
-    """Steps done in all phases."""
+    """Steps done in all stages."""
     validated: int = 0
-    """Step of the last validation in this phase."""
+    """Step of the last validation in this stage."""
     best: float | None = None
-    """Lowest validation score of this phase."""
+    """Lowest validation score of this stage."""
     best_global_step: int = 0
     seconds: float = 0.0
-    """Time spent so far, over all runs."""
+    """Training time over all runs."""
     metrics_size: int = 0
     """Bytes of metrics.jsonl at this moment."""
     meter: dict = field(default_factory=dict)
-    """What was summed up and not logged yet."""
+    """Sums that are not logged yet (`Meter.saved`)."""
     validation: dict[str, float] = field(default_factory=dict)
-    """Scores of the best validation of this phase."""
+    """Metrics of the best validation of this stage."""
 
 
 def save_checkpoint(
@@ -56,20 +56,19 @@ def save_checkpoint(
     settings: dict,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> None:
-    """Write a checkpoint, replacing the file whole.
+    """Write a checkpoint; an old file is replaced only when the new one is complete.
 
     Parameters
     ----------
     path : Path
         The file.
     modules : mapping of str to Module
-        What they share is written once.
+        Tensors that several modules share are written once.
     state : State
-        How far the training has come.
     settings : dict
-        The configuration, which a resume compares with its own.
+        The configuration, which a resume compares with the current one.
     optimizer : Optimizer, optional
-        None leaves its state out.
+        None leaves the optimiser's state out.
     """
     tensors = {name: tensor.detach().contiguous() for name, tensor in _tensors(modules).items()}
     if optimizer is not None:
@@ -80,7 +79,7 @@ def save_checkpoint(
 
 
 def read_header(path: Path) -> tuple[State, dict]:
-    """State and settings of a checkpoint, without its tensors.
+    """Read state and settings of a checkpoint, without the tensors.
 
     Raises
     ------
@@ -104,12 +103,12 @@ def read_header(path: Path) -> tuple[State, dict]:
 
 
 def load_weights(path: Path, modules: Mapping[str, nn.Module]) -> None:
-    """Put a checkpoint's weights into modules.
+    """Load the weights of a checkpoint into modules.
 
     Raises
     ------
     ValueError
-        The file is damaged, or of other modules.
+        The file is damaged, or has the weights of other modules.
     """
     saved = _load(path)
     with torch.no_grad():
@@ -122,7 +121,7 @@ def load_weights(path: Path, modules: Mapping[str, nn.Module]) -> None:
 
 
 def load_optimizer(path: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Put a checkpoint's optimiser state into an optimiser over the same parameters."""
+    """Load the optimiser state of a checkpoint into an optimiser of the same parameters."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _load(path).items():
         if name.startswith("optimizer."):
@@ -141,7 +140,7 @@ def _load(path: Path) -> dict[str, Tensor]:
 
 
 def _tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """Every parameter and buffer of the modules once, under the first name that it has."""
+    """Each parameter and buffer of the modules once, under its first name."""
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
     for prefix, module in modules.items():

@@ -1,0 +1,79 @@
+"""Random segments of utterances, by training step."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch.utils.data import Dataset
+
+
+class RandomSegments(Dataset):
+    """Base of data sets whose item `step` is the batch of a training step.
+
+    A batch depends on `seed` and the step alone, so that a resumed training reads the same data
+    and the processes that load batches need no state. Each of `world_size` processes gets its own
+    rows of the batch that a single process would get. Give a data set to
+    `DataLoader(batches, batch_size=None, sampler=range(first, last))`.
+
+    An utterance is drawn with a probability in proportion to its length. A segment starts
+    anywhere in the utterance, and at the beginning of an utterance that is shorter.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Length of each utterance, in samples or codes.
+    seed : tuple of int
+        Integers of at least 0.
+    batch_size : int
+        Segments per step, over all processes.
+    segment_length : int
+        In the unit of `lengths`.
+    steps : int
+        Length of the data set.
+    rank, world_size : int
+        Rank of this process and number of processes.
+
+    Raises
+    ------
+    ValueError
+        `batch_size` does not divide among the processes, or a seed is negative.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        *,
+        seed: tuple[int, ...],
+        batch_size: int,
+        segment_length: int,
+        steps: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ):
+        if batch_size % world_size:
+            raise ValueError(
+                f"batch_size: {batch_size} segments do not divide among {world_size} processes; "
+                f"take a multiple of {world_size}"
+            )
+        if min(seed) < 0:
+            raise ValueError(f"seed: must be at least 0, got {min(seed)}")
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.segment_length = segment_length
+        self.steps = steps
+        self._seed = seed
+        self._ends = np.cumsum(self.lengths)
+        self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Utterances (B,) and starts (B,) of the segments of this process."""
+        if not 0 <= step < self.steps:
+            raise IndexError(f"step {step} of {self.steps}")
+        rng = np.random.default_rng((*self._seed, step))
+        places = rng.integers(self._ends[-1], size=self.batch_size)
+        utterances = np.searchsorted(self._ends, places, side="right")
+        latest = np.maximum(self.lengths[utterances] - self.segment_length, 0)
+        starts = rng.integers(latest + 1)
+        return utterances[self._rows], starts[self._rows]

@@ -1,0 +1,70 @@
+"""What a stage of training minimises: the interface between a model and the trainer.
+
+An objective knows a model and its loss. It has no loop and no files: those are the trainer's.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass
+class Losses:
+    """Loss of one batch, and the numbers that are logged beside the loss.
+
+    Attributes
+    ----------
+    total : Tensor
+        Scalar to minimise.
+    terms : dict of str to Tensor
+        Named scalars to log, means over the batch as `total` is.
+    codes : Tensor, optional
+        Codes of the batch, int64 of any shape; their use is counted.
+    weight : float or Tensor, optional
+        Number of samples or codes over which `total` and `terms` are means. Validation weights
+        the batches by it; None weights all batches alike.
+    score : Tensor, optional
+        Scalar by which the best checkpoint is chosen, lower is better; None takes `total`.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    codes: Tensor | None = None
+    weight: float | Tensor | None = None
+    score: Tensor | None = None
+
+
+class Objective(nn.Module):
+    """Loss of one stage and the parameters that the stage trains.
+
+    The modules of the model are submodules of the objective. All that `start` computes must be
+    in a parameter or a buffer that the checkpoint has: a resume does not call `start` again.
+    """
+
+    def start(self, corpus: Any) -> None:
+        """Prepare the stage, once, before the first step: statistics, k-means, and the like.
+
+        Called in every process, without gradients, with the random numbers of the stage's seed.
+        Afterwards every process has the parameters and buffers of rank 0.
+
+        Parameters
+        ----------
+        corpus : object
+            The training data, as the caller of the trainer defines it.
+        """
+
+    def trained(self) -> list[nn.Parameter]:
+        """Parameters of this module that the stage trains; each must get a gradient."""
+        return list(self.parameters())
+
+    def forward(self, batch: Any) -> Losses:
+        """Losses of a batch; in eval mode those of a held-out batch."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Complete the stage, once, after the last step and before the last validation."""
+
+    def metrics(self) -> dict[str, float]:
+        """Constants to log with each validation, such as the bitrate."""
+        return {}

@@ -1,0 +1,59 @@
+"""A stage of training, and its schedule of learning rates."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from speechvq.config import PhaseConfig
+from speechvq.training.objective import Objective
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Consecutive steps with one objective.
+
+    Attributes
+    ----------
+    name : str
+        Unique among the stages; seeds the random numbers.
+    config : PhaseConfig
+        Of which the trainer reads `steps`, `learning_rate` and `warmup_steps`.
+    objective : Objective
+    batches : Dataset
+        `batches[step]` is this process's part of the batch of a step.
+    held_out : callable
+        Returns this process's share of the held-out batches.
+    samples_per_step : int
+        Over all processes.
+    steps_per_epoch : int
+    codebook_size : int, optional
+        K; None if there are no codes whose use is counted.
+    workers : int
+        Processes that load batches.
+    listen : callable, optional
+        Returns sounds to write after each validation: name to (waveform (T,), sample rate in Hz).
+        Called in the first process alone.
+    """
+
+    name: str
+    config: PhaseConfig
+    objective: Objective
+    batches: Dataset
+    held_out: Callable[[], Iterable[Any]]
+    samples_per_step: int
+    steps_per_epoch: int
+    codebook_size: int | None = None
+    workers: int = 0
+    listen: Callable[[], Mapping[str, tuple[np.ndarray, int]]] | None = None
+
+
+def learning_rate(config: PhaseConfig, step: int) -> float:
+    """Linear rise over `warmup_steps`, then a cosine down to a twentieth at the last step."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * (0.05 + 0.95 * (1 + math.cos(math.pi * min(1.0, progress))) / 2)

@@ -1,0 +1,384 @@
+"""The trainer: runs a list of stages, with exact resume, validation and checkpoints.
+
+A stage brings an `Objective` and batches by step. The trainer knows nothing of models.
+"""
+
+import logging
+import math
+import signal
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from speechvq.config import LoopConfig
+from speechvq.distributed import Processes
+from speechvq.training.checkpoint import (
+    BEST,
+    LAST,
+    State,
+    load_optimizer,
+    load_weights,
+    read_header,
+    save_checkpoint,
+)
+from speechvq.training.gradients import average_gradients, check_gradients, share_state
+from speechvq.training.meter import Meter
+from speechvq.training.metrics import Metrics
+from speechvq.training.precision import use_bfloat16
+from speechvq.training.stage import Stage, learning_rate
+from speechvq.training.validate import validate
+
+logger = logging.getLogger(__name__)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped the training; the last checkpoint is written. The message says where."""
+
+
+class Trainer:
+    """Runs stages one after the other and keeps what a resume needs.
+
+    A resumed training gives exactly the numbers of a training without a stop: batches and random
+    numbers are functions of (seed, stage, step), and all else is in the checkpoint.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        Those without steps are left out.
+    prepare : callable
+        Moves a batch to the device and computes features; called without gradients, in float32.
+    modules : mapping of str to Module
+        Modules whose weights and buffers are in the checkpoints.
+    config : LoopConfig
+    settings : dict
+        The whole configuration, which is kept in the checkpoints.
+    folder : Path
+        Model folder, for checkpoints and metrics.
+    processes : Processes
+    publish : callable
+        Called in the first process, with the state, whenever a validation is the best so far.
+    corpus : object
+        Given to `Objective.start`.
+    progress : bool
+        Show a bar on stderr.
+
+    Raises
+    ------
+    ValueError
+        No stage has steps, or two stages have the same name.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        prepare: Callable[[Any], Any],
+        modules: Mapping[str, nn.Module],
+        config: LoopConfig,
+        settings: dict,
+        folder: Path,
+        processes: Processes,
+        publish: Callable[[State], None],
+        corpus: Any = None,
+        progress: bool = True,
+    ):
+        self.stages = [stage for stage in stages if stage.config.steps]
+        names = [stage.name for stage in self.stages]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"stages: expected different names, at least one, got {names}")
+        self.prepare = prepare
+        self.modules = modules
+        self.config = config
+        self.settings = settings
+        self.folder = folder
+        self.processes = processes
+        self.publish = publish
+        self.corpus = corpus
+        self.progress = progress and processes.first
+        self.bfloat16 = use_bfloat16(config.precision, processes.device)
+        self.state = State(names[0])
+        self._metrics: Metrics | None = None
+        self._interrupted = False
+        self._began = 0.0  # on the clock of time.perf_counter, earlier runs included
+        self._saved_at = 0  # global step of the last checkpoint
+
+    def run(self, resume: bool = False) -> State:
+        """Train, from the beginning or from the last checkpoint, and return the final state.
+
+        Raises
+        ------
+        Interrupted
+            After Ctrl-C or a request to terminate; the checkpoint is written.
+        ValueError
+            The loss became infinite or NaN, a trained parameter got no gradient, or the
+            checkpoint cannot be used.
+        """
+        last = self.folder / LAST
+        resume = resume and last.exists()
+        if resume:
+            self.state, _ = read_header(last)
+            load_weights(last, self.modules)
+            if self.processes.first:
+                logger.info("resuming stage %s after step %d", self.state.stage, self.state.step)
+        self._began = time.perf_counter() - self.state.seconds
+        self._saved_at = self.state.global_step
+        if self.processes.first:
+            self._metrics = Metrics(
+                self.folder,
+                self.config.tensorboard,
+                self.state.metrics_size,
+                self.state.global_step,
+            )
+        first = [stage.name for stage in self.stages].index(self.state.stage)
+        try:
+            with self._signals():
+                for stage in self.stages[first:]:
+                    if stage.name != self.state.stage:
+                        resume = False
+                        self.state = State(stage.name, global_step=self.state.global_step)
+                    self._run(stage, resume)
+        finally:
+            if self._metrics is not None:
+                self._metrics.close()
+        self._read_clock()
+        return self.state
+
+    def _run(self, stage: Stage, resume: bool) -> None:
+        state, steps, objective = self.state, stage.config.steps, stage.objective
+        if not resume:
+            self._start(stage)
+        optimizer = self._optimizer(stage)
+        meter = Meter(self.processes, stage.codebook_size)
+        if resume:
+            load_optimizer(self.folder / LAST, optimizer)
+            meter.restore(state.meter)
+        else:
+            self._checkpoint(optimizer, meter)
+        parallel: nn.Module | None = None  # made after the first step, which checks gradients
+        batches = iter(self._loader(stage, state.step))
+        busy, timed_steps = 0.0, 0
+        with self._bar(stage) as bar:
+            while True:
+                self._between_steps(stage, optimizer, meter)
+                if state.step == steps:
+                    return
+                started = time.perf_counter()
+                if state.step > 0 and parallel is None:
+                    alone = self.processes.world_size == 1
+                    parallel = objective if alone else DistributedDataParallel(objective)
+                self._step(stage, parallel or objective, optimizer, next(batches), meter)
+                timed_steps += 1
+                logging_due = state.step % self.config.log_every == 0 or state.step == steps
+                means = self._means(meter) if logging_due else {}
+                busy += time.perf_counter() - started
+                if logging_due:
+                    speed = timed_steps * stage.samples_per_step / busy
+                    rate = optimizer.param_groups[0]["lr"]
+                    speeds = {"learning_rate": rate, "samples_per_second": round(speed)}
+                    self._write("train", {**means, **speeds})
+                    bar.set_postfix_str(
+                        f"loss {means['loss']:.4g}, {speed:,.0f} samples/s", refresh=False
+                    )
+                    meter.clear()
+                    busy, timed_steps = 0.0, 0
+                if state.step % stage.steps_per_epoch == 0 or state.step == steps:
+                    use = meter.end_epoch()
+                    if use:  # none if the objective has no codes
+                        self._write("epoch", {"epoch": state.step / stage.steps_per_epoch, **use})
+                bar.update()
+
+    def _start(self, stage: Stage) -> None:
+        """Let the objective prepare the stage, with the same result in every process."""
+        torch.manual_seed(self._seed(stage, "start"))
+        with torch.no_grad():
+            stage.objective.start(self.corpus)
+        if self.processes.world_size > 1:
+            share_state(stage.objective)
+
+    def _optimizer(self, stage: Stage) -> torch.optim.Optimizer:
+        """Adam over the trained parameters; all others of the objective get no gradient."""
+        parameters = stage.objective.trained()
+        trained = {id(p) for p in parameters}
+        for p in stage.objective.parameters():
+            p.requires_grad_(id(p) in trained)
+        return torch.optim.Adam(
+            parameters,
+            lr=stage.config.learning_rate,
+            fused=self.processes.device.type in ("cpu", "cuda"),
+        )
+
+    def _step(
+        self,
+        stage: Stage,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batch: Any,
+        meter: Meter,
+    ) -> None:
+        """One step, a function of (seed, stage, step) and of the weights before.
+
+        The first step of a stage runs without DistributedDataParallel, which would wait for ever
+        for a parameter without a gradient.
+        """
+        state, device, objective = self.state, self.processes.device, stage.objective
+        torch.manual_seed(self._seed(stage, state.step))
+        objective.train()
+        with torch.no_grad():
+            batch = self.prepare(batch)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+            losses = module(batch)
+        optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        parameters = optimizer.param_groups[0]["params"]
+        if state.step == 0:
+            check_gradients(stage.name, objective, parameters, self.processes)
+            average_gradients(parameters, self.processes)
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
+        optimizer.param_groups[0]["lr"] = learning_rate(stage.config, state.step)
+        optimizer.step()
+        state.step += 1
+        state.global_step += 1
+        meter.add({"loss": losses.total, **losses.terms, "gradient_norm": norm}, losses.codes)
+        if state.step == stage.config.steps:
+            with torch.no_grad():
+                objective.finish()
+
+    def _seed(self, stage: Stage, step: int | str) -> int:
+        return zlib.crc32(f"{self.config.seed}/{stage.name}/{step}".encode())
+
+    def _between_steps(self, stage: Stage, optimizer: torch.optim.Optimizer, meter: Meter) -> None:
+        """Validate and write a checkpoint when they are due; stop when the user wants it.
+
+        A resume repeats a validation that the user interrupted.
+        """
+        state, steps, every = self.state, stage.config.steps, self.config
+        stop = self.processes.any(self._interrupted)
+        end = state.step == steps
+        due = state.step > 0 and (end or state.step % every.valid_every == 0)
+        if due and state.validated < state.step and not stop:
+            stop = not self._validate(stage)
+        due = state.step > 0 and (end or state.step % every.checkpoint_every == 0)
+        if stop or (due and self._saved_at != state.global_step):
+            self._checkpoint(optimizer, meter)
+        if stop:
+            raise Interrupted(f"stage {stage.name}, step {state.step} of {steps}")
+
+    def _validate(self, stage: Stage) -> bool:
+        """Validate; False when the user interrupted it."""
+        state = self.state
+        alone = self.processes.world_size == 1
+        torch.manual_seed(self._seed(stage, "valid"))
+        with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.bfloat16):
+            validation = validate(
+                stage.objective,
+                stage.held_out(),
+                self.prepare,
+                self.processes,
+                stage.codebook_size,
+                stop=lambda: alone and self._interrupted,
+            )
+        if validation is None:
+            return False
+        state.validated = state.step
+        self._write("valid", validation.metrics)
+        if self._metrics is not None and stage.listen is not None:
+            for name, (waveform, sample_rate) in stage.listen().items():
+                self._metrics.sound(state.stage, name, waveform, sample_rate, state.global_step)
+        if state.best is None or validation.score < state.best:
+            state.best, state.best_global_step = validation.score, state.global_step
+            state.validation = validation.metrics
+            self._save(BEST)
+            if self.processes.first:
+                self.publish(state)
+        return True
+
+    def _means(self, meter: Meter) -> dict[str, float]:
+        means = meter.means()
+        if not all(map(math.isfinite, means.values())):
+            raise ValueError(
+                f"the loss became {means['loss']} before step {self.state.step} of stage "
+                f"{self.state.stage}; lower its learning_rate, or train with precision float32"
+            )
+        return means
+
+    def _checkpoint(self, optimizer: torch.optim.Optimizer, meter: Meter) -> None:
+        """Write the last checkpoint, unless the loss is NaN or infinite."""
+        self._means(meter)
+        self.state.meter = meter.saved()
+        self._save(LAST, optimizer)
+        self._saved_at = self.state.global_step
+
+    def _save(self, name: str, optimizer: torch.optim.Optimizer | None = None) -> None:
+        self._read_clock()
+        if self._metrics is not None:
+            self.state.metrics_size = self._metrics.size
+            save_checkpoint(self.folder / name, self.modules, self.state, self.settings, optimizer)
+        self.processes.wait()
+
+    def _write(self, kind: str, values: dict[str, float]) -> None:
+        self._read_clock()
+        if self._metrics is not None:
+            state = self.state
+            values = {**values, "seconds": round(state.seconds, 1)}
+            self._metrics.write(kind, state.stage, state.step, state.global_step, values)
+
+    def _read_clock(self) -> None:
+        self.state.seconds = time.perf_counter() - self._began
+
+    def _bar(self, stage: Stage) -> tqdm:
+        return tqdm(
+            total=stage.config.steps,
+            initial=self.state.step,
+            desc=stage.name,
+            unit="step",
+            disable=not self.progress,
+            mininterval=0.2 if sys.stderr.isatty() else 30,  # few lines in a log file
+            dynamic_ncols=True,
+        )
+
+    def _loader(self, stage: Stage, first: int) -> DataLoader:
+        return DataLoader(
+            stage.batches,
+            batch_size=None,
+            sampler=range(first, stage.config.steps),
+            num_workers=stage.workers,
+            worker_init_fn=_ignore_interrupts if stage.workers else None,
+            pin_memory=self.processes.device.type == "cuda",
+            prefetch_factor=4 if stage.workers else None,
+        )
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let Ctrl-C and termination end the training after the current step; a second, at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number, frame):
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+            if self.processes.first:
+                logger.info("finishing the step and writing a checkpoint; again to stop at once")
+
+        before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Leave Ctrl-C to the process that trains."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
