@@ -1,0 +1,88 @@
+"""The likelihood of the decoder on frozen codes.
+
+Shapes: B batch, T samples, N codes, D codebook_dim.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from speechvq.config import DecoderStage, StageConfig
+from speechvq.data.segments import Batch
+from speechvq.model import Model
+from speechvq.training.corpus import Corpus
+from speechvq.training.objective import Losses, Objective
+
+MARGIN = 8
+"""Codes of context on either side of a segment.
+
+At the edge of a segment the encoder finds other codes than in the whole recording, and a segment
+of few codes is nearly all edge.
+"""
+SECONDS_FOR_SCALES = 120.0
+"""Speech from which the scales of the sub-bands are set, if there is so much."""
+
+
+class DecoderObjective(Objective):
+    """-log p(x | z_q, speaker), the first term of equation 3; encoder and codebook stay."""
+
+    margin = MARGIN
+
+    def __init__(self, config: DecoderStage, model: Model):
+        super().__init__()
+        self.config = config
+        self.model = model
+
+    def start(self, corpus: Corpus) -> None:
+        """Set the scales of the sub-bands; start the conditioner as the mel predictor's."""
+        start_decoder(self.model, corpus, self.config)
+
+    def trained(self) -> list[nn.Parameter]:
+        """The decoder, its conditioner included."""
+        return list(self.model.vqvae.decoder.parameters())
+
+    def train(self, mode: bool = True) -> "DecoderObjective":
+        """As for every module, but encoder and quantizer stay in eval mode."""
+        super().train(mode)
+        self.model.vqvae.encoder.eval()
+        self.model.vqvae.quantizer.eval()
+        return self
+
+    def metrics(self) -> dict[str, float]:
+        """The constant terms of the ELBO."""
+        return elbo_metrics(self.model)
+
+    def forward(self, batch: Batch) -> Losses:
+        """Loss of segments (B, T) with MARGIN codes on either side; in eval mode without margins.
+
+        The codes are found in float32 whatever the precision, as they are when the model is used.
+        """
+        vqvae, hop_length = self.model.vqvae, self.model.hop_length
+        margin = self.margin if self.training else 0
+        noise = self.config.input_noise if self.training else 0.0
+        with torch.no_grad(), torch.autocast(batch.waveform.device.type, enabled=False):
+            codes = vqvae.encode(batch.inputs)
+            quantized = vqvae.quantizer.lookup(codes)
+        T = batch.waveform.shape[-1]
+        x = F.pad(batch.waveform, (0, -T % hop_length))
+        log_p = vqvae.decoder.log_likelihood(x, quantized, batch.speaker, margin, noise)
+        scored = T - 2 * margin * hop_length
+        nll = -log_p[:, :scored].mean()
+        terms = {"bits_per_sample": nll.detach() / math.log(2)}
+        inner = codes[:, margin : codes.shape[1] - margin]
+        return Losses(nll, terms, inner, weight=scored)
+
+
+def start_decoder(model: Model, corpus: Corpus, config: StageConfig) -> None:
+    """Let a decoder prepare itself by typical speech, and begin with what mel stages learned."""
+    decoder, predictor = model.vqvae.decoder, model.mel_predictor
+    if predictor is not None:
+        decoder.conditioner.load_state_dict(predictor.conditioner.state_dict())
+    decoder.fit(corpus.speech("scales", config, SECONDS_FOR_SCALES))
+
+
+def elbo_metrics(model: Model) -> dict[str, float]:
+    """The KL term of the ELBO: bits per code, a constant, and bits per second."""
+    return {"kl_bits_per_code": model.kl_bits_per_code, "bitrate": model.bitrate}

@@ -1,0 +1,62 @@
+"""The mel predictor alone, on frozen codes.
+
+Shapes: B batch, T samples, N codes, D codebook_dim.
+"""
+
+import torch
+from torch import nn
+
+from speechvq.config import MelPredictorStage, StageConfig
+from speechvq.data.segments import Batch
+from speechvq.model import Model
+from speechvq.postfilter.predictor import MelPredictor
+from speechvq.training.corpus import Corpus
+from speechvq.training.objective import Losses, Objective
+
+SECONDS_FOR_SCALES = 120.0
+"""Speech from which mean and scale of the log-mel frames are set, if there is so much."""
+
+
+class MelPredictorObjective(Objective):
+    """Mean absolute error of standardised log-mel frames predicted from codes and speaker.
+
+    Encoder and codebook stay as they are. A constant prediction has a loss of about 0.8.
+    """
+
+    def __init__(self, config: MelPredictorStage, model: Model):
+        super().__init__()
+        self.config = config
+        self.model = model
+        self.predictor = model.mel_predictor
+
+    def start(self, corpus: Corpus) -> None:
+        """Set mean and scale of the log-mel frames, and start the codebook."""
+        start_mel_predictor(self.predictor, corpus, self.config)
+        corpus.start_codebook(self.config.codebook, self.config)
+
+    def trained(self) -> list[nn.Parameter]:
+        """The mel predictor."""
+        return list(self.predictor.parameters())
+
+    def finish(self) -> None:
+        """Move the speaker vectors towards their mean."""
+        self.predictor.shrink_speakers(self.config.speaker_shrinkage)
+
+    def metrics(self) -> dict[str, float]:
+        """Bits per second of the codes under the uniform prior."""
+        return {"bitrate": self.model.bitrate}
+
+    def forward(self, batch: Batch) -> Losses:
+        """Loss for waveforms (B, T), T a multiple of the hop length in training."""
+        vqvae = self.model.vqvae
+        with torch.no_grad(), torch.autocast(batch.waveform.device.type, enabled=False):
+            codes = vqvae.encode(batch.inputs)
+            quantized = vqvae.quantizer.lookup(codes)
+        error = self.predictor.error(batch.waveform, quantized, batch.speaker).mean()
+        return Losses(error, {}, codes, weight=batch.waveform.shape[-1])
+
+
+def start_mel_predictor(predictor: MelPredictor, corpus: Corpus, config: StageConfig) -> None:
+    """Set mean and scale of the log-mel frames, unless a stage before has set them."""
+    if not predictor.fitted:
+        predictor.fit(corpus.speech("mel", config, SECONDS_FOR_SCALES))
