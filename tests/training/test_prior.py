@@ -15,10 +15,10 @@ from speechvq.data.manifest import read_manifest, write_manifest
 from speechvq.models.vqvae import VQVAE
 from speechvq.prior_folder import load_prior
 from speechvq.sampling import encode
-from speechvq.training.checkpoints import LAST, _load
-from speechvq.training.loop import Interrupted, Loop
+from speechvq.training.checkpoint import LAST, _load
 from speechvq.training.metrics import FILE
 from speechvq.training.prior import held_out_bits, train_prior
+from speechvq.training.trainer import Interrupted, Trainer
 
 CONFIG = PriorConfig(condition_channels=4, wavenet=WaveNetConfig(2, 2, 2, 8, 8, 16, dropout=0.1))
 TRAINING = PriorTrainingConfig(
@@ -122,7 +122,7 @@ def test_codes_of_longer_recordings_are_refused(model, manifests):
 @pytest.mark.parametrize("after", [3, 6, 7])
 def test_resume_is_exact(model, manifests, monkeypatch, after):
     straight = train_prior(model, CONFIG, TRAINING, manifests, model.parent / "straight")
-    step = Loop._step
+    step = Trainer._step
 
     def stopped(self, *arguments):
         step(self, *arguments)
@@ -131,7 +131,7 @@ def test_resume_is_exact(model, manifests, monkeypatch, after):
 
     out = model.parent / "resumed"
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Loop, "_step", stopped)
+        patch.setattr(Trainer, "_step", stopped)
         train_prior(model, CONFIG, TRAINING, manifests, out)
     train_prior(model, CONFIG, TRAINING, manifests, out, resume=True)
     for name, tensor in final(straight).items():
