@@ -1,10 +1,10 @@
-"""Device and precision: what is asked for, and what the hardware has."""
+"""The process group, the device and the precision."""
 
 import pytest
 import torch
 
+from speechvq.distributed import broadcast_from_rank0, processes, sum_over_processes
 from speechvq.training.precision import use_bfloat16
-from speechvq.distributed import processes
 
 CPU = torch.device("cpu")
 
@@ -15,6 +15,10 @@ def test_alone_without_torchrun():
         x = torch.arange(3)
         assert group.sum(x) is x
         assert group.gather(x) is x
+        assert group.gather_objects({"a": 1.0}) == [{"a": 1.0}]
+        for collective in (broadcast_from_rank0, sum_over_processes):
+            collective(x)
+            assert x.tolist() == [0, 1, 2]
         assert group.any(True)
         assert not group.any(False)
 

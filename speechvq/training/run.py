@@ -188,7 +188,9 @@ def _check_same(saved: dict, now: dict, prefix: str = "") -> None:
         if isinstance(one, dict) and isinstance(other, dict):
             _check_same(one, other, f"{name}.")
         elif _is_tagged(one) and _is_tagged(other):
-            _check_same(_by_tag(one), _by_tag(other), f"{name}.")
+            one, other = _by_tag(one), _by_tag(other)
+            _check_same(one, other, f"{name}.")
+            _check_same({name: list(one)}, {name: list(other)})  # the order
         elif one != other and name not in _FREE:
             if name == "fingerprint":
                 raise ValueError(
@@ -202,10 +204,11 @@ def _check_same(saved: dict, now: dict, prefix: str = "") -> None:
 
 
 def _is_tagged(value: Any) -> bool:
-    """Whether a value is a list of stages, each with its tag `objective`."""
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(entry, dict) and "objective" in entry for entry in value
-    )  # fmt: skip
+    """Whether a value is a list of stages, each with its own tag `objective`."""
+    if not isinstance(value, list) or not value:
+        return False
+    tags = {entry.get("objective") for entry in value if isinstance(entry, dict)}
+    return len(tags - {None}) == len(value)
 
 
 def _by_tag(stages: list[dict]) -> dict[str, dict]:
