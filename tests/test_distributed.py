@@ -1,10 +1,9 @@
-"""The process group, the device and the precision."""
+"""The process group and the device."""
 
 import pytest
 import torch
 
 from speechvq.distributed import broadcast_from_rank0, processes, sum_over_processes
-from speechvq.training.precision import use_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -28,22 +27,3 @@ def test_a_device_that_is_not_there(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=f"device: '{device}'"), processes(device):
         pass
-
-
-def test_precision_on_request():
-    assert use_bfloat16("bfloat16", CPU)
-    assert not use_bfloat16("float32", CPU)
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [
-        ({"avx512_bf16": True, "amx_bf16": False}, True),
-        ({"avx512_bf16": False, "amx_bf16": True}, True),
-        ({"bf16": True}, True),  # ARM
-        ({"avx512_bf16": False, "avx2": True}, False),
-    ],
-)
-def test_precision_by_the_hardware(monkeypatch, capabilities, expected):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    assert use_bfloat16("auto", CPU) == expected

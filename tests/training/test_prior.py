@@ -138,6 +138,25 @@ def test_resume_is_exact(model, manifests, monkeypatch, after):
         assert torch.equal(final(out)[name], tensor), name
 
 
+def test_two_processes_are_one(model, manifests, launch, read_lines):
+    config = replace(CONFIG, wavenet=replace(CONFIG.wavenet, dropout=0.0))
+    one = train_prior(model, config, TRAINING, manifests, model.parent / "one")
+    program = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from speechvq.config import *\n"
+        "from speechvq.training.prior import train_prior\n"
+        f"train_prior(sys.argv[1], {config!r}, {TRAINING!r}, {manifests!r}, sys.argv[2])\n"
+    )
+    two = model.parent / "two"
+    assert launch(program, 2, str(model), str(two)) == ["", ""]
+    bits = [
+        [r["bits_per_code"] for r in read_lines(folder / FILE) if r["kind"] == "valid"]
+        for folder in (one, two)
+    ]
+    # Each process takes the mean over the scored codes of its own rows
+    assert bits[1] == pytest.approx(bits[0], rel=0.02)
+
+
 def test_a_training_is_not_lost(model, manifests):
     train_prior(model, CONFIG, TRAINING, manifests)
     with pytest.raises(ValueError, match="holds a training already; --resume continues it"):

@@ -383,3 +383,10 @@ def test_a_parameter_of_another_module_is_refused(tmp_path):
     stage.objective.trained = lambda: [run.line.bias, nn.Parameter(torch.zeros(1))]
     with pytest.raises(ValueError, match=r"Line\.trained\(\) has a parameter of another module"):
         run.trainer.run()
+
+
+def test_a_stage_that_trains_nothing_is_refused(tmp_path):
+    run = Run(tmp_path)
+    run.trainer.stages[0].objective.trained = list
+    with pytest.raises(ValueError, match=r"stage both: Line\.trained\(\) is empty; expected at"):
+        run.trainer.run()

@@ -1,11 +1,5 @@
 """The trainer in two processes, as torchrun would start them."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -76,47 +70,25 @@ with processes("cpu") as group:
 """
 
 
-def run(folder: Path, count: int, unused=False, held_out=3, resume=False) -> list[str]:
-    """Train in `count` processes; what each wrote to stderr, "" for a success."""
-    program = PROGRAM.replace("UNUSED", str(unused)).replace("RESUME", str(resume))
-    program = program.replace("HELD_OUT", str(held_out))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    started = []
-    for rank in range(count):
-        environment = {
-            **os.environ,
-            "WORLD_SIZE": str(count),
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-            "OMP_NUM_THREADS": "1",
-        }
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-c", program, str(folder)],
-                env=environment,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    errors = [process.communicate(timeout=120)[1] for process in started]
-    return [
-        error if process.returncode else "" for process, error in zip(started, errors, strict=True)
-    ]
+@pytest.fixture(scope="module")
+def run(launch):
+    def train(folder, count, unused=False, held_out=3, resume=False) -> list[str]:
+        """Train in `count` processes; what each wrote to stderr, "" for a success."""
+        program = PROGRAM.replace("UNUSED", str(unused)).replace("RESUME", str(resume))
+        return launch(program.replace("HELD_OUT", str(held_out)), count, str(folder))
+
+    return train
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory):
+def one(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")
     assert run(folder, 1) == [""]
     return folder
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
+def two(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     assert run(folder, 2) == ["", ""]
     return folder
@@ -137,18 +109,18 @@ def test_two_processes_are_one(one, two, read_lines):
     assert first == pytest.approx([(1 - 2 * 2 + 3 * 4) / 6] * 2)  # weighted by samples
 
 
-def test_a_process_without_held_out_batches(tmp_path, read_lines):
+def test_a_process_without_held_out_batches(run, tmp_path, read_lines):
     assert run(tmp_path, 2, held_out=1) == ["", ""]
     assert all(r["first"] == 1 for r in read_lines(tmp_path / FILE) if r["kind"] == "valid")
 
 
-def test_a_parameter_without_a_gradient_is_named_in_every_process(tmp_path):
+def test_a_parameter_without_a_gradient_is_named_in_every_process(run, tmp_path):
     for error in run(tmp_path, 2, unused=True):
         assert "ValueError: stage line: Line.trained() has spare.weight, which gets no" in error
     assert read_header(tmp_path / LAST)[0].step == 0
 
 
-def test_a_finished_training_resumes_to_nothing(two, read_lines):
+def test_a_finished_training_resumes_to_nothing(run, two, read_lines):
     before = read_lines(two / FILE)
     assert run(two, 2, resume=True) == ["", ""]
     assert read_lines(two / FILE) == before
