@@ -210,8 +210,8 @@ class Trainer:
         parameters = stage.objective.trained()
         if not parameters:
             raise ValueError(
-                f"stage {stage.name}: {type(stage.objective).__name__}.trained() is empty; expected "
-                "at least one parameter, or leave the stage out"
+                f"stage {stage.name}: {type(stage.objective).__name__}.trained() is empty; "
+                "expected at least one parameter; or leave the stage out"
             )
         trained = {id(p) for p in parameters}
         for p in stage.objective.parameters():
