@@ -1,29 +1,36 @@
-"""The conditioner: what the decoder hears of the codes, and of who is to speak them.
+"""The conditioner: local conditioning on the codes, global conditioning on the speaker.
 
 Shapes: B batch, N codes, M = N · upsample condition vectors, C channels, D codebook_dim.
 """
 
 from torch import Tensor, nn
 
-from speechvq.config import VQVAEConfig
+from speechvq.config import ConditionerConfig
 
 
 class Conditioner(nn.Module):
-    """Local condition from quantized latents and a speaker, at `upsample` vectors a code.
+    """Condition vectors from quantized latents and a speaker, `upsample` of them per code.
 
-    With no layers each vector is a projection of one code plus the speaker; with layers,
+    With no layers each vector is a projection of one code plus the speaker embedding; with layers,
     convolutions smooth over neighbouring codes, which are 40 ms apart at 25 Hz.
+
+    Parameters
+    ----------
+    config : ConditionerConfig
+    codebook_dim : int
+        D.
+    n_speakers : int
     """
 
-    def __init__(self, config: VQVAEConfig, n_speakers: int):
+    def __init__(self, config: ConditionerConfig, codebook_dim: int, n_speakers: int):
         super().__init__()
-        C = config.condition_channels
-        self.upsample = config.condition_upsample
+        C = config.channels
+        self.upsample = config.upsample
         self.speakers = nn.Embedding(n_speakers, C)
-        self.project = nn.Linear(config.codebook_dim, C)
+        self.project = nn.Linear(codebook_dim, C)
         self.widen = nn.Linear(C, C * self.upsample)
-        self.before = _convolutions(C, config.condition_layers)
-        self.after = _convolutions(C, config.condition_layers if self.upsample > 1 else 0)
+        self.before = _convolutions(C, config.layers)
+        self.after = _convolutions(C, config.layers if self.upsample > 1 else 0)
 
     def forward(self, quantized: Tensor, speaker: Tensor) -> Tensor:
         """Condition (B, M, C) of quantized latents (B, N, D) and speaker indices (B,)."""

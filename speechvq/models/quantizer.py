@@ -1,18 +1,18 @@
 """The vector quantizer: the nearest of K learned code vectors stands for each latent.
 
 Shapes: B batch, N codes, D codebook_dim, K codebook_size. Equations: van den Oord, Vinyals,
-Kavukcuoglu, "Neural Discrete Representation Learning", 2017; noise in place of the quantizer after
-Vali and Bäckström, "NSVQ: Noise Substitution in Vector Quantization for Machine Learning", 2022.
+Kavukcuoglu, "Neural Discrete Representation Learning", 2017. NSVQ: Vali and Bäckström, "NSVQ: Noise
+Substitution in Vector Quantization for Machine Learning", 2022.
 """
 
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechvq.config import VQVAEConfig
+from speechvq.config import QuantizerConfig
+from speechvq.distributed import broadcast_from_rank0, sum_over_processes
 
 
 @dataclass
@@ -36,32 +36,30 @@ class Quantizer(nn.Module):
     weighs the same whatever D and the length are.
     """
 
-    def __init__(self, config: VQVAEConfig):
+    def __init__(self, config: QuantizerConfig):
         super().__init__()
         K, D = config.codebook_size, config.codebook_dim
         self.decay = config.decay
-        self.update = config.codebook_update
+        self.update = config.update
         self.restart_below = config.restart_below
         codebook = torch.randn(K, D)
         if self.update == "loss":
             self.codebook = nn.Parameter(codebook)
         else:
             self.register_buffer("codebook", codebook)
+        self.beta = config.beta
         # Moving averages of appendix A.1: N_i, the uses of a code, and m_i, the sum of its latents.
         self.register_buffer("code_counts", torch.ones(K))
         self.register_buffer("code_sums", codebook.clone())
 
-    def nearest(self, latents: Tensor, among: Tensor | None = None) -> Tensor:
-        """Equation 1: codes (B, N) with k = argmin_j ‖z_e(x) - e_j‖ for latents (B, N, D).
-
-        With `among`, (B, K) bool, each row takes the codes that are marked for it alone.
-        """
-        with torch.autocast(latents.device.type, enabled=False):  # codes must not hang on rounding
+    def nearest(self, latents: Tensor) -> Tensor:
+        """Equation 1: codes (B, N) with k = argmin_j ‖z_e(x) - e_j‖ for latents (B, N, D)."""
+        with torch.autocast(
+            latents.device.type, enabled=False
+        ):  # codes must not depend on rounding
             z, e = latents.float(), self.codebook.float()
             # ‖z - e‖² without ‖z‖², which is the same for every code
             distance = e.square().sum(1) - 2 * z @ e.T
-            if among is not None:
-                distance = distance.masked_fill(~among.unsqueeze(1), torch.inf)
             return distance.argmin(-1)
 
     def lookup(self, codes: Tensor) -> Tensor:
@@ -86,12 +84,22 @@ class Quantizer(nn.Module):
             self._learn(z_e.detach().flatten(0, 1), codes.flatten())
         return Quantized(quantized, codes, codebook_loss, commitment_loss)
 
-    def with_noise(self, latents: Tensor) -> Tensor:
-        """z_e + ‖z_e - z_q‖ v, v a random direction, for latents (B, N, D); for training alone.
+    def nsvq(self, latents: Tensor) -> Tensor:
+        """Noise substitution, z_e + ‖z_e - z_q‖ v with a random direction v; for training alone.
 
-        Noise as large as the quantizer's error stands for it. Unlike the straight-through gradient,
-        its gradient knows that an error can grow: it draws latents and, unless that learns by
-        moving averages, codebook together.
+        Noise as large as the quantizer's error takes the place of the quantizer. Unlike the
+        straight-through gradient, the gradient grows with the error: it draws latents towards
+        their codes and, unless the codebook learns by moving averages, codes towards their latents.
+
+        Parameters
+        ----------
+        latents : Tensor
+            (B, N, D).
+
+        Returns
+        -------
+        Tensor
+            (B, N, D).
         """
         z_e = latents.float()
         codes = self.nearest(z_e)
@@ -105,8 +113,8 @@ class Quantizer(nn.Module):
         K = len(self.code_counts)
         counts = torch.bincount(codes, minlength=K).float()
         sums = torch.zeros_like(self.code_sums).index_add_(0, codes, z)
-        _sum_over_processes(counts)
-        _sum_over_processes(sums)
+        sum_over_processes(counts)
+        sum_over_processes(sums)
         # Appendix A.1, equations 6 to 8
         self.code_counts.lerp_(counts, 1 - self.decay)
         self.code_sums.lerp_(sums, 1 - self.decay)
@@ -125,10 +133,10 @@ class Quantizer(nn.Module):
         """Move the codes marked in `dead` (K,) bool onto random latents of z (B·N, D).
 
         Count and sum are set together, else the next average would drag the code away; every
-        process takes the first one's choice, else their codebooks would part.
+        process takes the choice of rank 0, else the codebooks would differ.
         """
         chosen = z[torch.randint(len(z), (int(dead.sum()),), device=z.device)].float()
-        take_from_first(chosen)
+        broadcast_from_rank0(chosen)
         count = self.code_counts.mean()
         self.codebook.data[dead] = chosen
         self.code_counts[dead] = count
@@ -151,19 +159,8 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def start(self, codebook: Tensor) -> None:
-        """Take the code vectors (K, D) as they are, in every process those of the first."""
-        take_from_first(codebook)
+        """Take these code vectors (K, D), in every process those of rank 0."""
+        broadcast_from_rank0(codebook)
         self.codebook.data.copy_(codebook)
         self.code_counts.fill_(1.0)
         self.code_sums.copy_(codebook)
-
-
-def take_from_first(x: Tensor) -> None:
-    """Overwrite a tensor, in every process, with that of the first."""
-    if dist.is_initialized():
-        dist.broadcast(x, src=0)
-
-
-def _sum_over_processes(x: Tensor) -> None:
-    if dist.is_initialized():
-        dist.all_reduce(x)

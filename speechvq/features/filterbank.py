@@ -1,7 +1,7 @@
-"""A learned filterbank, as the encoder's first convolution.
+"""A learned filterbank, in place of the encoder's first convolution.
 
-A plain convolution must spend most of a short training on finding out that speech is heard by the
-energy of its bands and not by its phase. This one begins with that knowledge, and learns on.
+A plain convolution spends most of a short training on learning that the energy of bands matters and
+their phase does not. The filterbank begins with log powers, and learns on.
 
 Shapes: B batch, T samples, C channels. After Zeghidour et al., "Learning Filterbanks from Raw
 Speech for Phone Recognition", 2018, which starts from mel filters; these start evenly spaced.
@@ -12,13 +12,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from speechvq.features.log_mel import FLOOR
 from speechvq.models.blocks import overlapping_blocks
 
-FLOOR = 1e-8
-"""Added to powers before the logarithm: some 80 dB below speech at a usual level."""
 
-
-class Filterbank(nn.Module):
+class LearnedFilterbank(nn.Module):
     """Log power of C pairs of filters in quadrature: (B, T, 1) to (B, T / stride, C).
 
     The filters span twice the stride. They start as Hann-windowed cosines and sines, from 0 Hz to

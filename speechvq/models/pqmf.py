@@ -1,10 +1,11 @@
-"""The decoder's signal: a waveform's sub-bands, each at a part of its rate, in mu-law levels.
+"""PQMF: analysis of a waveform into sub-bands of a J-th of the sample rate, and synthesis.
 
-A WaveNet that draws J bands at each of its steps needs a J-th of the steps, in training as in
-sampling. Each band has its own scale, so that the quiet high ones are as fine as the loud low ones.
+The decoder draws mu-law levels of J sub-bands at each step, so that it needs a J-th of the steps,
+in training as in sampling. Each band has its own scale, so that quiet high bands are resolved as
+finely as loud low ones.
 
-Shapes: B batch, T samples, J bands. Together the bands are the waveform, up to errors some 60 dB
-below it. Source: Nguyen, "Near-perfect-reconstruction pseudo-QMF banks", 1994.
+Shapes: B batch, T samples, J bands. Synthesis gives the waveform back up to errors some 60 dB below
+it. Source: Nguyen, "Near-perfect-reconstruction pseudo-QMF banks", 1994.
 """
 
 import functools
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechvq import mu_law
+from speechvq.models import mu_law
 
 REACH = 8
 """Steps before and after its own that a sample depends on, where there are several bands."""
@@ -23,8 +24,8 @@ LOUDEST = 0.9999
 """Share of a band's samples that its scale leaves unclipped, over some minutes of speech."""
 
 
-class Subbands(nn.Module):
-    """Levels of J bands from a waveform, and amplitudes from levels; J = 1 is the waveform itself.
+class PQMF(nn.Module):
+    """Mu-law levels of J sub-bands of a waveform; J = 1 is the waveform itself.
 
     Parameters
     ----------
@@ -35,13 +36,13 @@ class Subbands(nn.Module):
     def __init__(self, bands: int):
         super().__init__()
         self.bands = bands
-        # Amplitude that a band's highest level stands for; of one band it is full scale
+        # Amplitude of a band's highest level; full scale for a single band
         self.register_buffer("scale", torch.ones(bands), persistent=bands > 1)
         if bands > 1:
             filters = torch.from_numpy(analysis_filters(bands)).float()
             self.register_buffer("filters", filters.unsqueeze(1), persistent=False)
 
-    def split(self, waveform: Tensor) -> Tensor:
+    def analyse(self, waveform: Tensor) -> Tensor:
         """Bands (B, T / J, J) of a waveform (B, T), T a multiple of J; step t is at sample t·J."""
         if self.bands == 1:
             return waveform.unsqueeze(-1)
@@ -52,7 +53,7 @@ class Subbands(nn.Module):
 
     def encode(self, waveform: Tensor) -> Tensor:
         """Levels (B, T / J, J) of a waveform (B, T), T a multiple of J."""
-        return mu_law.encode(self.split(waveform) / self.scale)
+        return mu_law.encode(self.analyse(waveform) / self.scale)
 
     @property
     def amplitudes(self) -> np.ndarray:
@@ -64,33 +65,33 @@ class Subbands(nn.Module):
     def fit(self, waveforms: Tensor) -> None:
         """Set the scales by typical speech (B, T); of one band it stays full scale."""
         if self.bands > 1:
-            magnitudes = self.split(waveforms).abs().flatten(0, 1)
+            magnitudes = self.analyse(waveforms).abs().flatten(0, 1)
             loudest = np.quantile(magnitudes.cpu().numpy(), LOUDEST, axis=0)
             self.scale.copy_(torch.from_numpy(loudest).clamp(min=1e-4))
 
 
-class Joiner:
-    """One utterance's levels, as they are drawn, back to a waveform.
+class PQMFSynthesis:
+    """Streaming PQMF synthesis: the drawn levels of one utterance back to a waveform.
 
-    The same samples come out however the levels are cut: every sum is taken in the same order.
+    The samples do not depend on how the levels are cut: every sum is taken in the same order.
     """
 
-    def __init__(self, subbands: Subbands):
-        self._amplitudes = subbands.amplitudes
-        self._filters = synthesis_filters(subbands.bands)
+    def __init__(self, pqmf: PQMF):
+        self._amplitudes = pqmf.amplitudes
+        self._filters = synthesis_filters(pqmf.bands)
         self._reach = len(self._filters) // 2
-        self._held = np.zeros((self._reach, subbands.bands))  # steps that later samples depend on
+        self._held = np.zeros((self._reach, pqmf.bands))  # steps that later samples depend on
 
     def add(self, levels: np.ndarray) -> np.ndarray:
         """Take levels (t, J); give the samples (n,) float32 in [-1, 1] that they complete."""
         bands = zip(self._amplitudes, levels.T, strict=True)
-        return self._join(np.stack([amplitudes[band] for amplitudes, band in bands], axis=1))
+        return self._synthesise(np.stack([amplitudes[band] for amplitudes, band in bands], axis=1))
 
     def end(self) -> np.ndarray:
         """Give the samples (n,) that are left when no more levels come."""
-        return self._join(np.zeros((self._reach, len(self._amplitudes))))
+        return self._synthesise(np.zeros((self._reach, len(self._amplitudes))))
 
-    def _join(self, drawn: np.ndarray) -> np.ndarray:
+    def _synthesise(self, drawn: np.ndarray) -> np.ndarray:
         steps = np.concatenate([self._held, drawn])
         n = max(0, len(steps) - 2 * self._reach)
         samples = np.zeros((n, drawn.shape[1]))

@@ -1,0 +1,75 @@
+"""Every setting of a model and of its training, as frozen dataclasses that YAML files mirror.
+
+The dataclasses stand apart from the networks, so that a configuration can be read, checked and
+shown by `--help` without importing torch. `speechvq.settings.build` makes them from plain values.
+"""
+
+from speechvq.config.features import (
+    FeatureConfig,
+    NormalisedCepstraConfig,
+    SpeakerNormalisationConfig,
+    WaveformConfig,
+)
+from speechvq.config.model import (
+    ConditionerConfig,
+    ContextEncoderConfig,
+    DecoderConfig,
+    EncoderConfig,
+    MelPredictorConfig,
+    ModelConfig,
+    PriorConfig,
+    QuantizerConfig,
+    StridedEncoderConfig,
+    WaveNetConfig,
+    WaveNetDecoderConfig,
+)
+from speechvq.config.stages import (
+    CepstraStage,
+    DecoderStage,
+    LabelsStage,
+    LikelihoodStage,
+    MelPredictorStage,
+    MelStage,
+    PerturbationConfig,
+    StageConfig,
+    check_stages,
+)
+from speechvq.config.training import (
+    DataConfig,
+    LoopConfig,
+    PriorStage,
+    PriorTrainingConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "CepstraStage",
+    "ConditionerConfig",
+    "ContextEncoderConfig",
+    "DataConfig",
+    "DecoderConfig",
+    "DecoderStage",
+    "EncoderConfig",
+    "FeatureConfig",
+    "LabelsStage",
+    "LikelihoodStage",
+    "LoopConfig",
+    "MelPredictorConfig",
+    "MelPredictorStage",
+    "MelStage",
+    "ModelConfig",
+    "NormalisedCepstraConfig",
+    "PerturbationConfig",
+    "PriorConfig",
+    "PriorStage",
+    "PriorTrainingConfig",
+    "QuantizerConfig",
+    "SpeakerNormalisationConfig",
+    "StageConfig",
+    "StridedEncoderConfig",
+    "TrainingConfig",
+    "WaveNetConfig",
+    "WaveNetDecoderConfig",
+    "WaveformConfig",
+    "check_stages",
+]

@@ -1,0 +1,322 @@
+"""Settings of the stages of a training; each stage minimises one objective.
+
+`StageConfig` is an open union: a subclass that is imported, in the package or outside of it, is
+known by the value of its field `objective`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from speechvq.config.checks import above_zero, at_least, share
+from speechvq.config.features import SpeakerNormalisationConfig, WaveformConfig
+from speechvq.config.model import ModelConfig
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage of a training: so many steps that minimise one objective.
+
+    Attributes
+    ----------
+    name : str
+        Of the stage; by default the objective's. Two stages of one objective need names.
+    steps : int
+        Optimiser steps; 0 leaves the stage out.
+    batch_size : int
+        Segments per step, over all processes.
+    segment_length : int
+        Samples per segment; rounded up to a whole number of codes.
+    learning_rate : float
+        Peak of a schedule that rises over `warmup_steps` and falls along a cosine to a twentieth.
+    warmup_steps : int
+        Steps over which the learning rate rises.
+    """
+
+    TAG: ClassVar[str] = "objective"
+
+    name: str = ""
+    steps: int = 1000
+    batch_size: int = 8
+    segment_length: int = 5120
+    learning_rate: float = 4e-4
+    warmup_steps: int = 200
+
+    def __post_init__(self):
+        for name in ("batch_size", "segment_length"):
+            at_least(1, name, getattr(self, name))
+        for name in ("steps", "warmup_steps"):
+            at_least(0, name, getattr(self, name))
+        above_zero("learning_rate", self.learning_rate)
+
+    @property
+    def label(self) -> str:
+        """The name of the stage."""
+        return self.name or self.objective
+
+    def check(self, model: ModelConfig) -> None:
+        """Refuse a model that this stage cannot train (ValueError)."""
+
+
+@dataclass(frozen=True)
+class LikelihoodStage(StageConfig):
+    """The paper's objective, equation 3: encoder, codebook and decoder learn together.
+
+    Attributes
+    ----------
+    objective : {"likelihood"}
+    input_noise : float
+        Standard deviation, in mu-law levels, of noise on the past samples that the decoder is
+        given (noisy teacher forcing). The decoder learns to put up with its own errors, which it
+        meets when it samples (exposure bias).
+    """
+
+    objective: Literal["likelihood"] = "likelihood"
+    input_noise: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(0, "input_noise", self.input_noise)
+
+    def check(self, model: ModelConfig) -> None:
+        """Refuse an encoder without trained layers."""
+        if not isinstance(model.features, WaveformConfig):
+            raise ValueError(
+                "objective: likelihood trains the encoder by equation 3, and this encoder's "
+                "features are computed; take the objective decoder, or features of kind waveform"
+            )
+
+
+@dataclass(frozen=True)
+class DecoderStage(StageConfig):
+    """The likelihood of the decoder on frozen codes: encoder and codebook stay as they are.
+
+    Attributes
+    ----------
+    objective : {"decoder"}
+    input_noise : float
+        As in `LikelihoodStage`.
+    """
+
+    objective: Literal["decoder"] = "decoder"
+    input_noise: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(0, "input_noise", self.input_noise)
+
+
+@dataclass(frozen=True)
+class PerturbationConfig:
+    """Random changes of the encoder's input, while the target stays as it is.
+
+    Attributes
+    ----------
+    stretch : float
+        The frequency axis is stretched or compressed by up to this share: formants and pitch.
+    equaliser : float
+        dB: standard deviation of a smooth random equaliser.
+    gain : float
+        dB: the level is raised or lowered by up to so much.
+    low_pass : float
+        Share of the segments that lose all above a random frequency.
+    low_pass_from, low_pass_to : float
+        Hz: range of that frequency.
+    noise : float
+        Share of the segments that get white noise.
+    noise_from, noise_to : float
+        dB: range of the signal-to-noise ratio.
+    """
+
+    stretch: float = 0.0
+    equaliser: float = 0.0
+    gain: float = 0.0
+    low_pass: float = 0.0
+    low_pass_from: float = 3400.0
+    low_pass_to: float = 7400.0
+    noise: float = 0.0
+    noise_from: float = 10.0
+    noise_to: float = 40.0
+
+    def __post_init__(self):
+        for name in ("equaliser", "gain"):
+            at_least(0, name, getattr(self, name))
+        for name in ("stretch", "low_pass", "noise"):
+            share(name, getattr(self, name))
+        if self.stretch > 0.5:
+            raise ValueError(f"stretch: must be at most 0.5, got {self.stretch}")
+        above_zero("low_pass_from", self.low_pass_from)
+        for low, high in (("low_pass_from", "low_pass_to"), ("noise_from", "noise_to")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{high}: must be at least {low}, {getattr(self, low)}")
+
+
+@dataclass(frozen=True)
+class MelStage(StageConfig):
+    """Equation 3 with a Laplace likelihood of log-mel frames in place of the WaveNet's.
+
+    Encoder, codebook and mel predictor learn together, through the quantizer.
+
+    Attributes
+    ----------
+    objective : {"mel"}
+    quantization : {"straight_through", "nsvq", "none"}
+        What stands for the quantizer in training: codes with the straight-through gradient (the
+        codebook learns as `model.quantizer.update` says); noise as large as the quantizer's error
+        (NSVQ); or nothing, as a warm-up of the encoder before a stage with codes.
+    codebook : {"kmeans", "whitened", "keep"}
+        How the codebook starts: k-means centres of latents; the same with within-cluster
+        whitening, which goes into the encoder's last layer; or as the stage before left it.
+    perturbation : PerturbationConfig
+        Of the encoder's input.
+    """
+
+    objective: Literal["mel"] = "mel"
+    quantization: Literal["straight_through", "nsvq", "none"] = "straight_through"
+    codebook: Literal["kmeans", "whitened", "keep"] = "kmeans"
+    perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
+
+    def check(self, model: ModelConfig) -> None:
+        """Refuse a model without mel predictor, or with nothing to learn in its encoder."""
+        _needs_mel_predictor(model, self.objective)
+        learns = getattr(model.encoder, "residual_layers", 1)
+        if not isinstance(model.features, WaveformConfig) and not learns:
+            raise ValueError(
+                "objective: mel trains the encoder, and one of kind context without "
+                "residual_layers has nothing to learn; give some, or take mel_predictor"
+            )
+
+
+@dataclass(frozen=True)
+class MelPredictorStage(StageConfig):
+    """The mel predictor alone, on frozen codes.
+
+    Attributes
+    ----------
+    objective : {"mel_predictor"}
+    codebook : {"kmeans", "whitened", "keep"}
+        As in `MelStage`.
+    speaker_shrinkage : float
+        After the last step each speaker vector of the predictor is moved towards their mean, by
+        this share of the way: conversions lose fewer words and sound a little less like the
+        speaker.
+    """
+
+    objective: Literal["mel_predictor"] = "mel_predictor"
+    codebook: Literal["kmeans", "whitened", "keep"] = "whitened"
+    speaker_shrinkage: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        share("speaker_shrinkage", self.speaker_shrinkage)
+
+    def check(self, model: ModelConfig) -> None:
+        """Refuse a model without mel predictor."""
+        _needs_mel_predictor(model, self.objective)
+
+
+@dataclass(frozen=True)
+class CepstraStage(StageConfig):
+    """Regression of the latents to speaker-normalised cepstra of their frames (pretext).
+
+    Attributes
+    ----------
+    objective : {"cepstra"}
+    normalisation : SpeakerNormalisationConfig
+        How the cepstra of the training speakers are normalised.
+    """
+
+    objective: Literal["cepstra"] = "cepstra"
+    normalisation: SpeakerNormalisationConfig = field(default_factory=SpeakerNormalisationConfig)
+
+    def check(self, model: ModelConfig) -> None:
+        """Refuse features that are cepstra already, and more cepstra than mel bands."""
+        _needs_waveform(model, self.objective)
+        D, bands = model.quantizer.codebook_dim, self.normalisation.mel_bands
+        if bands < D:
+            raise ValueError(
+                f"normalisation.mel_bands: {bands} bands have no {D} cepstra "
+                "(model.quantizer.codebook_dim); raise it, or lower that"
+            )
+
+
+@dataclass(frozen=True)
+class LabelsStage(StageConfig):
+    """Classification of frame labels, which become the codes (pretext), as in HuBERT.
+
+    Attributes
+    ----------
+    objective : {"labels"}
+    labels : str
+        A file of codes: for each utterance of the training and validation data its labels, so
+        many a second, in 0 … K-1.
+    distance_weight : float
+        Weight of the squared distance of a latent to the vector of its label.
+    """
+
+    objective: Literal["labels"] = "labels"
+    labels: str = "exp/units/labels.txt"
+    distance_weight: float = 0.1
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(0, "distance_weight", self.distance_weight)
+
+    def check(self, model: ModelConfig) -> None:
+        """Refuse features that are not the waveform."""
+        _needs_waveform(model, self.objective)
+
+
+def check_stages(
+    model: ModelConfig, stages: Sequence[StageConfig], initialised: bool = False
+) -> None:
+    """Refuse stages that do not suit the model or each other.
+
+    `initialised` tells that the training begins with the weights of another model.
+
+    Raises
+    ------
+    ValueError
+        The message begins with the path of a setting, such as ``stages.decoder.codebook``.
+    """
+    stages = [stage for stage in stages if stage.steps]
+    if not stages:
+        raise ValueError("stages: no stage has steps, so that there is nothing to train")
+    labels = [stage.label for stage in stages]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ValueError(f"stages.{label}: two stages have this name; give one a `name`")
+    for stage in stages:
+        try:
+            stage.check(model)
+        except ValueError as error:
+            raise ValueError(f"stages.{stage.label}.{error}") from error
+    on_waveform = isinstance(model.features, WaveformConfig)
+    starts = any(isinstance(s, MelStage | MelPredictorStage | LabelsStage) for s in stages)
+    if not (on_waveform or starts or initialised):
+        raise ValueError(
+            "stages: none starts the codebook of the computed features; begin with mel_predictor "
+            "or mel, or take the codebook of another model by training.init_from"
+        )
+    learns_mel = any(isinstance(s, MelStage | MelPredictorStage) for s in stages)
+    if model.mel_predictor.bands and not (learns_mel or initialised):
+        raise ValueError(
+            "model.mel_predictor.bands: no stage trains the mel predictor; add one with the "
+            "objective mel or mel_predictor, or set this to 0"
+        )
+
+
+def _needs_waveform(model: ModelConfig, objective: str) -> None:
+    if not isinstance(model.features, WaveformConfig):
+        raise ValueError(
+            f"objective: {objective} trains an encoder of the waveform; take features of kind "
+            "waveform, or leave this stage out"
+        )
+
+
+def _needs_mel_predictor(model: ModelConfig, objective: str) -> None:
+    if not model.mel_predictor.bands:
+        raise ValueError(
+            f"objective: {objective} trains the mel predictor, which this model has not; set "
+            "model.mel_predictor.bands, such as 80"
+        )

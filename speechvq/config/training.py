@@ -1,0 +1,116 @@
+"""Settings of a training that do not belong to a single stage."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from speechvq.config.checks import above_zero, at_least
+from speechvq.config.stages import StageConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the manifests of `speechvq-prepare` lie.
+
+    Attributes
+    ----------
+    train, valid, test : str
+        Paths of JSON-lines manifests. Training reads the first two; analysis and the recipe read
+        the third.
+    """
+
+    train: str = "exp/vctk/data/train.jsonl"
+    valid: str = "exp/vctk/data/valid.jsonl"
+    test: str = "exp/vctk/data/test.jsonl"
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """What every training has.
+
+    Attributes
+    ----------
+    precision : {"auto", "bfloat16", "float32"}
+        "auto" takes bfloat16 where the hardware multiplies it natively.
+    gradient_clip : float
+        Largest norm of the gradient.
+    seed : int
+        Of all random numbers.
+    log_every, valid_every, checkpoint_every : int
+        Steps between metrics, validations and checkpoints.
+    tensorboard : bool
+        Write TensorBoard's event files beside the JSON lines.
+    """
+
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    gradient_clip: float = 1.0
+    seed: int = 0
+    log_every: int = 50
+    valid_every: int = 1000
+    checkpoint_every: int = 1000
+    tensorboard: bool = True
+
+    def __post_init__(self):
+        for name in ("log_every", "valid_every", "checkpoint_every"):
+            at_least(1, name, getattr(self, name))
+        at_least(0, "seed", self.seed)
+        above_zero("gradient_clip", self.gradient_clip)
+
+
+@dataclass(frozen=True)
+class TrainingConfig(LoopConfig):
+    """How a VQ-VAE is trained, whatever its stages.
+
+    Attributes
+    ----------
+    init_from : str or None
+        A model folder with whose weights the training begins: those of its features, encoder and
+        codebook, and of its mel predictor and decoder where these have the same shape and the same
+        speakers.
+    workers : int
+        Processes that read audio.
+    valid_utterances : int
+        Utterances that a validation scores.
+    samples : int
+        Utterances of which a validation draws the first second, to listen to; 0 for none.
+    """
+
+    init_from: str | None = None
+    workers: int = 1
+    valid_utterances: int = 32
+    samples: int = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(1, "valid_utterances", self.valid_utterances)
+        for name in ("workers", "samples"):
+            at_least(0, name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class PriorStage(StageConfig):
+    """The likelihood of codes under the prior (section 4.3).
+
+    Attributes
+    ----------
+    objective : {"prior"}
+    segment_length : int
+        Codes per segment: longer utterances are cut at random places.
+    """
+
+    objective: Literal["prior"] = "prior"
+    batch_size: int = 16
+    segment_length: int = 512
+    learning_rate: float = 2e-3
+    warmup_steps: int = 50
+
+
+@dataclass(frozen=True)
+class PriorTrainingConfig(LoopConfig):
+    """How a prior is trained on a model's codes.
+
+    Attributes
+    ----------
+    stage : PriorStage
+    """
+
+    stage: PriorStage = field(default_factory=PriorStage)

@@ -1,0 +1,82 @@
+"""Log-mel spectrograms.
+
+Shapes: B batch, T samples, M frames, F mel bands, bins of the power spectrum.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechvq.features.vtln import warp_filters
+
+FLOOR = 1e-8
+"""Added to powers before the logarithm: some 80 dB below speech at a usual level."""
+SPEECH_QUANTILE = 0.95
+"""Quantile of the frames' levels that stands for the level of speech."""
+
+
+class LogMel(nn.Module):
+    """Log-mel frames (B, T / hop_length, F), in nats, of a waveform (B, T).
+
+    Frame i is centred on samples i · hop_length to (i + 1) · hop_length.
+
+    Parameters
+    ----------
+    sample_rate : int
+        Hz.
+    hop_length : int
+        Samples per frame.
+    bands : int
+        F.
+    floor : float
+        Added to powers before the logarithm.
+    """
+
+    def __init__(self, sample_rate: int, hop_length: int, bands: int, floor: float = FLOOR):
+        super().__init__()
+        from librosa.filters import mel
+
+        self.hop_length = hop_length
+        self.rate = sample_rate / hop_length
+        """Frames per second."""
+        self.floor = floor
+        self.window_length = max(2 * hop_length, sample_rate // 40)  # at least 25 ms
+        self.n_fft = 2 ** (self.window_length - 1).bit_length()
+        filters = torch.from_numpy(mel(sr=sample_rate, n_fft=self.n_fft, n_mels=bands))
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("window", torch.hann_window(self.window_length), persistent=False)
+
+    def forward(self, waveform: Tensor, warp: Tensor | None = None) -> Tensor:
+        """Log-mel frames; with VTLN warp factors (B,), of warped filterbanks."""
+        with torch.autocast(waveform.device.type, enabled=False):
+            return self.of_power(self.power(waveform), warp)
+
+    def of_power(self, power: Tensor, warp: Tensor | None = None) -> Tensor:
+        """Log-mel frames of power spectra (B, M, bins)."""
+        filters = self.filters if warp is None else warp_filters(self.filters, warp)
+        return torch.log(power @ filters.transpose(-1, -2) + self.floor)
+
+    def power(self, waveform: Tensor) -> Tensor:
+        """Power spectra (B, T / hop_length, bins)."""
+        margin = self.n_fft - self.hop_length
+        padded = F.pad(waveform.float(), (margin // 2, margin - margin // 2))
+        spectrum = torch.stft(
+            padded,
+            self.n_fft,
+            self.hop_length,
+            self.window_length,
+            self.window,
+            center=False,
+            return_complex=True,
+        )
+        return spectrum.abs().square().transpose(1, 2)
+
+
+def floor_log_mel(mel: Tensor, level: Tensor, dynamic_range: float) -> Tensor:
+    """Log-mel frames (B, M, F) relative to the speech level (B,), floored `dynamic_range` below."""
+    return (mel - level.view(-1, 1, 1)).clamp(min=-dynamic_range)
+
+
+def speech_level_nats(mel: Tensor) -> Tensor:
+    """Level, in nats, of the speech in log-mel frames (M, F)."""
+    return mel.mean(1).quantile(SPEECH_QUANTILE)

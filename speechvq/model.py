@@ -1,0 +1,205 @@
+"""The model: features, VQ-VAE and mel predictor of one configuration, for named speakers.
+
+`build_features`, `build_encoder` and `build_decoder` make a part from its settings. They dispatch
+on the settings' class, so that a part from outside of the package is registered with
+``@build_encoder.register`` (docs/extending.md).
+
+Shapes: B batch, T samples, N codes, D codebook_dim, K codebook_size.
+"""
+
+import difflib
+import math
+from collections.abc import Sequence
+from functools import singledispatch
+
+import torch
+from torch import Tensor, nn
+
+from speechvq.config import (
+    ContextEncoderConfig,
+    DecoderConfig,
+    EncoderConfig,
+    FeatureConfig,
+    ModelConfig,
+    NormalisedCepstraConfig,
+    StridedEncoderConfig,
+    WaveformConfig,
+    WaveNetDecoderConfig,
+)
+from speechvq.features.context_encoder import ContextEncoder
+from speechvq.features.filterbank import LearnedFilterbank
+from speechvq.features.mfcc import SpeakerTransform
+from speechvq.features.normalised_cepstra import NormalisedCepstra
+from speechvq.features.waveform import WaveformFeatures
+from speechvq.models.decoder import WaveNetDecoder
+from speechvq.models.encoder import Encoder, relu
+from speechvq.models.quantizer import Quantizer
+from speechvq.models.vqvae import VQVAE
+from speechvq.postfilter.predictor import MelPredictor
+
+
+class Model(nn.Module):
+    """A VQ-VAE for the voices of `speakers`, with what stands around it.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    speakers : sequence of str
+        Names; the place of a name is its index in the speaker embeddings.
+
+    Attributes
+    ----------
+    features : Module
+        Computes the encoder's input from a recording; in the paper the waveform itself.
+    vqvae : VQVAE
+        The paper's model: encoder, quantizer, decoder.
+    mel_predictor : MelPredictor or None
+        What the post-filter filters to.
+    speech_level : Tensor
+        Level, in dB, of the speech that the model has learned from; NaN if not known.
+    """
+
+    def __init__(self, config: ModelConfig, speakers: Sequence[str]):
+        super().__init__()
+        self.config = config
+        self.speakers = list(speakers)
+        D, S = config.quantizer.codebook_dim, len(self.speakers)
+        self.features = build_features(config.features, config)
+        self.vqvae = VQVAE(
+            build_encoder(config.encoder, config),
+            Quantizer(config.quantizer),
+            build_decoder(config.decoder, config, S),
+        )
+        self.mel_predictor = None
+        if config.mel_predictor.bands:
+            conditioner = config.decoder.conditioner
+            self.mel_predictor = MelPredictor(
+                conditioner, D, config.hop_length, S, config.sample_rate, config.mel_predictor.bands
+            )
+        self.register_buffer("speech_level", torch.tensor(math.nan))
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.config.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per code."""
+        return self.config.hop_length
+
+    @property
+    def frame_rate(self) -> float:
+        """Codes per second."""
+        return self.config.frame_rate
+
+    @property
+    def codebook_size(self) -> int:
+        """K."""
+        return self.config.quantizer.codebook_size
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that a code depends on, once the speaker transform is known."""
+        encoder = self.vqvae.encoder.receptive_field
+        return self.features.receptive_field + (encoder - 1) * self.features.hop_length
+
+    @property
+    def kl_bits_per_code(self) -> float:
+        """KL(q(z|x) ‖ p(z)) = log K for a one-hot q and a uniform p (section 3.1), in bits."""
+        return math.log2(self.codebook_size)
+
+    @property
+    def bitrate(self) -> float:
+        """Bits per second of the codes under the uniform prior."""
+        return self.frame_rate * self.kl_bits_per_code
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.vqvae.quantizer.codebook.device
+
+    def speaker_index(self, speaker: str) -> int:
+        """Index of a speaker's name; ValueError names the known ones."""
+        if speaker in self.speakers:
+            return self.speakers.index(speaker)
+        raise ValueError(unknown_speaker(speaker, self.speakers))
+
+    def latents(self, waveform: Tensor, transform: SpeakerTransform | None = None) -> Tensor:
+        """z_e(x) (B, N, D) of a waveform (B, T), N = ceil(T / hop_length).
+
+        The speaker transform, if the features need one, is estimated from each recording unless it
+        is given.
+        """
+        return self.vqvae.encoder(self.features(waveform, transform))
+
+    @torch.no_grad()
+    def encode(self, waveform: Tensor, transform: SpeakerTransform | None = None) -> Tensor:
+        """Codes (B, N) of a waveform (B, T) float in [-1, 1]; `transform` as in `latents`.
+
+        The waveform is taken as it is; `speechvq.encode` also normalises the level.
+        """
+        return self.vqvae.encode(self.features(waveform, transform))
+
+
+@singledispatch
+def build_features(config: FeatureConfig, model: ModelConfig) -> nn.Module:
+    """The feature front end of a configuration."""
+    raise ValueError(f"model.features: nothing builds {type(config).__name__}")
+
+
+@build_features.register
+def _(config: WaveformConfig, model: ModelConfig) -> nn.Module:
+    return WaveformFeatures()
+
+
+@build_features.register
+def _(config: NormalisedCepstraConfig, model: ModelConfig) -> nn.Module:
+    return NormalisedCepstra(config, model.sample_rate, model.quantizer.codebook_size)
+
+
+@singledispatch
+def build_encoder(config: EncoderConfig, model: ModelConfig) -> nn.Module:
+    """The encoder of a configuration."""
+    raise ValueError(f"model.encoder: nothing builds {type(config).__name__}")
+
+
+@build_encoder.register
+def _(config: StridedEncoderConfig, model: ModelConfig) -> nn.Module:
+    first = LearnedFilterbank(config.widths[0], config.strides[0]) if config.filterbank else None
+    return Encoder(
+        config.strides,
+        config.widths,
+        model.quantizer.codebook_dim,
+        first=first,
+        residual_layers=config.residual_layers,
+        activation=_normalised_relu if config.norm else relu,
+    )
+
+
+@build_encoder.register
+def _(config: ContextEncoderConfig, model: ModelConfig) -> nn.Module:
+    return ContextEncoder(model.quantizer.codebook_dim, config.channels, config.residual_layers)
+
+
+@singledispatch
+def build_decoder(config: DecoderConfig, model: ModelConfig, n_speakers: int) -> nn.Module:
+    """The decoder of a configuration, for so many speakers."""
+    raise ValueError(f"model.decoder: nothing builds {type(config).__name__}")
+
+
+@build_decoder.register
+def _(config: WaveNetDecoderConfig, model: ModelConfig, n_speakers: int) -> nn.Module:
+    return WaveNetDecoder(config, model.quantizer.codebook_dim, model.hop_length, n_speakers)
+
+
+def unknown_speaker(speaker: str, speakers: Sequence[str]) -> str:
+    """The message for a speaker that a model does not know."""
+    shown = ", ".join(speakers)
+    near = difflib.get_close_matches(speaker, speakers, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown speaker {speaker!r}; this model knows {shown}{hint}"
+
+
+def _normalised_relu(channels: int) -> nn.Module:
+    return nn.Sequential(nn.LayerNorm(channels), nn.ReLU())
