@@ -23,8 +23,8 @@ from speechvq.config import PriorConfig, PriorTrainingConfig
 from speechvq.data.code_batches import CodeBatch, CodeBatches, padded
 from speechvq.data.manifest import Utterance, read_known
 from speechvq.distributed import Processes, processes
+from speechvq.model import Model
 from speechvq.models.prior import Prior
-from speechvq.models.vqvae import VQVAE
 from speechvq.prior_folder import CODES, FOLDER, save_prior
 from speechvq.sampling import encode
 from speechvq.training.checkpoint import State
@@ -124,7 +124,7 @@ def train_prior(
 
 
 def _encode(
-    model: VQVAE, manifests: Mapping[str, str], folder: Path, group: Processes, progress: bool
+    model: Model, manifests: Mapping[str, str], folder: Path, group: Processes, progress: bool
 ) -> tuple[dict[str, list[Utterance]], dict[str, list[np.ndarray]]]:
     """Utterances and codes of each part; the first process writes missing files of codes."""
     utterances, codes = {}, {}
@@ -146,7 +146,7 @@ def _stage(
     codes: Mapping[str, list[np.ndarray]],
     group: Processes,
 ) -> Stage:
-    prior, config = objective.prior, training.phase
+    prior, config = objective.prior, training.stage
     speakers = {
         part: [prior.speakers.index(u.speaker) for u in listed]
         for part, listed in utterances.items()
@@ -164,7 +164,7 @@ def _stage(
             world_size=group.world_size,
         )
     except ValueError as error:
-        raise ValueError(f"training.phase.{error}") from error
+        raise ValueError(f"training.stage.{error}") from error
 
     def held_out() -> Iterator[CodeBatch]:
         share = slice(group.rank, None, group.world_size)
@@ -183,7 +183,7 @@ def _stage(
     )
 
 
-def find_codes(model: VQVAE, utterances: Iterable[Utterance]) -> dict[str, np.ndarray]:
+def find_codes(model: Model, utterances: Iterable[Utterance]) -> dict[str, np.ndarray]:
     """Encode utterances: codes (N,) by id, in the order given."""
     found = {}
     for u in utterances:
@@ -193,7 +193,7 @@ def find_codes(model: VQVAE, utterances: Iterable[Utterance]) -> dict[str, np.nd
 
 
 def codes_of(
-    model: VQVAE, utterances: list[Utterance], path: Path, progress: bool, manifest: str
+    model: Model, utterances: list[Utterance], path: Path, progress: bool, manifest: str
 ) -> list[np.ndarray]:
     """Read the codes (N,) of utterances from a file, which is written first if it is missing.
 

@@ -36,7 +36,7 @@ Codes of `{manifests["train"]}`: {codes:,} codes, {codes / rate / 60:.1f} minute
 
 ## Training
 
-{training.phase.steps} steps; these weights are from step {state.best_global_step}. \
+{training.stage.steps} steps; these weights are from step {state.best_global_step}. \
 {duration(state.seconds)}, seed {training.seed}.
 `config.yaml` holds every setting, `metrics.jsonl` every logged number.
 

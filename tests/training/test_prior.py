@@ -10,7 +10,7 @@ import torch
 
 from speechvq import checkpoint
 from speechvq.codes import read_codes
-from speechvq.config import PhaseConfig, PriorConfig, PriorTrainingConfig, WaveNetConfig
+from speechvq.config import PriorConfig, PriorStage, PriorTrainingConfig, WaveNetConfig
 from speechvq.data.manifest import read_manifest, write_manifest
 from speechvq.models.vqvae import VQVAE
 from speechvq.prior_folder import load_prior
@@ -22,7 +22,7 @@ from speechvq.training.trainer import Interrupted, Trainer
 
 CONFIG = PriorConfig(condition_channels=4, wavenet=WaveNetConfig(2, 2, 2, 8, 8, 16, dropout=0.1))
 TRAINING = PriorTrainingConfig(
-    phase=PhaseConfig(
+    stage=PriorStage(
         steps=12, batch_size=4, segment_length=128, learning_rate=2e-2, warmup_steps=2
     ),
     precision="float32",
@@ -199,5 +199,5 @@ def test_a_batch_that_does_not_divide(model, manifests, monkeypatch):
             ValueError("batch_size: 3 utterances do not divide among 2 processes")
         ),
     )  # fmt: skip
-    with pytest.raises(ValueError, match=r"^training\.phase\.batch_size: 3 utterances"):
+    with pytest.raises(ValueError, match=r"^training\.stage\.batch_size: 3 utterances"):
         train_prior(model, CONFIG, TRAINING, manifests)

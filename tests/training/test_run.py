@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from speechvq.config import LoopConfig, PhaseConfig
+from speechvq.config import LoopConfig, StageConfig
 from speechvq.data.manifest import Utterance
 from speechvq.distributed import Processes
 from speechvq.training.checkpoint import BEST, LAST
@@ -49,7 +49,7 @@ def train(folder, settings=SETTINGS, scores=(3.0, 1.0, 2.0), **options):
         stages = [
             Stage(
                 name,
-                PhaseConfig(steps=steps, learning_rate=0.1, warmup_steps=0),
+                StageConfig(steps=steps, learning_rate=0.1, warmup_steps=0),
                 objective,
                 [torch.zeros(1)] * steps,
                 lambda: [torch.zeros(1)],
@@ -120,6 +120,15 @@ def test_a_resume_refuses_other_settings(tmp_path, changed, message):
     with pytest.raises(ValueError, match=message):
         train(tmp_path, settings=SETTINGS | changed, resume=True)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_stages_of_one_objective_are_told_by_name(tmp_path):
+    stages = [{"objective": "mel", "name": name, "steps": 2} for name in ("mel", "again")]
+    settings = SETTINGS | {"stages": stages}
+    train(tmp_path, settings=settings)
+    changed = settings | {"stages": [stages[0], stages[1] | {"steps": 5}]}
+    with pytest.raises(ValueError, match=r"^stages\.again\.steps: .* with 2, not 5"):
+        train(tmp_path, settings=changed, resume=True)
 
 
 def test_a_resume_may_change_what_no_number_depends_on(tmp_path):

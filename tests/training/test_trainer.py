@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from speechvq.config import PhaseConfig, TrainingConfig
+from speechvq.config import StageConfig, TrainingConfig
 from speechvq.distributed import Processes
 from speechvq.training.checkpoint import BEST, LAST, _load, read_header
 from speechvq.training.metrics import FILE
@@ -99,7 +99,7 @@ class Run:
         stages = [
             Stage(
                 name,
-                PhaseConfig(steps=n, learning_rate=0.1, warmup_steps=2),
+                StageConfig(steps=n, learning_rate=0.1, warmup_steps=2),
                 Line(self.line, names, self.line.offset, self.calls, scores),
                 Training(n),
                 lambda: HELD_OUT[:1] if scores else HELD_OUT,
@@ -145,7 +145,7 @@ def timeless(records):
 
 
 def test_learning_rate():
-    config = PhaseConfig(steps=100, learning_rate=1.0, warmup_steps=10)
+    config = StageConfig(steps=100, learning_rate=1.0, warmup_steps=10)
     rates = [learning_rate(config, step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == pytest.approx(1.0)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 import torch
 from torch import nn
-from speechvq.config import PhaseConfig, TrainingConfig
+from speechvq.config import StageConfig, TrainingConfig
 from speechvq.distributed import processes
 from speechvq.training.objective import Losses, Objective
 from speechvq.training.stage import Stage
@@ -59,7 +59,7 @@ with processes("cpu") as group:
     objective = Line(group.rank, UNUSED)
     held_out = [torch.full((1, 1), 1.0), torch.tensor([[-2.0], [3.0]]), torch.full((3, 1), 4.0)]
     stage = Stage(
-        "line", PhaseConfig(steps=4, learning_rate=0.1, warmup_steps=2), objective, Rows(),
+        "line", StageConfig(steps=4, learning_rate=0.1, warmup_steps=2), objective, Rows(),
         lambda: held_out[:HELD_OUT][group.rank :: group.world_size], 8, 2, 2,
     )
     trainer = Trainer(
