@@ -1,10 +1,9 @@
-"""Device and precision: what is asked for, and what the hardware has."""
+"""The process group and the device."""
 
 import pytest
 import torch
 
-from speechvq.training.precision import use_bfloat16
-from speechvq.distributed import processes
+from speechvq.distributed import broadcast_from_rank0, processes, sum_over_processes
 
 CPU = torch.device("cpu")
 
@@ -15,6 +14,10 @@ def test_alone_without_torchrun():
         x = torch.arange(3)
         assert group.sum(x) is x
         assert group.gather(x) is x
+        assert group.gather_objects({"a": 1.0}) == [{"a": 1.0}]
+        for collective in (broadcast_from_rank0, sum_over_processes):
+            collective(x)
+            assert x.tolist() == [0, 1, 2]
         assert group.any(True)
         assert not group.any(False)
 
@@ -24,22 +27,3 @@ def test_a_device_that_is_not_there(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=f"device: '{device}'"), processes(device):
         pass
-
-
-def test_precision_on_request():
-    assert use_bfloat16("bfloat16", CPU)
-    assert not use_bfloat16("float32", CPU)
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [
-        ({"avx512_bf16": True, "amx_bf16": False}, True),
-        ({"avx512_bf16": False, "amx_bf16": True}, True),
-        ({"bf16": True}, True),  # ARM
-        ({"avx512_bf16": False, "avx2": True}, False),
-    ],
-)
-def test_precision_by_the_hardware(monkeypatch, capabilities, expected):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    assert use_bfloat16("auto", CPU) == expected

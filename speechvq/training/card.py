@@ -1,17 +1,19 @@
-"""The model card: what a model was made of, how well it does, and what it cannot do."""
+"""The model card: data, training, scores and limits of a model."""
 
-import math
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from speechvq.codes import Codebook
-from speechvq.config import DataConfig, PriorTrainingConfig, TrainingConfig
-from speechvq.models.prior import Prior
-from speechvq.models.vqvae import VQVAE
+from speechvq.config import DataConfig, TrainingConfig
 from speechvq.training.checkpoint import State
 
+if TYPE_CHECKING:
+    from speechvq.model import Model
+
 _SCORES = {
-    "spectral_loss": ("spectral loss (standardised log-mel, mean absolute error)", "{:.3f}"),
+    "loss": ("validation loss of the last stage", "{:.3f}"),
     "bits_per_sample": ("reconstruction, bits per sample", "{:.3f}"),
     "kl_bits_per_code": ("KL, bits per code (log2 K)", "{:.2f}"),
     "bitrate": ("bitrate of the codes, bits/s", "{:.0f}"),
@@ -25,40 +27,52 @@ _ENROLLED, _LIMITS = "## Enrolled speakers", "## Limits"
 
 @dataclass(frozen=True)
 class Facts:
-    """What the card says beside the configuration."""
+    """Facts for the card that are not in the configuration.
+
+    Attributes
+    ----------
+    utterances : int
+        Of the training set.
+    minutes : float
+        Duration of the training set.
+    device : str
+    processes : int
+    stages : mapping of str to int
+        Steps of each stage by name, in order.
+    decoder_trained : bool
+        Whether one of the stages trains the decoder.
+    """
 
     utterances: int
     minutes: float
     device: str
     processes: int
+    stages: Mapping[str, int]
+    decoder_trained: bool = True
 
 
 def model_card(
-    model: VQVAE, data: DataConfig, training: TrainingConfig, facts: Facts, state: State
+    model: Model, data: DataConfig, training: TrainingConfig, facts: Facts, state: State
 ) -> str:
-    """Markdown for a model folder's README.md."""
-    config = model.config
-    spectral, likelihood = training.spectral.steps, training.likelihood.steps
+    """Markdown for the README.md of a model folder."""
     shown = ", ".join(model.speakers[:12]) + (", …" if len(model.speakers) > 12 else "")
-    names = [f"{spectral} spectral"] * (spectral > 0) + [
-        f"{likelihood} of likelihood" + (" on frozen codes" if training.freeze_codes else "")
-    ] * (likelihood > 0)
+    steps = " and ".join(f"{count} {name}" for name, count in facts.stages.items() if count)
     scores = "\n".join(
         f"| {title} | {form.format(state.validation[key])} |"
         for key, (title, form) in _SCORES.items()
         if key in state.validation
     )
     untrained = (
-        "\n- The decoder is untrained: the codes can be analysed, but speech cannot be made."
-        if state.phase == "spectral"
-        else ""
+        ""
+        if facts.decoder_trained
+        else "\n- The decoder is untrained: the codes can be analysed, but not decoded to speech."
     )
     together = f" in {facts.processes} processes" if facts.processes > 1 else ""
     return f"""# A speechvq VQ-VAE
 
-Turns {config.sample_rate} Hz speech into {config.frame_rate:g} codes per second, each one of \
-{config.codebook_size} (hop length {config.hop_length} samples), and codes back into speech in the \
-voice of any of {len(model.speakers)} speakers: {shown}.
+Encodes {model.sample_rate} Hz speech into {model.frame_rate:g} codes per second from a codebook \
+of {model.codebook_size} (hop length {model.hop_length} samples), and decodes codes into speech \
+of any of {len(model.speakers)} speakers: {shown}.
 
     speechvq-convert --model . --src a.wav --speaker {model.speakers[0]}
 
@@ -69,9 +83,9 @@ voice of any of {len(model.speakers)} speakers: {shown}.
 
 ## Training
 
-{" and ".join(names)} steps; these weights are from step {state.best_global_step} of all. \
+{steps} steps; these weights are from step {state.best_global_step} of all. \
 {duration(state.seconds)} on {facts.device}{together}, seed {training.seed}.
-`config.yaml` holds every setting, `metrics.jsonl` every number on the way.
+`config.yaml` holds every setting, `metrics.jsonl` every logged number.
 
 ## Scores
 
@@ -83,19 +97,19 @@ On up to {training.valid_utterances} utterances of `{data.valid}`, held out from
 
 ## Limits
 
-- It knows the speakers above and the kind of recordings that it was trained on; other voices,
-  languages, rooms and noises come out worse, or wrong.
-- Converted speech can be mistaken for the speaker's own. Ask the speaker; say that it is \
+- The model was trained on the speakers above and on the recording conditions of their corpus.
+  Other voices, languages, rooms and noises give worse or wrong speech.
+- Converted speech can be mistaken for the speaker's own. Ask the speaker; say that the speech is \
 synthetic.{untrained}
 
 ## Licence
 
-That of the training data, which its owner decides; check before passing the model on.
+The licence of the training data decides; check before passing the model on.
 """
 
 
 def with_enrolled(card: str, speaker: str, line: str) -> str:
-    """A card with a line about a speaker who was enrolled, in place of an earlier one."""
+    """Add a line about an enrolled speaker to a card, or replace the speaker's earlier line."""
     lines = card.splitlines()
     if _ENROLLED not in lines:
         place = lines.index(_LIMITS) if _LIMITS in lines else len(lines)
@@ -113,6 +127,7 @@ def with_enrolled(card: str, speaker: str, line: str) -> str:
 
 
 def duration(seconds: float) -> str:
+    """Write a duration for people: seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} seconds"
     if seconds < 5400:

@@ -65,6 +65,7 @@ def save_checkpoint(
     modules : mapping of str to Module
         Tensors that several modules share are written once.
     state : State
+        Progress of the training.
     settings : dict
         The configuration, which a resume compares with the current one.
     optimizer : Optimizer, optional

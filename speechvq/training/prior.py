@@ -23,8 +23,8 @@ from speechvq.config import PriorConfig, PriorTrainingConfig
 from speechvq.data.code_batches import CodeBatch, CodeBatches, padded
 from speechvq.data.manifest import Utterance, read_known
 from speechvq.distributed import Processes, processes
+from speechvq.model import Model
 from speechvq.models.prior import Prior
-from speechvq.models.vqvae import VQVAE
 from speechvq.prior_folder import CODES, FOLDER, save_prior
 from speechvq.sampling import encode
 from speechvq.training.checkpoint import State
@@ -71,8 +71,7 @@ def train_prior(
     device
         "auto", "cpu", "cuda", "cuda:1".
     resume
-        Continue from the folder's last checkpoint, if there is one, with the same result as a
-        training without a stop.
+        Continue from the folder's last checkpoint, if there is one, exactly.
     overwrite
         Delete a training that is in the folder.
     progress
@@ -98,14 +97,7 @@ def train_prior(
     with processes(device) as group:
         vqvae = load_model(model, str(group.device))
         codebook = codebook_of(vqvae)
-        utterances = {
-            part: read_known(path, vqvae.speakers, "the model") for part, path in manifests.items()
-        }
-        corpus = _encode(vqvae, utterances, manifests, folder, group, progress)
-        speakers = {
-            part: [vqvae.speaker_index(u.speaker) for u in listed]
-            for part, listed in utterances.items()
-        }
+        utterances, corpus = _encode(vqvae, manifests, folder, group, progress)
         settings = {
             "prior": asdict(prior),
             "data": dict(manifests),
@@ -117,11 +109,11 @@ def train_prior(
         def build(resume: bool) -> Plan:
             trained = Prior(prior, codebook.codebook_size, vqvae.speakers).to(group.device)
             objective = PriorObjective(trained, codebook.frame_rate)
-            stage = _stage(objective, training, corpus, speakers, group)
-            count = sum(map(len, corpus["train"]))
+            stage = _stage(objective, training, utterances, corpus, group)
 
             def publish(state: State) -> None:
                 config = {key: settings[key] for key in ("data", "training")}
+                count = sum(map(len, corpus["train"]))
                 card = prior_card(trained, codebook, manifests, count, training, state)
                 save_prior(out, trained, codebook, config, card)
 
@@ -132,33 +124,33 @@ def train_prior(
 
 
 def _encode(
-    model: VQVAE,
-    utterances: Mapping[str, list[Utterance]],
-    manifests: Mapping[str, str],
-    folder: Path,
-    group: Processes,
-    progress: bool,
-) -> dict[str, list[np.ndarray]]:
-    """Codes of each part; the first process writes missing files, the others read them."""
-    codes = {}
-    for part, listed in utterances.items():
-        path, manifest = folder / f"{part}.txt", manifests[part]
+    model: Model, manifests: Mapping[str, str], folder: Path, group: Processes, progress: bool
+) -> tuple[dict[str, list[Utterance]], dict[str, list[np.ndarray]]]:
+    """Utterances and codes of each part; the first process writes missing files of codes."""
+    utterances, codes = {}, {}
+    for part, manifest in manifests.items():
+        utterances[part] = listed = read_known(manifest, model.speakers, "the model")
+        path = folder / f"{part}.txt"
         if group.first:
             codes[part] = codes_of(model, listed, path, progress, manifest)
         group.wait()
         if not group.first:
             codes[part] = codes_of(model, listed, path, False, manifest)
-    return codes
+    return utterances, codes
 
 
 def _stage(
     objective: PriorObjective,
     training: PriorTrainingConfig,
+    utterances: Mapping[str, list[Utterance]],
     codes: Mapping[str, list[np.ndarray]],
-    speakers: Mapping[str, list[int]],
     group: Processes,
 ) -> Stage:
-    prior, config = objective.prior, training.phase
+    prior, config = objective.prior, training.stage
+    speakers = {
+        part: [prior.speakers.index(u.speaker) for u in listed]
+        for part, listed in utterances.items()
+    }
     try:
         batches = CodeBatches(
             codes["train"],
@@ -172,7 +164,7 @@ def _stage(
             world_size=group.world_size,
         )
     except ValueError as error:
-        raise ValueError(f"training.phase.{error}") from error
+        raise ValueError(f"training.stage.{error}") from error
 
     def held_out() -> Iterator[CodeBatch]:
         share = slice(group.rank, None, group.world_size)
@@ -191,7 +183,7 @@ def _stage(
     )
 
 
-def find_codes(model: VQVAE, utterances: Iterable[Utterance]) -> dict[str, np.ndarray]:
+def find_codes(model: Model, utterances: Iterable[Utterance]) -> dict[str, np.ndarray]:
     """Encode utterances: codes (N,) by id, in the order given."""
     found = {}
     for u in utterances:
@@ -201,7 +193,7 @@ def find_codes(model: VQVAE, utterances: Iterable[Utterance]) -> dict[str, np.nd
 
 
 def codes_of(
-    model: VQVAE, utterances: list[Utterance], path: Path, progress: bool, manifest: str
+    model: Model, utterances: list[Utterance], path: Path, progress: bool, manifest: str
 ) -> list[np.ndarray]:
     """Read the codes (N,) of utterances from a file, which is written first if it is missing.
 

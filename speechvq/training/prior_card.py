@@ -18,27 +18,27 @@ def prior_card(
     training: PriorTrainingConfig,
     state: State,
 ) -> str:
-    """Markdown for a prior folder's README.md."""
+    """Markdown for the README.md of a prior folder."""
     uniform = math.log2(codebook.codebook_size)
     learned = state.validation.get("bits_per_code", math.nan)
     rate = codebook.frame_rate
-    knows = "knows who speaks" if prior.config.by_speaker else "does not know who speaks"
+    given = "conditioned on the speaker" if prior.config.by_speaker else "without a speaker"
     return f"""# A speechvq prior
 
-What follows what among the codes of model {codebook.model}, {rate:g} a second, each one of \
-{codebook.codebook_size}. It {knows}.
+Autoregressive prior over the codes of model {codebook.model}, {given}: {rate:g} codes per \
+second from a codebook of {codebook.codebook_size}.
 
     speechvq-sample --seconds 5 --speaker {prior.speakers[0]}
 
 ## Data
 
-The codes of `{manifests["train"]}`: {codes:,} of them, {codes / rate / 60:.1f} minutes.
+Codes of `{manifests["train"]}`: {codes:,} codes, {codes / rate / 60:.1f} minutes.
 
 ## Training
 
-{training.phase.steps} steps; these weights are from step {state.best_global_step}. \
+{training.stage.steps} steps; these weights are from step {state.best_global_step}. \
 {duration(state.seconds)}, seed {training.seed}.
-`config.yaml` holds every setting, `metrics.jsonl` every number on the way.
+`config.yaml` holds every setting, `metrics.jsonl` every logged number.
 
 ## Scores
 
@@ -47,15 +47,15 @@ On `{manifests["valid"]}`, held out from training:
 | prior | bits per code | bits per second |
 |---|---|---|
 | uniform (log2 K) | {uniform:.3f} | {uniform * rate:.1f} |
-| this one | {learned:.3f} | {learned * rate:.1f} |
+| this prior | {learned:.3f} | {learned * rate:.1f} |
 
-`speechvq-analyze prior` sets it beside n-grams.
+`speechvq-analyze prior` compares the prior with n-grams.
 
 ## Limits
 
-- It knows sounds and what follows them, and no meaning: what it says is babble.
+- The prior models sequences of sounds, not words or meaning: speech drawn from it is babble.
 
 ## Licence
 
-That of the training data, which its owner decides; check before passing it on.
+The licence of the training data decides; check before passing the prior on.
 """

@@ -187,8 +187,9 @@ def _check_same(saved: dict, now: dict, prefix: str = "") -> None:
         one, other = saved.get(key), now.get(key)
         if isinstance(one, dict) and isinstance(other, dict):
             _check_same(one, other, f"{name}.")
-        elif _is_tagged(one) and _is_tagged(other):
-            _check_same(_by_tag(one), _by_tag(other), f"{name}.")
+        elif (stages := _by_name(one)) and (now_stages := _by_name(other)):
+            _check_same(stages, now_stages, f"{name}.")
+            _check_same({name: list(stages)}, {name: list(now_stages)})  # the order
         elif one != other and name not in _FREE:
             if name == "fingerprint":
                 raise ValueError(
@@ -201,12 +202,9 @@ def _check_same(saved: dict, now: dict, prefix: str = "") -> None:
             )
 
 
-def _is_tagged(value: Any) -> bool:
-    """Whether a value is a list of stages, each with its tag `objective`."""
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(entry, dict) and "objective" in entry for entry in value
-    )  # fmt: skip
-
-
-def _by_tag(stages: list[dict]) -> dict[str, dict]:
-    return {stage["objective"]: stage for stage in stages}
+def _by_name(value: Any) -> dict[str, dict]:
+    """Stages by name, or by objective where they have none; empty if `value` is no such list."""
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        return {}
+    stages = {entry.get("name") or entry.get("objective", ""): entry for entry in value}
+    return stages if len(stages) == len(value) and "" not in stages else {}

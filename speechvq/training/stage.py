@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from speechvq.config import PhaseConfig
+from speechvq.config import StageConfig
 from speechvq.training.objective import Objective
 
 
@@ -20,7 +20,7 @@ class Stage:
     ----------
     name : str
         Unique among the stages; seeds the random numbers.
-    config : PhaseConfig
+    config : StageConfig
         Of which the trainer reads `steps`, `learning_rate` and `warmup_steps`.
     objective : Objective
     batches : Dataset
@@ -40,7 +40,7 @@ class Stage:
     """
 
     name: str
-    config: PhaseConfig
+    config: StageConfig
     objective: Objective
     batches: Dataset
     held_out: Callable[[], Iterable[Any]]
@@ -51,7 +51,7 @@ class Stage:
     listen: Callable[[], Mapping[str, tuple[np.ndarray, int]]] | None = None
 
 
-def learning_rate(config: PhaseConfig, step: int) -> float:
+def learning_rate(config: StageConfig, step: int) -> float:
     """Linear rise over `warmup_steps`, then a cosine down to a twentieth at the last step."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps

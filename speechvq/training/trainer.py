@@ -208,6 +208,11 @@ class Trainer:
     def _optimizer(self, stage: Stage) -> torch.optim.Optimizer:
         """Adam over the trained parameters; all others of the objective get no gradient."""
         parameters = stage.objective.trained()
+        if not parameters:
+            raise ValueError(
+                f"stage {stage.name}: {type(stage.objective).__name__}.trained() is empty; "
+                "expected at least one parameter; or leave the stage out"
+            )
         trained = {id(p) for p in parameters}
         for p in stage.objective.parameters():
             p.requires_grad_(id(p) in trained)

@@ -43,11 +43,13 @@ def validate(
     Parameters
     ----------
     objective : Objective
+        Put into eval mode.
     batches : iterable
         This process's share of the held-out batches.
     prepare : callable
         Moves a batch to the device and computes features, in float32.
     processes : Processes
+        The process group.
     codebook_size : int, optional
         K; without it codes are not counted.
     stop : callable
@@ -78,9 +80,7 @@ def validate(
         if losses.codes is not None and codebook_size is not None:
             counts += torch.bincount(losses.codes.flatten(), minlength=codebook_size)
     means = _means(sums, processes)
-    metrics = {
-        name.removeprefix("term "): mean for name, mean in means.items() if name != "score"
-    }
+    metrics = {name.removeprefix("term "): mean for name, mean in means.items() if name != "score"}
     counts = processes.sum(counts)
     use = code_use(counts) if counts.any() else {}
     return Validation({**metrics, **objective.metrics(), **use}, means["score"])

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from speechvq import audio
 from speechvq.data.manifest import Utterance, read_manifest
-from speechvq.data.segments import Labels, SegmentBatches, Waveforms, pieces
+from speechvq.data.segments import Batch, Labels, SegmentBatches, Waveforms, pieces
 
 RATE = 1000
 SETTINGS = {
@@ -38,18 +38,19 @@ def batches(utterances, cache_bytes=1 << 20, **changes) -> SegmentBatches:
 
 
 def test_shapes_and_types(utterances):
-    waveform, speaker = batches(utterances)[0]
+    waveform, speaker, labels, inputs = batches(utterances)[0]
     assert waveform.shape == (6, 64)  # 50 samples are 4 codes of 16
     assert waveform.dtype == torch.float32
     assert speaker.shape == (6,)
     assert speaker.dtype == torch.int64
+    assert labels is None and inputs is None
 
 
 def test_crops_are_pieces_of_utterances_and_short_ones_are_padded(utterances):
     lengths = (400, 100, 30)
     seen = set()
     for step in range(30):
-        for row, speaker in zip(*batches(utterances)[step], strict=True):
+        for row, speaker in zip(*batches(utterances)[step][:2], strict=True):
             values = (row * 32768).round().int().numpy()
             i, start = divmod(int(values[0]) - 1, 1000)
             length = min(64, lengths[i] - start)
@@ -78,23 +79,25 @@ def test_a_batch_is_a_function_of_seed_stage_and_step(utterances):
         batches(utterances, seed=4)[3],
         batches(utterances, stage="decoder")[3],
     ]
-    assert not any(torch.equal(here[3][0], waveform) for waveform, _ in others)
+    assert not any(torch.equal(here[3].waveform, other.waveform) for other in others)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_that_starts_later_gives_the_same(utterances, workers):
     data = batches(utterances, steps=8)
     loader = DataLoader(data, batch_size=None, sampler=range(3, 8), num_workers=workers)
-    for step, (waveform, speaker) in enumerate(loader, start=3):
-        assert torch.equal(waveform, data[step][0])
-        assert torch.equal(speaker, data[step][1])
+    for step, batch in enumerate(loader, start=3):
+        assert isinstance(batch, Batch)
+        assert torch.equal(batch.waveform, data[step].waveform)
+        assert torch.equal(batch.speaker, data[step].speaker)
+        assert batch.labels is None
     assert step == 7
 
 
 def test_processes_share_the_batch_of_one(utterances):
     whole = batches(utterances)[5]
     shards = [batches(utterances, rank=rank, world_size=3)[5] for rank in range(3)]
-    for part, expected in zip(zip(*shards, strict=True), whole, strict=True):
+    for part, expected in zip(zip(*(s[:2] for s in shards), strict=True), whole[:2], strict=True):
         assert torch.equal(torch.cat(part), expected)
 
 
@@ -199,7 +202,7 @@ def test_audio_that_was_read_already(utterances):
     read = [audio.read(u.path, RATE)[0] for u in utterances]
     moved = [replace(u, path="gone") for u in utterances]
     given = SegmentBatches(Waveforms(moved, RATE, 0, waveforms=read), ["s0", "s1"], **SETTINGS)
-    for one, other in zip(given[5], batches(utterances)[5], strict=True):
+    for one, other in zip(given[5][:2], batches(utterances)[5][:2], strict=True):
         assert torch.equal(one, other)
 
 
@@ -233,9 +236,16 @@ def test_batches_bring_the_labels_of_their_codes(tiny_corpus):
         for labels in (None, Labels(places, 8000, 8000))
     )
     for step in range(3):
-        waveform, speaker, places = labelled[step]
+        waveform, speaker, places, _ = labelled[step]
         assert torch.equal(waveform, plain[step][0]) and torch.equal(speaker, plain[step][1])
         assert places.shape == (4, 4) and (places.diff(dim=1) == 160).all()
         start = int(places[0, 0]) - 80
         crops = [waveforms.crop(i, start, 640) for i in range(len(waveforms))]
         assert any(np.array_equal(crop, waveform[0, 80:-80].numpy()) for crop in crops)
+
+
+def test_a_batch_moves_whole():
+    batch = Batch(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64))
+    moved = batch.to(torch.device("meta"))
+    assert moved.waveform.is_meta and moved.speaker.is_meta
+    assert moved.labels is None and moved.inputs is None

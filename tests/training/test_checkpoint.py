@@ -17,14 +17,14 @@ def modules(seed):
     torch.manual_seed(seed)
     shared = nn.Linear(3, 2)
     norm = nn.BatchNorm1d(2, affine=False)
-    return {"model": nn.Sequential(shared), "mel": nn.Sequential(norm, shared)}
+    return {"model": nn.Sequential(shared), "objective": nn.Sequential(norm, shared)}
 
 
 def trained(seed):
     parts = modules(seed)
     optimizer = torch.optim.Adam(parts["model"].parameters())
     for _ in range(2):
-        parts["mel"][0](torch.randn(4, 2))
+        parts["objective"][0](torch.randn(4, 2))
         parts["model"](torch.randn(4, 3)).square().mean().backward()
         optimizer.step()
     return parts, optimizer
@@ -57,9 +57,9 @@ def test_shared_weights_are_written_once_and_nothing_is_pickled(tmp_path):
         assert sorted(file.keys()) == [
             "weights.model.0.bias",
             "weights.model.0.weight",
-            "weights.mel.0.num_batches_tracked",
-            "weights.mel.0.running_mean",
-            "weights.mel.0.running_var",
+            "weights.objective.0.num_batches_tracked",
+            "weights.objective.0.running_mean",
+            "weights.objective.0.running_var",
         ]
 
 

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from speechvq.training.meter import Meter, code_use
 from speechvq.distributed import Processes
+from speechvq.training.meter import Meter, code_use
 
 ALONE = Processes(torch.device("cpu"))
 
@@ -53,3 +53,12 @@ def test_saved_and_restored():
     for m in (meter, other):
         m.add({"loss": torch.tensor(math.e)}, torch.tensor([1]))
     assert other.saved() == meter.saved()
+
+
+def test_without_a_codebook_nothing_is_counted():
+    meter = Meter(ALONE)
+    meter.add({"loss": torch.tensor(1.0)}, torch.tensor([2]))
+    assert meter.end_epoch() == {}
+    other = Meter(ALONE)
+    other.restore(meter.saved())
+    assert other.means() == {"loss": 1.0}

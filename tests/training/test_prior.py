@@ -10,19 +10,19 @@ import torch
 
 from speechvq import checkpoint
 from speechvq.codes import read_codes
-from speechvq.config import PhaseConfig, PriorConfig, PriorTrainingConfig, WaveNetConfig
+from speechvq.config import PriorConfig, PriorStage, PriorTrainingConfig, WaveNetConfig
 from speechvq.data.manifest import read_manifest, write_manifest
 from speechvq.models.vqvae import VQVAE
 from speechvq.prior_folder import load_prior
 from speechvq.sampling import encode
-from speechvq.training.checkpoints import LAST, _load
-from speechvq.training.loop import Interrupted, Loop
+from speechvq.training.checkpoint import LAST, _load
 from speechvq.training.metrics import FILE
 from speechvq.training.prior import held_out_bits, train_prior
+from speechvq.training.trainer import Interrupted, Trainer
 
 CONFIG = PriorConfig(condition_channels=4, wavenet=WaveNetConfig(2, 2, 2, 8, 8, 16, dropout=0.1))
 TRAINING = PriorTrainingConfig(
-    phase=PhaseConfig(
+    stage=PriorStage(
         steps=12, batch_size=4, segment_length=128, learning_rate=2e-2, warmup_steps=2
     ),
     precision="float32",
@@ -122,7 +122,7 @@ def test_codes_of_longer_recordings_are_refused(model, manifests):
 @pytest.mark.parametrize("after", [3, 6, 7])
 def test_resume_is_exact(model, manifests, monkeypatch, after):
     straight = train_prior(model, CONFIG, TRAINING, manifests, model.parent / "straight")
-    step = Loop._step
+    step = Trainer._step
 
     def stopped(self, *arguments):
         step(self, *arguments)
@@ -131,11 +131,30 @@ def test_resume_is_exact(model, manifests, monkeypatch, after):
 
     out = model.parent / "resumed"
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Loop, "_step", stopped)
+        patch.setattr(Trainer, "_step", stopped)
         train_prior(model, CONFIG, TRAINING, manifests, out)
     train_prior(model, CONFIG, TRAINING, manifests, out, resume=True)
     for name, tensor in final(straight).items():
         assert torch.equal(final(out)[name], tensor), name
+
+
+def test_two_processes_are_one(model, manifests, launch, read_lines):
+    config = replace(CONFIG, wavenet=replace(CONFIG.wavenet, dropout=0.0))
+    one = train_prior(model, config, TRAINING, manifests, model.parent / "one")
+    program = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from speechvq.config import *\n"
+        "from speechvq.training.prior import train_prior\n"
+        f"train_prior(sys.argv[1], {config!r}, {TRAINING!r}, {manifests!r}, sys.argv[2])\n"
+    )
+    two = model.parent / "two"
+    assert launch(program, 2, str(model), str(two)) == ["", ""]
+    bits = [
+        [r["bits_per_code"] for r in read_lines(folder / FILE) if r["kind"] == "valid"]
+        for folder in (one, two)
+    ]
+    # Each process takes the mean over the scored codes of its own rows
+    assert bits[1] == pytest.approx(bits[0], rel=0.02)
 
 
 def test_a_training_is_not_lost(model, manifests):
@@ -180,5 +199,5 @@ def test_a_batch_that_does_not_divide(model, manifests, monkeypatch):
             ValueError("batch_size: 3 utterances do not divide among 2 processes")
         ),
     )  # fmt: skip
-    with pytest.raises(ValueError, match=r"^training\.phase\.batch_size: 3 utterances"):
+    with pytest.raises(ValueError, match=r"^training\.stage\.batch_size: 3 utterances"):
         train_prior(model, CONFIG, TRAINING, manifests)
