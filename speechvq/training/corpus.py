@@ -1,0 +1,230 @@
+"""The speech that a training learns from, as objectives and the trainer need it.
+
+Shapes: B batch, T samples, N codes, D codebook_dim, K codebook_size, S speakers.
+"""
+
+import logging
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechvq.config import PerturbationConfig, StageConfig
+from speechvq.data.segments import Batch, Labels, SegmentBatches, Waveforms, pieces
+from speechvq.distributed import Processes, broadcast_from_rank0
+from speechvq.features.mfcc import SpeakerTransforms
+from speechvq.features.normalised_cepstra import NormalisedCepstra
+from speechvq.features.perturbation import PerturbedBatches
+from speechvq.features.speaker_normalisation import fit_speaker_transforms
+from speechvq.model import Model
+from speechvq.sampling.encode import estimate_transform
+from speechvq.training.codebook import start_whitened
+
+logger = logging.getLogger(__name__)
+
+LATENTS_PER_CODE = 64
+"""Latents that k-means gets for each code, if there is so much data."""
+PIECE_SECONDS = 4.0
+"""Longest piece of an utterance that is scored at once in a validation, which bounds memory."""
+
+
+class Corpus(nn.Module):
+    """Training speech of named speakers, and the speaker transforms of a model's features.
+
+    The transforms are buffers, so that a checkpoint holds them.
+
+    Parameters
+    ----------
+    model : Model
+    waveforms : Waveforms
+        To learn from; in the held-out set every speaker is one of the model's.
+    held_out : Waveforms or None
+        To validate on.
+    group : Processes
+    seed : int
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        waveforms: Waveforms,
+        held_out: Waveforms | None,
+        group: Processes,
+        seed: int,
+    ):
+        super().__init__()
+        self._model = [model]  # in a list: a corpus has no weights of the model
+        self.waveforms = waveforms
+        self.held_out = held_out
+        self.group = group
+        self.seed = seed
+        self.transforms = None
+        if isinstance(model.features, NormalisedCepstra):
+            self.transforms = SpeakerTransforms(model.features.config.cepstra, len(model.speakers))
+            self.transforms.to(group.device)
+
+    @property
+    def model(self) -> Model:
+        """The model that is trained."""
+        return self._model[0]
+
+    @property
+    def speakers(self) -> list[str]:
+        """Names, in the order of their indices."""
+        return self.model.speakers
+
+    def fit_transforms(self) -> None:
+        """Estimate the transform of each speaker for features that need one.
+
+        Features that have speaker priors already, those of a trained model, keep them: the
+        transforms are then estimated as those of any recording.
+        """
+        if self.transforms is None:
+            return
+        self.log("estimating the transforms of %d speakers", len(self.speakers))
+        features = self.model.features
+        if not int(features.stored):
+            config = features.config.normalisation
+            fit_speaker_transforms(
+                self.transforms, features.mfcc, self.waveforms, self.speakers, config, self.seed
+            )
+            return
+        estimate_transforms(self.transforms, self.model, self.waveforms)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Move a batch to the device and compute the encoder's input."""
+        batch = batch.to(self.group.device)
+        source = batch.waveform if batch.inputs is None else batch.inputs
+        transform = None if self.transforms is None else self.transforms(batch.speaker)
+        return batch._replace(inputs=self.model.features(source, transform))
+
+    def batches(
+        self,
+        config: StageConfig,
+        name: str = "",
+        steps: int | None = None,
+        margin: int = 0,
+        labels: Labels | None = None,
+        perturbation: PerturbationConfig | None = None,
+    ) -> SegmentBatches | PerturbedBatches:
+        """Random segments for a stage, by step.
+
+        Parameters
+        ----------
+        config : StageConfig
+        name : str
+            Added to the stage's name, for segments of their own.
+        steps : int, optional
+            By default those of the stage.
+        margin : int
+            Codes of context on either side of a segment.
+        labels : Labels, optional
+            Frame labels of the utterances.
+        perturbation : PerturbationConfig, optional
+            Of the encoder's input.
+        """
+        hop_length = self.model.hop_length
+        try:
+            segments = SegmentBatches(
+                self.waveforms,
+                self.speakers,
+                seed=self.seed,
+                stage=f"{config.label} {name}".strip(),
+                batch_size=config.batch_size,
+                segment_length=config.segment_length,
+                hop_length=hop_length,
+                steps=config.steps if steps is None else steps,
+                margin=margin * hop_length,
+                labels=labels,
+                rank=self.group.rank,
+                world_size=self.group.world_size,
+            )
+        except ValueError as error:
+            raise ValueError(f"stages.{config.label}.{error}") from error
+        if perturbation is None or perturbation == PerturbationConfig():
+            return segments
+        return PerturbedBatches(segments, perturbation, self.model.sample_rate)
+
+    def held_out_batches(self, labels: Labels | None = None) -> Iterator[Batch]:
+        """This process's share of the held-out utterances, in pieces (1, T)."""
+        waveforms, rate = self.held_out, self.model.sample_rate
+        hop_length = self.model.hop_length
+        for i in range(self.group.rank, len(waveforms), self.group.world_size):
+            index = self.model.speaker_index(waveforms.utterances[i].speaker)
+            for start, length in pieces(int(waveforms.lengths[i]), round(PIECE_SECONDS * rate)):
+                waveform = torch.from_numpy(waveforms.crop(i, start, length))[None]
+                found = None
+                if labels is not None:
+                    count = -(-length // hop_length)
+                    found = torch.from_numpy(labels.of_codes(i, start, count, hop_length))[None]
+                yield Batch(waveform, torch.tensor([index]), found)
+
+    def speech(self, name: str, config: StageConfig, seconds: float) -> Tensor:
+        """Random segments of some minutes of speech, the same in all processes: (B, T)."""
+        samples = min(self.waveforms.seconds, seconds) * self.model.sample_rate
+        return torch.cat(
+            [self.group.gather(x.waveform) for x in self._some(name, config, int(samples))]
+        )
+
+    @torch.no_grad()
+    def latents(self, config: StageConfig) -> Tensor:
+        """Latents (≥ K, D) of random segments, the same in all processes."""
+        K, model = self.model.codebook_size, self.model
+        available = int(self.waveforms.seconds * model.frame_rate)
+        wanted = max(K, min(LATENTS_PER_CODE * K, available))
+        some = self._some("codebook", config, wanted * model.hop_length)
+        found = (model.vqvae.encoder(self.prepare(batch).inputs) for batch in some)
+        return torch.cat([self.group.gather(z).flatten(0, 1) for z in found])
+
+    def start_codebook(self, how: str, config: StageConfig) -> None:
+        """Start the codebook at k-means centres of latents.
+
+        Parameters
+        ----------
+        how : {"kmeans", "whitened", "keep"}
+            As in `MelStage.codebook`. Whitened clusters also become the speaker priors of computed
+            features.
+        config : StageConfig
+            Of the stage that begins.
+        """
+        if how == "keep":
+            return
+        vqvae, features = self.model.vqvae, self.model.features
+        latents = self.latents(config)
+        K = self.model.codebook_size
+        self.log("starting %d codes at the k-means centres of %d latents", K, len(latents))
+        if how == "kmeans":
+            vqvae.quantizer.initialise(latents)
+            return
+        start_whitened(vqvae.quantizer, vqvae.encoder.output, latents)
+        if self.transforms is not None:
+            features.set_speaker_priors(
+                self.transforms, vqvae.quantizer.codebook, vqvae.encoder.output
+            )
+
+    def log(self, message: str, *values: object) -> None:
+        """Log, in the first process, what takes long while no step shows progress."""
+        if self.group.first:
+            logger.info(message, *values)
+
+    def _some(self, name: str, config: StageConfig, samples: int) -> Iterator[Batch]:
+        """Batches of this process, of `samples` at least over all processes."""
+        steps = math.ceil(samples / self.batches(config).samples_per_step)
+        segments = self.batches(config, name, steps)
+        return (segments[step].to(self.group.device) for step in range(steps))
+
+
+def estimate_transforms(
+    transforms: SpeakerTransforms, model: Model, waveforms: Waveforms
+) -> None:
+    """Set each speaker's transform to the one estimated from some of the speaker's utterances."""
+    from speechvq.data.subsets import sample_utterances
+    from speechvq.sampling.encode import ESTIMATE_SECONDS
+
+    some = sample_utterances(waveforms, model.speakers, ESTIMATE_SECONDS)
+    for s, utterances in enumerate(some):
+        transforms.put(s, estimate_transform(model, np.concatenate(utterances)))
+    for buffer in transforms.buffers():
+        broadcast_from_rank0(buffer)
