@@ -32,7 +32,7 @@ from speechvq.models.quantizer import take_from_first
 from speechvq.models.sounds import SPEAKING, Sounds
 from speechvq.models.voice import WARPS
 from speechvq.models.vqvae import VQVAE
-from speechvq.sampling.encoding import VOICE_SECONDS, find_voice
+from speechvq.sampling.encode import ESTIMATION_SECONDS, estimate_transform
 
 SECONDS = 150.0
 """Speech of each speaker, if there is so much, from which the cepstra are fitted."""
@@ -164,8 +164,8 @@ def fit_sounds(sounds: Sounds, alike: Sequence[Tensor], seed: int) -> None:
 
 def hear_speakers(cepstra: SpeakerCepstra, model: VQVAE, waveforms: Waveforms) -> None:
     """Find the voices of a model's speakers, for its codebook, in every process alike."""
-    for s, its in enumerate(some_of_each(waveforms, model.speakers, VOICE_SECONDS)):
-        cepstra.put(s, find_voice(model, np.concatenate(its)))
+    for s, its in enumerate(some_of_each(waveforms, model.speakers, ESTIMATION_SECONDS)):
+        cepstra.put(s, estimate_transform(model, np.concatenate(its)))
     for buffer in cepstra.buffers():
         take_from_first(buffer)
 

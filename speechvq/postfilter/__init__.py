@@ -1,0 +1,1 @@
+"""The mel post-filter: drawn speech is filtered to the log-mel frames that the model predicts."""
