@@ -48,7 +48,7 @@ from speechvq.data.manifest import Utterance, read_manifest
 from speechvq.data.segments import Waveforms
 from speechvq.models.vqvae import VQVAE
 from speechvq.models.wavenet import WaveNet
-from speechvq.sampling import cores, kernel, sample_batch, stream
+from speechvq.sampling import SamplingOptions, cores, kernel, sample_batch, stream
 from speechvq.sampling.conditions import Conditions
 from speechvq.sampling.engine import Engine
 from speechvq.sampling.options import PRECISIONS
@@ -214,8 +214,8 @@ def many(options) -> dict[str, list]:
                 model,
                 [codes[:n]] * count,
                 model.speakers * count,
+                SamplingOptions(precision=precision),
                 seeds=list(range(count)),
-                precision=precision,
                 threads=options.threads,
             )
             return sum(map(len, waveforms))

@@ -22,7 +22,8 @@ ALLOWED = {
     "models": set(),
     "data": set(),
     "analysis": {"data"},
-    "sampling": {"models"},
+    "postfilter": {"models"},
+    "sampling": {"models", "postfilter"},
     "training": {"checkpoint", "codes", "data", "models", "prior_folder", "sampling"},
     "cli": {
         "analysis",

@@ -65,7 +65,7 @@ def add_distribution_options(parser: Parser, elements: str) -> None:
     add("--top-k", type=whole_number, metavar="N",
         help=f"draw from the N likeliest {elements} only")  # fmt: skip
     add("--top-p", type=_top_p, metavar="X",
-        help=f"draw from the smallest set of {elements} with this share of the probability")  # fmt: skip
+        help=f"draw from the fewest {elements} with this share of the probability")  # fmt: skip
     add("--seed", type=_seed, default=0, metavar="N",
         help="seed of the random numbers (default: %(default)s)")  # fmt: skip
 
@@ -74,7 +74,7 @@ def add_waveform_options(parser: Parser) -> None:
     """Options of the waveform: precision and post-filter."""
     add = parser.add_argument
     add("--precision", choices=("float32", "bfloat16"), default="float32",
-        help="precision of the weights: float32 (the default) is exact, bfloat16 faster")  # fmt: skip
+        help="of the weights: float32 (the default) is exact, bfloat16 faster")  # fmt: skip
     add("--no-envelope", dest="post_filter", action="store_false",
         help="do not apply the mel post-filter")  # fmt: skip
 
@@ -177,6 +177,7 @@ def draw(
     Parameters
     ----------
     model : VQVAE
+        In eval mode.
     drawings : iterable of Drawing
         May be a generator that encodes recordings as they are needed.
     options : SamplingOptions

@@ -95,7 +95,7 @@ class _Pass:
         return np.concatenate([filtered, rest])[:left]
 
     def _filtered_frames(self) -> np.ndarray:
-        """Filter every whole frame that has a target; give the samples that no later frame overlaps."""
+        """Filter whole frames that have a target; give the samples that no later one overlaps."""
         count = max(0, (len(self._held) - self._size) // self._hop + 1)
         count = min(count, len(self._targets))
         done = []
@@ -121,5 +121,7 @@ class _Pass:
         """Window frames (M, W) and scale their bands to the target log-mel spectra (M, F)."""
         spectrum = np.fft.rfft(frames * self._window, self._n_fft)
         mel = np.log(np.square(np.abs(spectrum)) @ self._filters.T + FLOOR)
-        gains = ((targets - mel) / 2).clip(-MAX_GAIN, MAX_GAIN) @ self._bin_weights  # nats of amplitude
+        gains = ((targets - mel) / 2).clip(
+            -MAX_GAIN, MAX_GAIN
+        ) @ self._bin_weights  # nats of amplitude
         return np.fft.irfft(spectrum * np.exp(gains), self._n_fft)[:, : self._size]

@@ -136,12 +136,16 @@ class Streams:
     def score(
         self, slots: Sequence[int], condition: np.ndarray, period: int, levels: np.ndarray
     ) -> np.ndarray:
-        """Logits (B, M·P, J, V) float32 of the next steps, teacher-forced with `levels` (B, M·P, J)."""
+        """Logits (B, M·P, J, V) float32 of the next steps, given `levels` (B, M·P, J)."""
         logits = np.empty((*levels.shape, self._levels), np.float32)
-        self._run(slots, condition, period, np.empty(0), Distribution(), given=levels, logits=logits)
+        self._run(
+            slots, condition, period, np.empty(0), Distribution(), given=levels, logits=logits
+        )
         return logits
 
-    def _run(self, slots, condition, period, uniforms, distribution, given=None, logits=None, drawn=None):
+    def _run(
+        self, slots, condition, period, uniforms, distribution, given=None, logits=None, drawn=None
+    ):
         B, M, G = condition.shape
         elements = uniforms if given is None else given
         assert elements.shape == (B, M * period, self._bands), "one for each band and step"
@@ -196,7 +200,7 @@ def _packed(matrix: np.ndarray, *widths: int) -> np.ndarray:
 
 
 def _bfloat16(weights: np.ndarray) -> np.ndarray:
-    """Pack pairs of vectors as bfloat16: the first in the lower halves of words, the second above."""
+    """Pack pairs of vectors as bfloat16: the first in the lower halves of words, then the upper."""
     halves = torch.from_numpy(weights).to(torch.bfloat16).view(torch.uint16).numpy()
     first, second = halves.reshape(-1, 2, kernel.LANES).swapaxes(0, 1).astype(np.uint32)
     return (first | second << 16).ravel()

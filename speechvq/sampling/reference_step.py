@@ -89,7 +89,7 @@ class ReferenceStreams:
     def score(
         self, slots: Sequence[int], condition: np.ndarray, period: int, levels: np.ndarray
     ) -> np.ndarray:
-        """Logits (B, M·P, J, V) float32 of the next steps, teacher-forced with `levels` (B, M·P, J)."""
+        """Logits (B, M·P, J, V) float32 of the next steps, given `levels` (B, M·P, J)."""
         places = torch.tensor(list(slots), device=self.level.device)
         projected = self._projected(condition)
         given = torch.tensor(np.asarray(levels), dtype=torch.int64, device=self.level.device)
@@ -145,7 +145,7 @@ class _Advance:
 
 
 def _draw_levels(logits: Tensor, u: Tensor, distribution: Distribution) -> Tensor:
-    """Inverse-CDF sampling: the levels (…) of logits (…, V) at the cumulative probabilities u (…)."""
+    """Inverse-CDF sampling: levels (…) of logits (…, V), given random numbers u (…)."""
     weights = ((logits - logits.amax(-1, keepdim=True)) / distribution.temperature).exp()
     if distribution.top_k is not None or distribution.top_p is not None:
         likeliest, order = weights.sort(dim=-1, descending=True, stable=True)

@@ -339,7 +339,8 @@ def test_truncated_distributions(model):
         (["--precision", "bfloat16"], {"precision": "bfloat16"}),
     ):
         assert main(["--src", "a.wav", "--speaker", "p225", *options]) == 0
-        expected = speechvq.convert(model, waveform, "p225", **arguments)
+        sampling = speechvq.SamplingOptions(**arguments)
+        expected = speechvq.convert(model, waveform, "p225", sampling)
         np.testing.assert_allclose(audio.read("a-p225.wav")[0], expected, atol=1 / 32768)
 
 
