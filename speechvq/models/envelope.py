@@ -2,7 +2,7 @@
 
 What a small WaveNet draws is noisier than speech: words drown between the formants. But what the
 log-mel spectrum is to be can be told from the codes by a network that learns it in minutes, and
-what is drawn is filtered to have it (sampling/shaping.py). This is not in the paper.
+what is drawn is filtered to have it (postfilter/filter.py). This is not in the paper.
 
 Shapes: B batch, T samples, N codes, D codebook_dim, M condition vectors, F mel bands.
 """
