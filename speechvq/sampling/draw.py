@@ -179,7 +179,16 @@ def sample_into(
     _sample_wavenet(outputs, model, codes, speakers, options, seeds, threads, progress)
 
 
-def _sample_wavenet(outputs, model, codes, speakers, options, seeds, threads, progress) -> None:
+def _sample_wavenet(
+    outputs: Sequence[Output],
+    model: VQVAE,
+    codes: Sequence[np.ndarray],
+    speakers: Sequence[str],
+    options: SamplingOptions,
+    seeds: Sequence[int],
+    threads: int | None,
+    progress: Progress | None,
+) -> None:
     """Draw utterances in threads, by a WaveNet; arguments as those of `sample_into`."""
     post_filter = options.post_filter and model.envelope is not None
     conditions = Conditions(model, post_filter)

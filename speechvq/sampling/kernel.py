@@ -386,13 +386,13 @@ def _common(dilation, ahead):
     return block
 
 
-def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top_k, top_p, given, logits_out,
-          drawn):  # fmt: skip
+def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top_k, top_p, given,
+          logits_out, drawn):  # fmt: skip
     """Draw the next steps of the utterances in `slots` (A,) of `state` into `drawn`.
 
     `condition` is (A·M·(1 + G),) with a 1 before each vector, `period` P, `uniforms` and `drawn`
-    (A·M·P·J,), `inverse_temperature` one over the temperature. With `given` (A·M·P·J,) these are taken
-    instead and the logits put into `logits_out` (A·M·P·J·V,); else both are empty.
+    (A·M·P·J,). With `given` (A·M·P·J,) these levels are taken instead of drawn ones, and the logits
+    are put into `logits_out` (A·M·P·J·V,); else both are empty.
     """
     C, S, O, J, V, G, taps = w.sizes  # noqa: E741
     C_, S_, O_, JV_ = up(C), up(S), up(O), up(J * V)
