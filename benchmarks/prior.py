@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from speechvq.checkpoint import codebook_of, find_model, load_model
     from speechvq.prior_folder import load_prior
-    from speechvq.sampling.babble import sample_codes
+    from speechvq.sampling.generation import sample_codes
 
     torch.set_num_threads(1)
     folder = find_model(options.model)

@@ -48,10 +48,11 @@ from speechvq.data.manifest import Utterance, read_manifest
 from speechvq.data.segments import Waveforms
 from speechvq.models.vqvae import VQVAE
 from speechvq.models.wavenet import WaveNet
-from speechvq.sampling import cores, kernel, sample_batch, stream
+from speechvq.sampling import SamplingOptions, cores, kernel, sample_batch, stream
 from speechvq.sampling.conditions import Conditions
-from speechvq.sampling.engine import PRECISIONS, Engine
-from speechvq.sampling.step import Step
+from speechvq.sampling.engine import Engine
+from speechvq.sampling.options import PRECISIONS
+from speechvq.sampling.reference_step import ReferenceSampler
 from speechvq.training.validation import LONGEST
 
 RATE = 16000
@@ -124,7 +125,7 @@ def vqvae() -> VQVAE:
     return VQVAE(config, ["somebody"]).eval().requires_grad_(False)
 
 
-def drawing(sampler: Engine | Step, count: int) -> Task:
+def drawing(sampler: Engine | ReferenceSampler, count: int) -> Task:
     """Draw the next samples of `count` utterances in lock-step; a unit is a condition vector."""
     streams, rng = sampler.streams(count), np.random.default_rng(0)
 
@@ -179,7 +180,7 @@ def one(options) -> dict[str, list]:
     """One utterance on one thread."""
     decoder = network()
     tasks = {f"speechvq, {p}": drawing(Engine(decoder, p), 1) for p in PRECISIONS}
-    tasks["speechvq, plain PyTorch step"] = drawing(Step(decoder), 1)
+    tasks["speechvq, plain PyTorch step"] = drawing(ReferenceSampler(decoder), 1)
     nets = {name: (decoder, macs(decoder)) for name in tasks}
     others = {}
     if importlib.util.find_spec("wavenet_vocoder") is None:
@@ -213,8 +214,8 @@ def many(options) -> dict[str, list]:
                 model,
                 [codes[:n]] * count,
                 model.speakers * count,
+                SamplingOptions(precision=precision),
                 seeds=list(range(count)),
-                precision=precision,
                 threads=options.threads,
             )
             return sum(map(len, waveforms))

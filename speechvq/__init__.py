@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 # Public names and where they live: imported when first asked for, so that commands start fast.
 _PUBLIC = {
+    "SamplingOptions": "speechvq.sampling",
     "VQVAE": "speechvq.models.vqvae",
     "VQVAEConfig": "speechvq.config",
     "audio": "speechvq.audio",

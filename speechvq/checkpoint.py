@@ -215,6 +215,7 @@ def load_model(folder: str | os.PathLike, device: str = "cpu") -> VQVAE:
     tensors, header = read_weights(folder / WEIGHTS)
     _check_one_save(folder, config, speakers, header)
     model = VQVAE(config, speakers)
+    model.speech_level = whole.get("speech_level")  # dB, or None; sampling scales recordings to it
     fill(model, tensors, folder / WEIGHTS)
     try:
         return model.eval().to(torch.device(device))

@@ -8,7 +8,7 @@ import pytest
 import speechvq
 from speechvq.checkpoint import PRETRAINED, codebook_of, load_model
 from speechvq.prior_folder import load_prior
-from speechvq.sampling.babble import sample_codes
+from speechvq.sampling.generation import sample_codes
 
 STANDIN = Path(__file__).parents[1] / "recipes/vctk/standin/wav48_silence_trimmed"
 

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     from speechvq import audio
     from speechvq.checkpoint import load
     from speechvq.data.manifest import read_manifest
-    from speechvq.sampling import encode, sample_batch
+    from speechvq.sampling import SamplingOptions, encode, sample_batch
 
     model = load(options.model)
     utterances = [u for u in read_manifest(options.manifest) if u.speaker in model.speakers]
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
             model,
             codes,
             voices,
-            seeds=options.seed,
+            SamplingOptions(seed=options.seed),
             progress=lambda samples: bar.update(samples / model.sample_rate),
         )
     for name, waveform, length in zip(names, waveforms, lengths, strict=True):

@@ -19,8 +19,7 @@ from speechvq.cli.speaking import (
     add_model_options,
     add_sampling_options,
     progress_bar,
-    sampling,
-    sampling_of_several,
+    sampling_options,
 )
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
     result = {
         "model": str(folder),
         "manifest": path,
-        "sampling": sampling(options),
+        "sampling": dataclasses.asdict(sampling_options(options)),
         "seconds": round(time.monotonic() - started, 1),
         "judges": {what: judge.name for what, judge in judges.items()},
         "bits_per_sample": bits,
@@ -234,8 +233,9 @@ def _made(path: str, model: VQVAE, trials: list, pools: dict, options) -> Made:
             model,
             [codes[u] for u, _ in wanted],
             [speaker for _, speaker in wanted],
+            sampling_options(options),
+            seeds=seeds,
             progress=drawn,
-            **sampling_of_several(options) | {"seeds": seeds},
         )
     judged = [
         _to_judges(drawing[: len(waveforms[u])], model.sample_rate)
@@ -411,7 +411,11 @@ def _report(folder: Path, made: Made, bits, judges: dict, scores: dict, options)
     print(
         f"judged     {len(made.trials)} conversions of {len(made.utterances)} utterances of "
         f"{made.manifest}: {len(sources)} sources, {len(targets)} targets; "
-        + ", ".join(f"{k} {v}" for k, v in sampling(options).items() if v is not None)
+        + ", ".join(
+            f"{k} {v}"
+            for k, v in dataclasses.asdict(sampling_options(options)).items()
+            if v is not None
+        )
     )
     print(f"bits       {written(bits, fixed(3))} per sample of the recordings, given their codes")
 

@@ -169,7 +169,7 @@ def _decoder_bits(model: VQVAE, held_out: Part) -> float:
 
 def _sets(prior: Prior, bigram, train: Part, held_out: Part, options) -> dict[str, list]:
     """Sets of utterances: held-out speech, and three of `--times` as many codes, if there are."""
-    from speechvq.sampling.babble import sample_codes
+    from speechvq.sampling.generation import sample_codes
 
     lengths = [len(codes) for codes in held_out.codes] * options.times
     speakers = [u.speaker for u in held_out.utterances] * options.times

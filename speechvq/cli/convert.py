@@ -1,15 +1,13 @@
-"""speechvq-convert: recordings said again in another voice."""
+"""speechvq-convert: convert recordings to other speakers' voices."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import json
 import logging
-import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from speechvq.models.vqvae import VQVAE
+    from speechvq.sampling import SamplingOptions
 
 logger = logging.getLogger(__name__)
 
@@ -34,22 +33,15 @@ examples:
   speechvq-convert --list-speakers
 
 {speaking.WHICH_MODEL}
-Draws exactly the model's distribution, sample by sample; there is no argmax, which is not sampling.
-The files written are printed on stdout; a source that cannot be used is reported, the others are
-converted all the same, and the exit code is 2.
+Samples are drawn exactly from the model's distribution; argmax, which is not sampling, is not
+offered. A conversion has the level of its source. The files written are printed on stdout; a source
+that cannot be used is reported, the others are converted, and the exit code is 2.
 """
-
-
-LOUDEST = -20.0
-"""Level of speech, dB, above which nothing is said: its peaks would be clipped."""
-
-LEVEL_SECONDS = 60
-"""Of a source, in which its level is measured."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One source to be said by one speaker."""
+    """A source to convert to a speaker's voice."""
 
     source: Path
     speaker: str
@@ -58,15 +50,15 @@ class Job:
 
 def parser() -> Parser:
     """The options of speechvq-convert."""
-    parser = Parser("convert", "Say recordings again in another voice.", EXAMPLES)
+    parser = Parser("convert", "Convert recordings to another speaker's voice.", EXAMPLES)
     add = parser.add_argument
     add("--src", nargs="+", metavar="PATH", help="audio files, and folders of them")
-    add("--speaker", nargs="+", metavar="NAME", help="voices to say them in, such as p225")
+    add("--speaker", nargs="+", metavar="NAME", help="target speakers, such as p225")
     add("--out", metavar="PATH",
         help="a .wav or .flac file for one source and speaker, or a folder "
         "(default: SOURCE-SPEAKER.wav beside each source)")  # fmt: skip
     add("--stream", nargs="?", choices=("wav", "pcm"), const="wav",
-        help="write to stdout while it is said: WAV, or bare 16-bit samples")  # fmt: skip
+        help="write to stdout while it is drawn: WAV, or raw 16-bit samples")  # fmt: skip
     add("--list-speakers", action="store_true", help="print the model's speakers and stop")
     speaking.add_model_options(parser)
     speaking.add_sampling_options(parser)
@@ -91,19 +83,16 @@ def main(argv: list[str] | None = None) -> int:
     if not options.stream:
         speaking.check_outputs([job.output for job in jobs], [job.source for job in jobs])
 
-    from speechvq.checkpoint import find_model, load_model, read_config
+    from speechvq.checkpoint import find_model, load_model
 
     folder = find_model(options.model)
     model = load_model(folder, options.device)
     speaking.check_speakers(model, options.speaker)
-    level = read_config(folder).get("speech_level")
-
+    sampling = speaking.sampling_options(options)
     if options.stream:
-        return _stream(model, level, jobs[0], options.stream, speaking.sampling(options))
+        return _stream(model, jobs[0], options.stream, sampling)
 
-    written, failed = _convert(
-        model, level, jobs, speaking.sampling_of_several(options), show=not options.json
-    )
+    written, failed = _convert(model, jobs, sampling, show=not options.json)
     if options.json:
         outcome = {"model": str(folder), "written": written, "failed": failed}
         print(json.dumps(outcome, indent=1, ensure_ascii=False))
@@ -126,118 +115,51 @@ def _jobs(sources: list[Path], speakers: list[str], out: Path | None) -> list[Jo
 
 
 def _convert(
-    model: VQVAE, level: float | None, jobs: list[Job], sampling: dict, show: bool
+    model: VQVAE, jobs: list[Job], options: SamplingOptions, show: bool
 ) -> tuple[list[dict], list[dict]]:
-    """Do the jobs, many at a time; what was written, and what failed."""
-    from speechvq.sampling import sample_into
-
-    written, failed = [], []
-    with speaking.progress_bar(_seconds(jobs), model.sample_rate) as progress:
-        for first in range(0, len(jobs), speaking.AT_ONCE):
-            heard, unusable = _hear(model, level, jobs[first : first + speaking.AT_ONCE])
-            failed += unusable
-            paths = [job.output for job, _ in heard]
-            with speaking.outputs(paths, model.sample_rate, show) as outputs:
-                for output, (_, source) in zip(outputs, heard, strict=True):
-                    output.gain = source.gain_after
-                sample_into(
-                    outputs,
-                    model,
-                    [source.codes for _, source in heard],
-                    [job.speaker for job, _ in heard],
-                    lengths=[source.samples for _, source in heard],
-                    progress=progress,
-                    **sampling,
-                )
-            for job, source in heard:
-                seconds = round(source.samples / model.sample_rate, 3)
-                written.append(_described(job) | {"seconds": seconds})
-    return written, failed
+    """Do the jobs; descriptions of the files written, and of the jobs that failed."""
+    failed: list[dict] = []
+    drawings = _encode_sources(model, jobs, options.seed, failed)
+    written = speaking.draw(model, drawings, options, seconds=_seconds(jobs), show=show)
+    job_of = {job.output: job for job in jobs}
+    described = [
+        _described(job_of[output.path]) | {"seconds": round(output.seconds, 3)}
+        for output in written
+    ]
+    return described, failed
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What there is to say."""
+def _encode_sources(
+    model: VQVAE, jobs: list[Job], seed: int, failed: list[dict]
+) -> Iterator[speaking.Drawing]:
+    """Encode the jobs' sources; jobs whose source cannot be used are logged and go to `failed`."""
+    from speechvq.sampling import encode_source
 
-    codes: np.ndarray
-    """(N,)."""
-    samples: int
-    gain_after: float
-    """By which what is said is as loud as the source."""
-
-
-def _hear(
-    model: VQVAE, level: float | None, jobs: list[Job]
-) -> tuple[list[tuple[Job, Heard]], list[dict]]:
-    """Jobs with what is in their sources; and those that cannot be used."""
-    import numpy as np
-
-    from speechvq.sampling import encode_blocks
-
-    heard, unusable = [], []
-    known: dict[Path, Heard] = {}  # a source is heard once for all its speakers
+    path, source = None, None  # jobs of one source follow each other: it is encoded once
     for job in jobs:
         try:
-            if job.source not in known:
-                blocks, after = _levelled(job.source, model.sample_rate, level)
-                counter = _Counter(blocks)
-                codes = np.concatenate(list(encode_blocks(model, counter)))
-                known[job.source] = Heard(codes, counter.samples, after)
+            if job.source != path:
+                source = encode_source(model, _read_blocks(job.source, model.sample_rate))
+                path = job.source
         except (audio.AudioError, OSError) as error:
             message = one_line(error)
             logger.error("%s", message)
-            unusable.append(_described(job) | {"error": message})
-        else:
-            heard.append((job, known[job.source]))
-    return heard, unusable
+            failed.append(_described(job) | {"error": message})
+            continue
+        yield speaking.Drawing(
+            job.output, source.codes, job.speaker, seed, source.samples, source.gain
+        )
 
 
-def _listen(source: Path, sample_rate: int) -> Iterator[np.ndarray]:
-    """A source, block by block; AudioError when it cannot be used."""
-    blocks = audio.blocks(source, sample_rate)
-    return audio.checked(blocks, sample_rate, source)
-
-
-def _levelled(
-    source: Path, sample_rate: int, level: float | None
-) -> tuple[Iterator[np.ndarray], float]:
-    """A source, block by block, as loud as what the model learned from; and the gain back.
-
-    The codes hear how loud a recording is, so that another's level would be taken for other sounds.
-    """
-    blocks = _listen(source, sample_rate)
-    if level is None:
-        return blocks, 1.0
-    first, samples = [], 0
-    for block in blocks:
-        first.append(block)
-        samples += len(block)
-        if samples >= LEVEL_SECONDS * sample_rate:
-            break
-    its = audio.speech_level(first, sample_rate)
-    if not math.isfinite(its):
-        its = level
-    gain = 10 ** ((level - its) / 20)
-    louder = (gain * block for block in itertools.chain(first, blocks))
-    return louder, 10 ** ((min(its, LOUDEST) - level) / 20)
-
-
-class _Counter:
-    """Passes blocks on and counts their samples."""
-
-    def __init__(self, blocks: Iterable[np.ndarray]):
-        self.blocks, self.samples = blocks, 0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for block in self.blocks:
-            self.samples += len(block)
-            yield block
+def _read_blocks(source: Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """Read a source in blocks; AudioError if it cannot be used."""
+    return audio.checked(audio.blocks(source, sample_rate), sample_rate, source)
 
 
 def _seconds(jobs: list[Job]) -> float:
     total = 0.0
     for job in jobs:
-        with contextlib.suppress(audio.AudioError, OSError):  # reported when its turn comes
+        with contextlib.suppress(audio.AudioError, OSError):  # reported when it is encoded
             total += audio.info(job.source)[0]
     return total
 
@@ -250,7 +172,7 @@ def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:
     if len(sources) != 1 or len(options.speaker) != 1:
         raise ValueError(
             f"--stream: {len(sources)} sources and {len(options.speaker)} speakers; "
-            "one of each can be heard at a time"
+            "one of each can be streamed at a time"
         )
     for name in ("out", "json"):
         if getattr(options, name):
@@ -259,16 +181,16 @@ def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:
         raise ValueError("--stream: stdout is a terminal; pipe it into a player or a file")
 
 
-def _stream(model: VQVAE, level: float | None, job: Job, form: str, sampling: dict) -> int:
-    """Say one job to stdout."""
+def _stream(model: VQVAE, job: Job, form: str, options: SamplingOptions) -> int:
+    """Convert one source to stdout."""
     from speechvq.sampling import convert_blocks
 
     out = sys.stdout.buffer
-    blocks, after = _levelled(job.source, model.sample_rate, level)
+    blocks = _read_blocks(job.source, model.sample_rate)
     header = audio.stream_header(model.sample_rate) if form == "wav" else b""
-    # The first chunk before the header: where nothing can be said, nothing is written
-    for chunk in convert_blocks(model, blocks, job.speaker, **sampling):
-        out.write(header + audio.to_pcm(after * chunk).tobytes())
+    # The first chunk precedes the header, so that a source that cannot be used writes nothing
+    for chunk in convert_blocks(model, blocks, job.speaker, options):
+        out.write(header + audio.to_pcm(chunk).tobytes())
         out.flush()
         header = b""
     return OK

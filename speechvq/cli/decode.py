@@ -1,4 +1,4 @@
-"""speechvq-decode: codes alone to speech."""
+"""speechvq-decode: synthesise speech from codes."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ The files written are printed on stdout.
 
 def parser() -> Parser:
     """The options of speechvq-decode."""
-    parser = Parser("decode", "Turn codes into speech.", EXAMPLES)
+    parser = Parser("decode", "Synthesise speech from codes.", EXAMPLES)
     add = parser.add_argument
     add("--codes", required=True, metavar="FILE",
         help="output of speechvq-encode; - reads stdin")  # fmt: skip
-    add("--speaker", required=True, nargs="+", metavar="NAME", help="voices, such as p225")
+    add("--speaker", required=True, nargs="+", metavar="NAME", help="speakers, such as p225")
     add(
         "--out",
         default=".",
@@ -48,7 +48,7 @@ def parser() -> Parser:
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Decode every utterance for every speaker."""
+    """Synthesise every utterance with every speaker's voice."""
     options = parser().parse_args(argv)
     speaking.let_threads_sleep()
     where, codebook, utterances = _read(options.codes)
@@ -67,22 +67,14 @@ def main(argv: list[str] | None = None) -> int:
     model = load_model(folder, options.device)
     speaking.check_speakers(model, speakers)
     codebook.check_same(codebook_of(model), where)
-    from speechvq.sampling import sample_into
 
+    sampling = speaking.sampling_options(options)
+    drawings = [
+        speaking.Drawing(output, utterances[id], speaker, sampling.seed)
+        for id, speaker, output in jobs
+    ]
     seconds = len(speakers) * sum(map(len, utterances.values())) / model.frame_rate
-    with speaking.progress_bar(seconds, model.sample_rate) as progress:
-        for first in range(0, len(jobs), speaking.AT_ONCE):
-            batch = jobs[first : first + speaking.AT_ONCE]
-            paths = [path for _, _, path in batch]
-            with speaking.outputs(paths, model.sample_rate, show=not options.json) as outputs:
-                sample_into(
-                    outputs,
-                    model,
-                    [utterances[id] for id, _, _ in batch],
-                    [speaker for _, speaker, _ in batch],
-                    progress=progress,
-                    **speaking.sampling_of_several(options),
-                )
+    speaking.draw(model, drawings, sampling, seconds=seconds, show=not options.json)
     if options.json:
         written = [
             {"id": id, "speaker": speaker, "output": str(output)} for id, speaker, output in jobs

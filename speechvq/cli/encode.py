@@ -1,4 +1,4 @@
-"""speechvq-encode: recordings to codes."""
+"""speechvq-encode: encode recordings as codes."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ examples:
   speechvq-encode --manifest exp/vctk/data/test.jsonl --out exp/vctk/codes/test.txt
 
 A header of lines that begin with '#' names the codebook; then one utterance a line: its id, a tab,
-and its codes with blanks between. The id of a file is its name without the suffix.
+and its codes, separated by blanks. The id of a file is its name without the suffix.
 
 {speaking.WHICH_MODEL}
-A recording that cannot be used is reported, the others are encoded all the same, and the exit code
-is 2.
+A recording is scaled to the level of the model's training speech. One that cannot be used is
+reported, the others are encoded, and the exit code is 2.
 """
 
 
 def parser() -> Parser:
     """The options of speechvq-encode."""
-    parser = Parser("encode", "Turn recordings into codes.", EXAMPLES)
+    parser = Parser("encode", "Encode recordings as codes.", EXAMPLES)
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--src", nargs="+", metavar="PATH", help="audio files, and folders of them")
@@ -51,7 +51,7 @@ def parser() -> Parser:
 
 @dataclass(frozen=True)
 class Recording:
-    """What to encode: a file, or `duration` seconds of it from `start`."""
+    """A file to encode, or `duration` seconds of it from `start`."""
 
     id: str
     path: Path
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     found, failed = _encode(model, recordings)
     if found:
         if options.json:
-            values = {id: one.tolist() for id, one in found.items()}
+            values = {id: ids.tolist() for id, ids in found.items()}
             text = json.dumps({**asdict(codebook), "codes": values}, ensure_ascii=False) + "\n"
         else:
             text = codes.header(codebook) + "".join(codes.line(*item) for item in found.items())
@@ -114,11 +114,10 @@ def _listed(manifest: str) -> list[Recording]:
 
 
 def _encode(model: VQVAE, recordings: list[Recording]) -> tuple[dict[str, np.ndarray], int]:
-    """Codes by id of the recordings that can be used, and how many cannot."""
-    import numpy as np
+    """Codes by id of the recordings that can be used, and the number of those that cannot."""
     from tqdm import tqdm
 
-    from speechvq.sampling.encoding import encode_blocks
+    from speechvq.sampling import encode_source
 
     found = {}
     for recording in tqdm(recordings, unit=" recordings", disable=None, leave=False):
@@ -127,7 +126,7 @@ def _encode(model: VQVAE, recordings: list[Recording]) -> tuple[dict[str, np.nda
                 recording.path, model.sample_rate, recording.start, recording.duration
             )
             speech = audio.checked(blocks, model.sample_rate, recording.path)
-            found[recording.id] = np.concatenate(list(encode_blocks(model, speech)))
+            found[recording.id] = encode_source(model, speech).codes
         except (audio.AudioError, OSError) as error:
             logger.error("%s", one_line(error))
     return found, len(recordings) - len(found)

@@ -1,4 +1,4 @@
-"""speechvq-sample: new speech, from a prior's codes."""
+"""speechvq-sample: unconditional generation of speech from a prior over the codes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 EXAMPLES = f"""\
 examples:
   speechvq-sample --speaker p226                       writes sample-p226-0.wav here
-  speechvq-sample --speaker p226 --seconds 5 --count 3 --seed 7 --out babble
-  speechvq-sample --speaker p226 --prompt a.wav        says what a.wav says, and goes on
+  speechvq-sample --speaker p226 --seconds 5 --count 3 --seed 7 --out samples
+  speechvq-sample --speaker p226 --prompt a.wav        continues the codes of a.wav
   speechvq-sample --speaker p226 --codes codes.txt     keeps the codes, for speechvq-decode
 
-Codes are drawn from the prior, one after the other, and speech from the decoder, given the codes.
---temperature, --top-k and --top-p are those of the codes. It is babble: sounds and their order, no
-words.
+Codes are drawn from the autoregressive prior, and speech from the decoder, given the codes.
+--temperature, --top-k and --top-p concern the codes. The result has phones in a plausible order but
+no words.
 
 {speaking.WHICH_MODEL}
 The prior is the one in the model folder, or that of --prior; speechvq-train prior makes it. The
@@ -38,27 +38,27 @@ files written are printed on stdout.
 """
 
 LONGEST_RUN = 1.0
-"""Seconds; one code for longer is hardly speech."""
+"""Seconds; a longer run of one code is hardly speech."""
 SILENT = -60.0
-"""dB; what is softer is silence."""
+"""Peak level, dB, below which a file is silent."""
 
 
 def parser() -> Parser:
     """The options of speechvq-sample."""
-    parser = Parser("sample", "Make new speech from a prior.", EXAMPLES)
+    parser = Parser("sample", "Generate new speech from a prior.", EXAMPLES)
     add = parser.add_argument
-    add("--speaker", required=True, nargs="+", metavar="NAME", help="voices, such as p225")
+    add("--speaker", required=True, nargs="+", metavar="NAME", help="speakers, such as p225")
     add("--seconds", type=_seconds, default=5.0, metavar="S",
-        help="of new speech (default: %(default)g)")  # fmt: skip
+        help="seconds of new speech (default: %(default)g)")  # fmt: skip
     add("--count", type=speaking.whole_number, default=1, metavar="N",
         help="samples of each speaker, with seeds from --seed on (default: 1)")  # fmt: skip
-    add("--prompt", metavar="FILE", help="a recording to go on from")
+    add("--prompt", metavar="FILE", help="a recording to continue")
     add("--out", metavar="PATH",
         help="a .wav or .flac file for one sample, or a folder (default: here)")  # fmt: skip
-    add("--codes", metavar="FILE", help="text file to keep the codes in")
+    add("--codes", metavar="FILE", help="text file to write the codes to")
     speaking.add_model_options(parser)
     add("--prior", metavar="DIR", help="prior folder (default: prior in the model folder)")
-    speaking.add_choice_options(parser, "codes")
+    speaking.add_distribution_options(parser, "codes")
     speaking.add_waveform_options(parser)
     add("--json", action="store_true", help="print the outcome as JSON")
     return parser
@@ -93,20 +93,19 @@ def main(argv: list[str] | None = None) -> int:
     prior = load_prior(options.prior or folder, codebook)
     for speaker in speakers:
         if prior.config.by_speaker and speaker not in prior.speakers:
-            logger.info("the prior does not know %s; its codes are nobody's in particular", speaker)
+            logger.info("the prior does not know %s; the mean speaker vector is used", speaker)
 
     from speechvq import codes
-    from speechvq.sampling.babble import sample_codes
+    from speechvq.sampling import SamplingOptions
+    from speechvq.sampling.generation import sample_codes
 
     prompt = None if options.prompt is None else _codes_of(model, Path(options.prompt))
     drawn = sample_codes(
         prior,
         max(1, round(options.seconds * model.frame_rate)),
         [speaker for speaker, _ in samples],
+        SamplingOptions(options.temperature, options.top_k, options.top_p),
         prompt=prompt,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
         seeds=[seed for _, seed in samples],
     )
     _warn_of_runs(paths, drawn, model)
@@ -115,9 +114,9 @@ def main(argv: list[str] | None = None) -> int:
 
         drawn = [np.concatenate([prompt, new]) for new in drawn]
     if options.codes is not None:
-        named = [(path.stem, its) for path, its in zip(paths, drawn, strict=True)]
+        named = [(path.stem, one) for path, one in zip(paths, drawn, strict=True)]
         codes.write_codes(options.codes, codebook, named)
-    _say(model, samples, drawn, paths, options)
+    _write(model, samples, drawn, paths, options)
     if options.json:
         written = [
             {"speaker": speaker, "seed": seed, "output": str(path)}
@@ -137,19 +136,17 @@ def _paths(samples: list[tuple[str, int]], out: str | None) -> list[Path]:
 
 
 def _codes_of(model: VQVAE, path: Path) -> np.ndarray:
-    import numpy as np
-
-    from speechvq.sampling import encode_blocks
+    from speechvq.sampling import encode_source
 
     speech = audio.checked(audio.blocks(path, model.sample_rate), model.sample_rate, path)
-    return np.concatenate(list(encode_blocks(model, speech)))
+    return encode_source(model, speech).codes
 
 
 def _warn_of_runs(paths: list[Path], drawn: list[np.ndarray], model: VQVAE) -> None:
-    from speechvq.sampling.babble import longest_run
+    from speechvq.sampling.generation import longest_run
 
-    for path, its in zip(paths, drawn, strict=True):
-        seconds = longest_run(its) / model.frame_rate
+    for path, codes in zip(paths, drawn, strict=True):
+        seconds = longest_run(codes) / model.frame_rate
         if seconds > LONGEST_RUN:
             logger.warning(
                 "%s: one code for %.1f s on end, which is hardly speech; another --seed or a "
@@ -159,53 +156,30 @@ def _warn_of_runs(paths: list[Path], drawn: list[np.ndarray], model: VQVAE) -> N
             )
 
 
-def _say(
+def _write(
     model: VQVAE,
     samples: list[tuple[str, int]],
     drawn: list[np.ndarray],
     paths: list[Path],
     options: argparse.Namespace,
 ) -> None:
-    """Draw the waveforms and write them, many at a time."""
-    from speechvq.sampling import sample_into
+    """Draw the waveforms and write them; warn of silent files."""
+    from speechvq.sampling import SamplingOptions
 
-    seconds = sum(map(len, drawn)) / model.frame_rate
-    with speaking.progress_bar(seconds, model.sample_rate) as progress:
-        for first in range(0, len(paths), speaking.AT_ONCE):
-            rows = slice(first, first + speaking.AT_ONCE)
-            with speaking.outputs(paths[rows], model.sample_rate, not options.json) as outputs:
-                heard = [_Heard(output) for output in outputs]
-                sample_into(
-                    heard,
-                    model,
-                    drawn[rows],
-                    [speaker for speaker, _ in samples[rows]],
-                    seeds=[seed for _, seed in samples[rows]],
-                    precision=options.precision,
-                    envelope=options.envelope,
-                    progress=progress,
-                )
-                for output in heard:
-                    output.warn()
-
-
-class _Heard:
-    """Passes audio on to an output file, and knows how loud it was."""
-
-    def __init__(self, output: speaking.Output):
-        self.output = output
-        self._loudest = 0.0
-
-    def write(self, waveform: np.ndarray) -> None:
-        self._loudest = max(self._loudest, float(abs(waveform).max(initial=0.0)))
-        self.output.write(waveform)
-
-    def close(self) -> None:
-        self.output.close()
-
-    def warn(self) -> None:
-        if self._loudest < 10 ** (SILENT / 20):
-            logger.warning("%s: silent; another --seed may help", self.output.path)
+    drawings = [
+        speaking.Drawing(path, codes, speaker, seed)
+        for path, codes, (speaker, seed) in zip(paths, drawn, samples, strict=True)
+    ]
+    written = speaking.draw(
+        model,
+        drawings,
+        SamplingOptions(precision=options.precision, post_filter=options.post_filter),
+        seconds=sum(map(len, drawn)) / model.frame_rate,
+        show=not options.json,
+    )
+    for output in written:
+        if output.peak < 10 ** (SILENT / 20):
+            logger.warning("%s: silent; another --seed may help", output.path)
 
 
 def _seconds(text: str) -> float:

@@ -1,13 +1,15 @@
-"""What the commands that speak share: their options, their output files, and their progress bar."""
+"""Shared parts of the commands that sample: options, output files, drawing, progress bar."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,18 +20,19 @@ if TYPE_CHECKING:
     import numpy as np
 
     from speechvq.models.vqvae import VQVAE
+    from speechvq.sampling import SamplingOptions
 
 WHICH_MODEL = """\
 The model is the folder given with --model; else the one that SPEECHVQ_MODEL names; else the newest
-below exp/ of the working folder; else the one inside the package. stderr says which it was."""
+below exp/ of the working folder; else the one inside the package. stderr names it."""
 
 
 def let_threads_sleep() -> None:
-    """Let threads that wait for each other sleep; to be called before torch is imported.
+    """Set waiting OpenMP threads to sleep; to be called before torch is imported.
 
-    They spin otherwise. Where another program is busy on the cores, what multiplies small matrices
-    then takes up to twice as long; on idle ones sleep costs nothing here. (A training would lose
-    a fifth, so it may spin.)
+    By default they spin. Products of small matrices then take up to twice as long where another
+    program uses the cores; on idle cores sleeping costs nothing here. (Training would take a fifth
+    longer, so there they spin.)
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -43,54 +46,57 @@ def add_model_options(parser: Parser) -> None:
 
 
 def add_sampling_options(parser: Parser) -> None:
-    """What `sampling` gives: the distribution that is drawn from, the seed and the waveform's."""
-    add_choice_options(parser, "levels")
+    """The options of `sampling_options`: distribution, seed, precision and post-filter."""
+    add_distribution_options(parser, "levels")
     add_waveform_options(parser)
 
 
-def add_choice_options(parser: Parser, elements: str) -> None:
-    """The distribution that `elements` are drawn from, and the seed."""
+def add_distribution_options(parser: Parser, elements: str) -> None:
+    """Options of the distribution of `elements`, and the seed."""
     add = parser.add_argument
     add(
         "--temperature",
         type=_temperature,
         default=1.0,
         metavar="X",
-        help="below 1 calmer, above 1 wilder than the model's own distribution (default: 1)",
+        help="divisor of the logits: below 1 sharper, above 1 flatter than the model's own "
+        "distribution (default: 1)",
     )
     add("--top-k", type=whole_number, metavar="N",
         help=f"draw from the N likeliest {elements} only")  # fmt: skip
     add("--top-p", type=_top_p, metavar="X",
         help=f"draw from the fewest {elements} with this share of the probability")  # fmt: skip
     add("--seed", type=_seed, default=0, metavar="N",
-        help="of the random numbers (default: %(default)s)")  # fmt: skip
+        help="seed of the random numbers (default: %(default)s)")  # fmt: skip
 
 
 def add_waveform_options(parser: Parser) -> None:
-    """How the waveform is drawn."""
+    """Options of the waveform: precision and post-filter."""
     add = parser.add_argument
     add("--precision", choices=("float32", "bfloat16"), default="float32",
         help="of the weights: float32 (the default) is exact, bfloat16 faster")  # fmt: skip
-    add("--no-envelope", dest="envelope", action="store_false",
-        help="do not filter what is drawn to the envelope that the model expects")  # fmt: skip
+    add("--no-envelope", dest="post_filter", action="store_false",
+        help="do not apply the mel post-filter")  # fmt: skip
 
 
-def sampling(options: argparse.Namespace) -> dict:
-    """The options of `add_sampling_options` as arguments of `sampling.convert_blocks`."""
-    names = ("temperature", "top_k", "top_p", "seed", "precision", "envelope")
-    return {name: getattr(options, name) for name in names}
+def sampling_options(options: argparse.Namespace) -> SamplingOptions:
+    """The values of `add_sampling_options`."""
+    from speechvq.sampling import SamplingOptions
 
-
-def sampling_of_several(options: argparse.Namespace) -> dict:
-    """The same for `sampling.sample_into` and `sampling.sample_batch`."""
-    arguments = sampling(options)
-    return arguments | {"seeds": arguments.pop("seed")}
+    return SamplingOptions(
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        seed=options.seed,
+        precision=options.precision,
+        post_filter=options.post_filter,
+    )
 
 
 def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> None:
-    """Refuse, before any work, outputs that clash, that are sources, or that cannot be written.
+    """Raise an error for outputs that clash, that are sources, or that cannot be written.
 
-    `outputs` is one path, or goes in pairs with `sources`.
+    `outputs` is one path, or has one path for each of `sources`.
     """
     single = isinstance(outputs, Path)
     pairs = [(outputs, None)] if single else zip(outputs, sources, strict=True)
@@ -112,7 +118,7 @@ def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> No
 
 
 def check_writable(output: Path) -> None:
-    """OSError when the output or its folder cannot be written."""
+    """Raise OSError if the output or its folder cannot be written."""
     if output.is_dir():
         raise IsADirectoryError(f"{output}: a folder stands where the output would be written")
     folder = output.parent
@@ -135,18 +141,87 @@ def is_audio_file(out: Path) -> bool:
 
 
 def check_speakers(model: VQVAE, speakers: Sequence[str]) -> None:
-    """ValueError, with the list and the nearest name, for a speaker the model does not know."""
+    """Raise ValueError, with the list and the nearest name, for an unknown speaker."""
     for speaker in speakers:
         model.speaker_index(speaker)
 
 
-AT_ONCE = 96
+OPEN_FILES = 96
 """Outputs that are open at a time: enough to share among threads, few enough for any system."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An utterance to draw, and the file that it is written to."""
+
+    output: Path
+    codes: np.ndarray
+    """(N,)."""
+    speaker: str
+    seed: int
+    samples: int | None = None
+    """Samples to keep; all by default."""
+    gain: float = 1.0
+
+
+def draw(
+    model: VQVAE,
+    drawings: Iterable[Drawing],
+    options: SamplingOptions,
+    *,
+    seconds: float,
+    show: bool,
+) -> list[Output]:
+    """Draw utterances and write them, `OPEN_FILES` at a time.
+
+    Parameters
+    ----------
+    model : VQVAE
+        In eval mode.
+    drawings : iterable of Drawing
+        May be a generator that encodes recordings as they are needed.
+    options : SamplingOptions
+        The seed is that of each drawing instead.
+    seconds : float
+        Seconds of audio in all, for the progress bar.
+    show : bool
+        Print each file on stdout once it is whole.
+
+    Returns
+    -------
+    list of Output
+        The closed output files, in the order of the drawings.
+    """
+    from speechvq import sampling
+
+    written, drawings = [], iter(drawings)
+    with progress_bar(seconds, model.sample_rate) as progress:
+        while batch := list(itertools.islice(drawings, OPEN_FILES)):
+            paths = [drawing.output for drawing in batch]
+            lengths = [
+                len(drawing.codes) * model.hop_length if drawing.samples is None
+                else drawing.samples
+                for drawing in batch
+            ]  # fmt: skip
+            with outputs(paths, model.sample_rate, show) as opened:
+                sampling.sample_into(
+                    opened,
+                    model,
+                    [drawing.codes for drawing in batch],
+                    [drawing.speaker for drawing in batch],
+                    options,
+                    seeds=[drawing.seed for drawing in batch],
+                    lengths=lengths,
+                    gains=[drawing.gain for drawing in batch],
+                    progress=progress,
+                )
+            written += opened
+    return written
 
 
 @contextlib.contextmanager
 def outputs(paths: Sequence[Path], sample_rate: int, show: bool) -> Iterator[list[Output]]:
-    """Open output files; what has not been closed by the end leaves no trace."""
+    """Open output files; files that have not been closed by the end leave no trace."""
     with contextlib.ExitStack() as stack:
         opened = []
         for path in paths:
@@ -157,19 +232,34 @@ def outputs(paths: Sequence[Path], sample_rate: int, show: bool) -> Iterator[lis
 
 
 class Output(audio.Writer):
-    """An output file that is announced on stdout once it is whole."""
+    """An output file that is announced on stdout once it is whole.
+
+    Attributes
+    ----------
+    seconds : float
+        Duration of the audio written so far.
+    peak : float
+        Largest magnitude of the samples written so far.
+    """
 
     def __init__(self, path: Path, sample_rate: int, show: bool):
         super().__init__(path, sample_rate)
-        self._show = show
-        self.gain = 1.0
+        self._show, self._sample_rate = show, sample_rate
+        self._samples, self.peak = 0, 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the audio written so far."""
+        return self._samples / self._sample_rate
 
     def write(self, waveform: np.ndarray) -> None:
-        """Append a piece (T,), louder or softer by the gain."""
-        super().write(self.gain * waveform)
+        """Append samples (T,)."""
+        super().write(waveform)
+        self._samples += len(waveform)
+        self.peak = max(self.peak, float(abs(waveform).max(initial=0.0)))
 
     def close(self) -> None:
-        """Put the file in its place and say so."""
+        """Put the file in its place and announce it."""
         super().close()
         if self._show:
             announce(self.path)
@@ -177,7 +267,7 @@ class Output(audio.Writer):
 
 @contextlib.contextmanager
 def progress_bar(seconds: float, sample_rate: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, where that is a terminal, over seconds of audio; yields what moves it."""
+    """A progress bar over seconds of audio, on stderr if that is a terminal; yields its update."""
     from tqdm import tqdm
 
     layout = "{l_bar}{bar}| {n:.1f}/{total:.1f} s of audio [{elapsed}<{remaining}, {rate_fmt}]"
@@ -186,7 +276,7 @@ def progress_bar(seconds: float, sample_rate: int) -> Iterator[Callable[[int], N
 
 
 def announce(output: Path) -> None:
-    """Print a file that was written on stdout, above the progress bar where there is one."""
+    """Print the name of a written file on stdout, above the progress bar if there is one."""
     from tqdm import tqdm
 
     tqdm.write(str(output), file=sys.stdout)

@@ -1,26 +1,23 @@
-"""Drawing speech from a trained model: from codes and a speaker to a waveform, and back to codes.
+"""Ancestral sampling from a trained model: codes and a speaker to a waveform; waveforms to codes.
 
-`sample` and its kin draw exactly the decoder's distribution, on the CPU through the compiled loop
-of `engine`, elsewhere through the plain step of `step`.
+`sample` and its relatives draw exactly the decoder's distribution: on the CPU by the compiled loop
+of `engine`, elsewhere by `reference_step`.
 """
 
-from speechvq.sampling.draw import (
-    convert,
-    convert_blocks,
-    cores,
-    sample,
-    sample_batch,
-    sample_into,
-    stream,
-)
-from speechvq.sampling.encoding import encode, encode_blocks
+from speechvq.sampling.draw import convert, cores, sample, sample_batch, sample_into
+from speechvq.sampling.encode import BlockEncoder, encode, encode_blocks, encode_source
+from speechvq.sampling.options import SamplingOptions
+from speechvq.sampling.streaming import convert_blocks, stream
 
 __all__ = [
+    "BlockEncoder",
+    "SamplingOptions",
     "convert",
     "convert_blocks",
     "cores",
     "encode",
     "encode_blocks",
+    "encode_source",
     "sample",
     "sample_batch",
     "sample_into",

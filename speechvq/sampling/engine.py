@@ -1,10 +1,10 @@
-"""The compiled sampler: a WaveNet's steps one by one, exactly, on a CPU core.
+"""The compiled sampler: exact incremental sampling from a WaveNet on a CPU core.
 
-What makes it fast: every past activation that a layer will need again lies in a ring buffer, so
-that a step costs one column of each convolution. A past tap is known `dilation` steps ahead, so its
-products are made for up to sixteen steps at once. A condition vector is projected once and not once
-a step; the first layer is a look-up. Utterances go in lock-step, so that each weight is read once
-for all. Weights lie in the order they are read, in blocks as wide as the registers.
+Optimisations: past activations are cached in ring buffers, so that a step costs one column of each
+convolution. A past tap is known `dilation` steps ahead, so its products are computed for up to
+sixteen steps at once. A condition vector is projected once, not at each step; the first layer is a
+look-up. Utterances run in lock-step, so that each weight is read once for all of them. Weights lie
+in the order they are read, in blocks as wide as the registers.
 
 Shapes: B utterances, M condition vectors, P steps per condition vector, J bands, G
 condition_channels, V levels, C residual_channels, S skip_channels.
@@ -19,13 +19,11 @@ import torch
 
 from speechvq.models.wavenet import WaveNet
 from speechvq.sampling import kernel
-from speechvq.sampling.choice import Choice
-
-PRECISIONS = ("float32", "bfloat16")
+from speechvq.sampling.options import Distribution, check_precision
 
 
 class Engine:
-    """A decoder's weights as the compiled loop reads them, on the CPU, never changed.
+    """The weights of a WaveNet, in the layout of the compiled loop.
 
     Parameters
     ----------
@@ -37,8 +35,7 @@ class Engine:
     """
 
     def __init__(self, decoder: WaveNet, precision: str = "float32"):
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")
+        check_precision(precision)
         config, embed = decoder.config, decoder.embed.weight
         C, S, O = config.residual_channels, config.skip_channels, config.output_channels  # noqa: E741
         J, V, taps = decoder.bands, decoder.levels, config.kernel_size - 1
@@ -61,7 +58,7 @@ class Engine:
         )
         if precision == "bfloat16":
             hot = tuple(_bfloat16(weights) for weights in hot)
-        embed, of_condition, *hot = _together(
+        embed, of_condition, *hot = _contiguous(
             _padded(_array(embed), C).ravel(),
             _packed(of_condition, *[C] * (2 * len(layers))),
             *hot,
@@ -77,12 +74,12 @@ class Engine:
         self.run = kernel.compiled(hot[0].dtype.type)
 
     def streams(self, count: int) -> Streams:
-        """Places for `count` utterances that are drawn in lock-step."""
+        """Slots for `count` utterances in lock-step."""
         return Streams(self, count)
 
 
 class Streams:
-    """Utterances on their way: their past activations, last levels, and how many steps so far."""
+    """Utterances in progress: past activations, last levels, and number of steps so far."""
 
     def __init__(self, engine: Engine, count: int):
         self._engine = engine
@@ -95,7 +92,7 @@ class Streams:
         )
 
     def restart(self, slot: int) -> None:
-        """Make a place ready for another utterance."""
+        """Reset a slot for another utterance."""
         state, count = self._state, len(self._state.position)
         state.rings.reshape(count, -1)[slot] = 0
         state.position[slot] = 0
@@ -107,12 +104,12 @@ class Streams:
         condition: np.ndarray,
         period: int,
         uniforms: np.ndarray,
-        choice: Choice = Choice(),  # noqa: B008
+        distribution: Distribution = Distribution(),  # noqa: B008
     ) -> np.ndarray:
         """Draw the next steps of some of the utterances.
 
-        The same numbers come out whether an utterance is drawn at once or piece by piece, alone or
-        beside others.
+        The levels do not depend on how an utterance is cut into pieces or on the rest of the
+        batch.
 
         Parameters
         ----------
@@ -123,9 +120,9 @@ class Streams:
         period : int
             P, the steps that each vector holds for.
         uniforms : ndarray
-            (B, M·P, J) float64 in [0, 1): one random number an element.
-        choice : Choice
-            How a level is chosen from the logits.
+            (B, M·P, J) float64 in [0, 1): one random number for each element.
+        distribution : Distribution
+            Of the levels, given the logits.
 
         Returns
         -------
@@ -133,22 +130,26 @@ class Streams:
             Levels (B, M·P, J), int32.
         """
         drawn = np.empty(uniforms.shape, np.int32)
-        self._run(slots, condition, period, uniforms, choice, drawn=drawn)
+        self._run(slots, condition, period, uniforms, distribution, drawn=drawn)
         return drawn
 
     def score(
         self, slots: Sequence[int], condition: np.ndarray, period: int, levels: np.ndarray
     ) -> np.ndarray:
-        """Logits (B, M·P, J, V) float32 of the next steps, taken to be `levels` (B, M·P, J)."""
+        """Logits (B, M·P, J, V) float32 of the next steps, given `levels` (B, M·P, J)."""
         logits = np.empty((*levels.shape, self._levels), np.float32)
-        self._run(slots, condition, period, np.empty(0), Choice(), given=levels, logits=logits)
+        self._run(
+            slots, condition, period, np.empty(0), Distribution(), given=levels, logits=logits
+        )
         return logits
 
-    def _run(self, slots, condition, period, uniforms, choice, given=None, logits=None, drawn=None):
+    def _run(
+        self, slots, condition, period, uniforms, distribution, given=None, logits=None, drawn=None
+    ):
         B, M, G = condition.shape
         elements = uniforms if given is None else given
-        assert elements.shape == (B, M * period, self._bands), "one a band and step"
-        assert len(set(slots)) == len(slots) == B, "one utterance a slot"
+        assert elements.shape == (B, M * period, self._bands), "one for each band and step"
+        assert len(set(slots)) == len(slots) == B, "one utterance for each slot"
         with_one = np.ones((B, M, 1 + G), np.float32)
         with_one[:, :, 1:] = condition
         V = self._levels
@@ -159,9 +160,9 @@ class Streams:
             with_one.ravel(),
             period,
             np.ascontiguousarray(uniforms, np.float64).ravel(),
-            np.float32(1 / choice.temperature),
-            V if choice.top_k is None else min(V, choice.top_k),
-            1.0 if choice.top_p is None else choice.top_p,
+            np.float32(1 / distribution.temperature),
+            V if distribution.top_k is None else min(V, distribution.top_k),
+            1.0 if distribution.top_p is None else distribution.top_p,
             np.empty(0, np.int64)
             if given is None
             else np.ascontiguousarray(given, np.int64).ravel(),
@@ -175,12 +176,12 @@ def _array(weights: torch.Tensor) -> np.ndarray:
 
 
 def _with_bias(linear: torch.nn.Linear) -> np.ndarray:
-    """(1 + inputs, outputs), the bias as the row of an input that is always 1."""
+    """(1 + inputs, outputs); the first row is the bias, of an input that is always 1."""
     return np.vstack([_array(linear.bias), _array(linear.weight.T)])
 
 
 def _padded(matrix: np.ndarray, *widths: int) -> np.ndarray:
-    """Columns in groups of these widths, each filled up with zeros to whole vectors."""
+    """Pad each group of columns, of these widths, with zeros to whole vectors."""
     groups = np.split(matrix, np.cumsum(widths)[:-1], axis=1)
     return np.hstack(
         [np.pad(g, ((0, 0), (0, kernel.up(w) - w))) for g, w in zip(groups, widths, strict=True)]
@@ -188,7 +189,7 @@ def _padded(matrix: np.ndarray, *widths: int) -> np.ndarray:
 
 
 def _packed(matrix: np.ndarray, *widths: int) -> np.ndarray:
-    """A padded matrix, flat, panel by panel: each as wide as its product keeps in registers."""
+    """A padded matrix, flattened panel by panel; a panel's product fits in registers."""
     matrix = _padded(matrix, *widths)
     panels, done = [], 0
     while done < matrix.shape[1]:
@@ -199,14 +200,14 @@ def _packed(matrix: np.ndarray, *widths: int) -> np.ndarray:
 
 
 def _bfloat16(weights: np.ndarray) -> np.ndarray:
-    """Weights as words: of two vectors, the first in their lower halves, the second above."""
+    """Pack pairs of vectors as bfloat16: the first in the lower halves of words, then the upper."""
     halves = torch.from_numpy(weights).to(torch.bfloat16).view(torch.uint16).numpy()
     first, second = halves.reshape(-1, 2, kernel.LANES).swapaxes(0, 1).astype(np.uint32)
     return (first | second << 16).ravel()
 
 
-def _together(*arrays: np.ndarray) -> list[np.ndarray]:
-    """The same arrays side by side; in huge pages, where the system has them.
+def _contiguous(*arrays: np.ndarray) -> list[np.ndarray]:
+    """Copy arrays into one contiguous block of memory, in huge pages where the system has them.
 
     A second-level cache that is nearly full of weights holds more of them when they are contiguous
     in physical memory. numpy asks for huge pages for arrays of 4 MB and more.

@@ -1,12 +1,12 @@
 """The compiled loop of `engine`; numba compiles it for the machine it runs on.
 
-The arithmetic is almost all in products of few rows with matrices of weights, and a processor
-does these at full speed only where a block of the result stays in registers while the weights
-stream past. Loops do not tell a compiler so much; `_product` and `_gate` are therefore written in
-its own intermediate language, on vectors of sixteen floats, which it fits to any processor.
+Almost all arithmetic is in products of few rows with matrices of weights. They run at full speed
+only if a block of the result stays in registers while the weights are read, which a compiler does
+not derive from loops. `_product` and `_gate` are therefore written in LLVM's intermediate language,
+on vectors of sixteen floats, which the compiler adapts to any processor.
 
-Everything is a flat array; a row is told by its first element, rows by their distance ("stride").
-All stands in this one file because numba's cache on disk looks at no other.
+All arrays are flat; a row is given by the index of its first element, rows by their distance
+("stride"). All compiled code is in this file because numba's disk cache checks no other file.
 
 Shapes: A utterances in lock-step, M condition vectors, P steps per condition vector, J bands, C
 residual_channels, S skip_channels, O output_channels, L layers, V levels, G condition_channels.
@@ -35,7 +35,7 @@ AHEAD = 16
 MANY = 3
 """Utterances from which on that is no longer worth its memory."""
 
-# No nnan or ninf among the flags: broken weights shall show as such.
+# Without the flags nnan and ninf: NaN and infinity of broken weights must propagate.
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 # ----------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def _product(rows: int, vectors: int):
 
 
 def _lambert(terms: int) -> tuple[list[float], list[float]]:
-    """Coefficients of 1, x², x⁴ …, above and below the line, of `terms` terms of tanh(x)/x."""
+    """Coefficients of 1, x², x⁴ … in numerator and denominator of `terms` terms of tanh(x)/x."""
     above, below = np.array([1.0]), np.array([2.0 * terms - 1])
     for k in range(2 * terms - 3, 0, -2):  # below := k + x² · above/below
         longer = np.zeros(max(len(below), len(above) + 1))
@@ -198,7 +198,7 @@ _ABOVE, _BELOW = _lambert(13)
 
 
 def _tanh_fraction(x: _Vector) -> tuple[_Vector, _Vector]:
-    """What stands above and below the line of tanh(x)."""
+    """Numerator and denominator of tanh(x)."""
     x = x.clamped(8.0)
     square = x * x
 
@@ -279,7 +279,7 @@ def _add_product(rows, y, y_at, y_stride, vectors, x, x_at, x_stride, n, W, W_at
 
 
 # ----------------------------------------------------------------------------------------------
-# Choosing a level
+# Sampling a level
 
 _ONE, _HALF = np.float32(1), np.float32(0.5)
 _LOG2_E = np.float32(np.log2(np.e))
@@ -300,15 +300,15 @@ def _exp(x):
 
 
 @numba.njit(fastmath=_FAST, error_model="numpy")
-def _choose(logits, weights, u, sharpness, top_k, top_p):
-    """The level at which the distribution has gathered the share u of its sum."""
+def _sample_level(logits, weights, u, inverse_temperature, top_k, top_p):
+    """Inverse-CDF sampling of a level: u in [0, 1) is the share of the sum of weights before it."""
     V = weights.shape[0]
     highest = logits[0]
     for v in range(1, V):
         highest = max(highest, logits[v])
     total = 0.0
     for v in range(V):
-        weights[v] = _exp((logits[v] - highest) * sharpness)
+        weights[v] = _exp((logits[v] - highest) * inverse_temperature)
         total += np.float64(weights[v])
     if top_k < V or top_p < 1:
         total = _truncate(weights, total, top_k, top_p)
@@ -334,7 +334,7 @@ def _truncate(weights, total, top_k, top_p):
         if not weights[best] > 0:
             break
         mass += np.float64(weights[best])
-        weights[best] = -weights[best]  # taken
+        weights[best] = -weights[best]  # kept
         kept += 1
     for v in range(V):
         weights[v] = max(-weights[v], np.float32(0))
@@ -364,7 +364,7 @@ class Weights(NamedTuple):
 
 
 class State(NamedTuple):
-    """Utterances on their way; changed in place."""
+    """State of utterances in progress; updated in place."""
 
     rings: np.ndarray  # (B, R, C'): each layer's past inputs, that of step t in row t mod length
     position: np.ndarray  # (B,): steps so far
@@ -386,13 +386,13 @@ def _common(dilation, ahead):
     return block
 
 
-def _draw(w, state, slots, condition, period, uniforms, sharpness, top_k, top_p, given, logits_out,
-          drawn):  # fmt: skip
+def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top_k, top_p, given,
+          logits_out, drawn):  # fmt: skip
     """Draw the next steps of the utterances in `slots` (A,) of `state` into `drawn`.
 
     `condition` is (A·M·(1 + G),) with a 1 before each vector, `period` P, `uniforms` and `drawn`
-    (A·M·P·J,), `sharpness` one over the temperature. With `given` (A·M·P·J,) these are taken
-    instead and the logits put into `logits_out` (A·M·P·J·V,); else both are empty.
+    (A·M·P·J,). With `given` (A·M·P·J,) these levels are taken instead of drawn ones, and the logits
+    are put into `logits_out` (A·M·P·J·V,); else both are empty.
     """
     C, S, O, J, V, G, taps = w.sizes  # noqa: E741
     C_, S_, O_, JV_ = up(C), up(S), up(O), up(J * V)
@@ -495,7 +495,9 @@ def _draw(w, state, slots, condition, period, uniforms, sharpness, top_k, top_p,
                     level = given[at]
                     logits_out[at * V : (at + 1) * V] = mine
                 else:
-                    level = _choose(mine, weights, uniforms[at], sharpness, top_k, top_p)
+                    level = _sample_level(
+                        mine, weights, uniforms[at], inverse_temperature, top_k, top_p
+                    )
                     drawn[at] = level
                 state.level[slots[a] * J + j] = level
             state.position[slots[a]] += 1
@@ -514,7 +516,7 @@ def compiled(precision):
     small, whole = np.empty(0, np.int32), np.empty(0, np.int64)
     weights = Weights(floats, floats, *[halves] * 5, whole, (1,) * 7)
     state = State(floats, whole, whole)
-    options = np.float32(1), 1, 1.0  # sharpness, top_k, top_p
+    options = np.float32(1), 1, 1.0  # inverse_temperature, top_k, top_p
     arguments = weights, state, whole, floats, 1, doubles, *options, whole, floats, small
     signature = tuple(numba.typeof(argument) for argument in arguments)
     began = time.perf_counter()
@@ -522,7 +524,7 @@ def compiled(precision):
         draw = numba.njit(cache=True, nogil=True, error_model="numpy")(_draw)
         draw.compile(signature)
     except Exception as error:
-        # No folder that may be written to, a full disk, a damaged file: numba has many words for it
+        # No writable folder, a full disk, a damaged file: numba raises errors of many types
         logger.info("the compiled sampler cannot be cached (%s)", error)
         draw = numba.njit(nogil=True, error_model="numpy")(_draw)
         draw.compile(signature)

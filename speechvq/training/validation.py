@@ -16,7 +16,7 @@ from speechvq.data.segments import Labels, Waveforms, pieces
 from speechvq.models.cepstra import SpeakerCepstra, Voice, voice_of
 from speechvq.models.spectral import SpectralObjective
 from speechvq.models.vqvae import VQVAE
-from speechvq.sampling.encoding import find_voice
+from speechvq.sampling.encode import estimate_transform
 from speechvq.training.loop import Validation
 from speechvq.training.meter import code_use
 from speechvq.training.processes import Processes
@@ -158,7 +158,7 @@ class Validator:
         if self.voices is not None or not self.model.hears_voices:
             return voice_of(self.voices, speaker)
         whole = self.waveforms.crop(utterance, 0, int(self.waveforms.lengths[utterance]))
-        return find_voice(self.model, whole)
+        return estimate_transform(self.model, whole)
 
     def _sounds(self) -> dict[str, tuple[np.ndarray, int]]:
         """The beginnings of some utterances, encoded and drawn back by the decoder."""

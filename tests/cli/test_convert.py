@@ -294,6 +294,27 @@ def test_a_recording_is_heard_at_the_models_level_and_said_at_its_own(tmp_path, 
     assert louder == pytest.approx(10 ** ((-20 + 28) / 20), rel=0.1)
 
 
+def test_the_function_gives_what_the_command_writes(tmp_path, trained):
+    """For a quiet file too, whose codes depend on its level."""
+    import yaml
+
+    folder = tmp_path / "levelled"
+    shutil.copytree(trained / "exp" / "vctk" / "vqvae", folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text()) | {"speech_level": -6.0}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    model = speechvq.load(folder)
+    quiet = 0.004 * np.random.default_rng(0).standard_normal(4000)
+    soundfile.write("quiet.wav", quiet, RATE, subtype="FLOAT")
+    assert main(["--src", "quiet.wav", "--speaker", "p226", "--model", str(folder)]) == 0
+    expected = speechvq.convert(model, audio.read("quiet.wav")[0], "p226")
+    written, _ = soundfile.read("quiet-p226.wav", dtype="int16")
+    np.testing.assert_array_equal(written, audio.to_pcm(expected))
+    # The gain is not lost on the way
+    model.speech_level = None
+    unlevelled = speechvq.convert(model, audio.read("quiet.wav")[0], "p226")
+    assert not np.array_equal(written, audio.to_pcm(unlevelled))
+
+
 def test_an_interrupt_leaves_what_is_whole(capsys, monkeypatch):
     """The shorter ones are there already; of the long one there is no trace."""
     from speechvq import sampling
@@ -339,7 +360,8 @@ def test_truncated_distributions(model):
         (["--precision", "bfloat16"], {"precision": "bfloat16"}),
     ):
         assert main(["--src", "a.wav", "--speaker", "p225", *options]) == 0
-        expected = speechvq.convert(model, waveform, "p225", **arguments)
+        sampling = speechvq.SamplingOptions(**arguments)
+        expected = speechvq.convert(model, waveform, "p225", sampling)
         np.testing.assert_allclose(audio.read("a-p225.wav")[0], expected, atol=1 / 32768)
 
 

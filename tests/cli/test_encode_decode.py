@@ -52,6 +52,23 @@ def run(command, arguments, capsys, code=0):
     return out, [line for line in err.splitlines() if ": model: " not in line]
 
 
+def test_codes_of_a_quiet_file_are_those_of_the_function(saved, tmp_path, capsys):
+    import shutil
+
+    import yaml
+
+    shutil.copytree(saved, "levelled")
+    config = yaml.safe_load(Path("levelled/config.yaml").read_text()) | {"speech_level": -20.0}
+    Path("levelled/config.yaml").write_text(yaml.safe_dump(config))
+    quiet = 0.002 * np.random.default_rng(0).standard_normal(4000)
+    soundfile.write("quiet.wav", quiet, RATE, subtype="FLOAT")
+    out, _ = run(encode, ["--src", "quiet.wav", "--model", "levelled"], capsys)
+    found = codes.parse_codes(out, "stdout")[1]["quiet"]
+    waveform, _ = audio.read("quiet.wav")
+    np.testing.assert_array_equal(found, speechvq.encode(speechvq.load("levelled"), waveform))
+    assert (found != speechvq.encode(speechvq.load(saved), waveform)).any()
+
+
 def test_codes_on_stdout(saved, capsys):
     record("a.wav", 0.2)
     record("deep/b.flac", 0.3, seed=1)

@@ -11,7 +11,9 @@ import torch
 import speechvq
 from speechvq import mu_law, sampling
 from speechvq.models.vqvae import VQVAE
-from speechvq.sampling import draw, shaping
+from speechvq.postfilter import filter as mel_filter
+from speechvq.sampling import SamplingOptions, batched_sampler, draw
+from speechvq.sampling.reference_step import ReferenceSampler
 
 
 def make_model(config) -> VQVAE:
@@ -55,7 +57,7 @@ def test_a_waveform(plain, codes):
 def test_the_samples_are_those_of_the_definition(plain, codes):
     """Teacher forcing on the drawn samples gives the distributions they were drawn from."""
     model = plain
-    waveform = sampling.sample(model, codes[0], "p226", seed=5, temperature=0.8)
+    waveform = sampling.sample(model, codes[0], "p226", SamplingOptions(seed=5, temperature=0.8))
     levels = mu_law.encode(torch.from_numpy(waveform))[None, :, None]
     with torch.no_grad():
         condition = model.condition(torch.from_numpy(codes[0])[None], torch.tensor([1]))
@@ -70,18 +72,20 @@ def test_the_samples_are_those_of_the_definition(plain, codes):
 
 
 def test_seed_speaker_codes_and_temperature_matter_and_nothing_else(model, codes):
-    base = sampling.sample(model, codes[0], "p225", seed=1)
+    base = sampling.sample(model, codes[0], "p225", SamplingOptions(seed=1))
     np.random.seed(3)
     torch.manual_seed(3)
-    np.testing.assert_array_equal(sampling.sample(model, codes[0], "p225", seed=1), base)
     np.testing.assert_array_equal(
-        sampling.sample(model, torch.from_numpy(codes[0]), "p225", seed=1), base
+        sampling.sample(model, codes[0], "p225", SamplingOptions(seed=1)), base
+    )
+    np.testing.assert_array_equal(
+        sampling.sample(model, torch.from_numpy(codes[0]), "p225", SamplingOptions(seed=1)), base
     )
     for other in (
-        sampling.sample(model, codes[0], "p225", seed=2),
-        sampling.sample(model, codes[0], "p226", seed=1),
-        sampling.sample(model, codes[3][:30], "p225", seed=1),
-        sampling.sample(model, codes[0], "p225", seed=1, temperature=0.5),
+        sampling.sample(model, codes[0], "p225", SamplingOptions(seed=2)),
+        sampling.sample(model, codes[0], "p226", SamplingOptions(seed=1)),
+        sampling.sample(model, codes[3][:30], "p225", SamplingOptions(seed=1)),
+        sampling.sample(model, codes[0], "p225", SamplingOptions(seed=1, temperature=0.5)),
     ):
         assert not np.array_equal(other, base)
 
@@ -92,13 +96,17 @@ def test_a_batch_is_its_single_runs(model, codes, threads):
     batch = sampling.sample_batch(model, codes, speakers, seeds=seeds, threads=threads)
     for waveform, *arguments in zip(batch, codes, speakers, seeds, strict=True):
         one, speaker, seed = arguments
-        np.testing.assert_array_equal(waveform, sampling.sample(model, one, speaker, seed=seed))
+        np.testing.assert_array_equal(
+            waveform, sampling.sample(model, one, speaker, SamplingOptions(seed=seed))
+        )
 
 
 def test_the_plain_step_stands_behind_the_same_call(model, codes, monkeypatch):
     """What draws on a GPU, here on the CPU."""
     expected = sampling.sample(model, codes[2], "p225")
-    monkeypatch.setattr(draw, "_sampler", lambda model, precision: draw.Step(model.decoder))
+    monkeypatch.setattr(
+        batched_sampler, "build_engine", lambda parts, precision: ReferenceSampler(parts.wavenet)
+    )
     np.testing.assert_array_equal(sampling.sample(model, codes[2], "p225"), expected)
 
 
@@ -160,8 +168,9 @@ def test_an_interrupt_ends_it_soon(model, threads):
 )
 def test_what_is_refused(model, change, message):
     arguments = {"codes": np.array([1, 2]), "speaker": "p225"} | change
+    codes, speaker = arguments.pop("codes"), arguments.pop("speaker")
     with pytest.raises(ValueError, match=message):
-        sampling.sample(model, **arguments)
+        sampling.sample(model, codes, speaker, SamplingOptions(**arguments))
 
 
 def test_a_batch_whose_parts_do_not_fit(model, codes):
@@ -177,21 +186,25 @@ def test_a_batch_whose_parts_do_not_fit(model, codes):
 @pytest.mark.parametrize("T", [1, 15, 16, 17, 500])
 def test_a_conversion_is_as_long_as_its_source(model, T):
     waveform = np.sin(np.arange(T)).astype(np.float32) / 2
-    converted = speechvq.convert(model, waveform, "p226", seed=2)
+    converted = speechvq.convert(model, waveform, "p226", SamplingOptions(seed=2))
     assert converted.shape == (T,)
     codes = speechvq.encode(model, waveform)
-    np.testing.assert_array_equal(converted, speechvq.sample(model, codes, "p226", seed=2)[:T])
+    np.testing.assert_array_equal(
+        converted, speechvq.sample(model, codes, "p226", SamplingOptions(seed=2))[:T]
+    )
 
 
 def test_a_batch_of_many_takes_turns_in_the_places(model, monkeypatch):
     """More utterances than places, of lengths that end apart."""
-    monkeypatch.setattr(draw, "TOGETHER", 3)
+    monkeypatch.setattr(batched_sampler, "CPU_BATCH", 3)
     rng = np.random.default_rng(1)
     codes = [rng.integers(0, 8, n) for n in rng.integers(1, 150, 14)]
     seeds = list(range(14))
     batch = sampling.sample_batch(model, codes, ["p226"] * 14, seeds=seeds, threads=2)
     for one, seed, waveform in zip(codes, seeds, batch, strict=True):
-        np.testing.assert_array_equal(waveform, sampling.sample(model, one, "p226", seed=seed))
+        np.testing.assert_array_equal(
+            waveform, sampling.sample(model, one, "p226", SamplingOptions(seed=seed))
+        )
 
 
 class Sink:
@@ -210,12 +223,15 @@ def test_into_sinks(model, codes):
     sinks = [Sink() for _ in codes]
     lengths = [100, 16, 1, 3100, 192]
     speakers = ["p225"] * 5
-    sampling.sample_into(sinks, model, codes, speakers, seeds=7, lengths=lengths)
+    sampling.sample_into(sinks, model, codes, speakers, SamplingOptions(seed=7), lengths=lengths)
     for sink, one, length in zip(sinks, codes, lengths, strict=True):
         assert sink.closed
-        expected = sampling.sample(model, one, "p225", seed=7)[:length]
+        expected = sampling.sample(model, one, "p225", SamplingOptions(seed=7))[:length]
         np.testing.assert_array_equal(np.concatenate(sink.chunks), expected)
-    assert max(len(chunk) for chunk in sinks[3].chunks) <= draw.CHUNK * model.sample_rate + 16
+    assert (
+        max(len(chunk) for chunk in sinks[3].chunks)
+        <= batched_sampler.CHUNK_SECONDS * model.sample_rate + 16
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -245,7 +261,7 @@ def test_memory_does_not_grow_with_the_length(model, monkeypatch):
     monkeypatch.setattr(draw.Conditions, "vectors", counted)
     sampling.sample_into([Sink()], model, [np.zeros(2000, np.int64)], ["p225"])
     assert sum(seen) == 2000
-    assert max(seen) <= draw.PIECE
+    assert max(seen) <= draw.CONDITIONED_CODES
 
 
 @pytest.fixture(scope="module")
@@ -260,8 +276,8 @@ def smooth(tiny_config):
 def test_a_stream_is_the_whole(smooth, size):
     codes = np.random.default_rng(0).integers(0, 8, 300)
     pieces = (codes[n : n + size] for n in range(0, len(codes), size))
-    chunks = list(sampling.stream(smooth, pieces, "a", seed=3, temperature=0.9))
-    expected = sampling.sample(smooth, codes, "a", seed=3, temperature=0.9)
+    chunks = list(sampling.stream(smooth, pieces, "a", SamplingOptions(seed=3, temperature=0.9)))
+    expected = sampling.sample(smooth, codes, "a", SamplingOptions(seed=3, temperature=0.9))
     np.testing.assert_array_equal(np.concatenate(chunks), expected)
     assert len(chunks) > 3
 
@@ -282,7 +298,7 @@ def test_a_stream_speaks_before_its_codes_are_all_there(smooth):
     for chunk in chunks:
         heard += len(chunk)
         # Each pass of the filter to the envelope wants a window's samples, too
-        ahead = (lookahead + 1) * 16 + shaping.PASSES * smooth.envelope.mel.window_length
+        ahead = (lookahead + 1) * 16 + mel_filter.PASSES * smooth.envelope.mel.window_length
         assert came == 300 or came * smooth.hop_length - heard <= ahead
     assert heard == 300 * smooth.hop_length
 
@@ -303,7 +319,8 @@ def test_a_stream_refuses_at_once(smooth):
         ({"precision": "int8"}, "precision: expected float32 or bfloat16"),
     ):
         with pytest.raises(ValueError, match=message):
-            sampling.stream(smooth, [], **{"speaker": "a"} | wrong)
+            arguments = {"speaker": "a"} | wrong
+            sampling.stream(smooth, [], arguments.pop("speaker"), SamplingOptions(**arguments))
     chunks = sampling.stream(smooth, [np.array([99])], "a")
     with pytest.raises(ValueError, match="codes: 99 is out of range"):
         next(chunks)
@@ -314,15 +331,17 @@ def test_a_stream_refuses_at_once(smooth):
 def test_a_conversion_while_it_is_read(smooth, sizes):
     waveform = np.sin(np.arange(sum(sizes))).astype(np.float32) / 2
     blocks = np.split(waveform, np.cumsum(sizes)[:-1])
-    chunks = list(sampling.convert_blocks(smooth, iter(blocks), "a", seed=4))
-    expected = speechvq.convert(smooth, waveform, "a", seed=4)
+    chunks = list(sampling.convert_blocks(smooth, iter(blocks), "a", SamplingOptions(seed=4)))
+    expected = speechvq.convert(smooth, waveform, "a", SamplingOptions(seed=4))
     np.testing.assert_array_equal(np.concatenate(chunks), expected)
 
 
 def test_bfloat16_is_near(plain, codes):
     first = []  # sample that differs; once one does, all that follow may
     for seed in range(9):
-        near = sampling.sample(plain, codes[3], "p225", seed=seed, precision="bfloat16")
-        exact = sampling.sample(plain, codes[3], "p225", seed=seed)
+        near = sampling.sample(
+            plain, codes[3], "p225", SamplingOptions(seed=seed, precision="bfloat16")
+        )
+        exact = sampling.sample(plain, codes[3], "p225", SamplingOptions(seed=seed))
         first.append(np.argmin(near == exact))
     assert 2 < np.median(first) < len(near) - 1

@@ -14,9 +14,9 @@ import torch
 import speechvq
 from speechvq.config import WaveNetConfig
 from speechvq.models.wavenet import WaveNet
-from speechvq.sampling.choice import Choice
 from speechvq.sampling.engine import Engine
-from speechvq.sampling.step import Step
+from speechvq.sampling.options import Distribution
+from speechvq.sampling.reference_step import ReferenceSampler
 
 V = 256
 
@@ -70,7 +70,7 @@ def test_logits_are_those_of_the_training_forward(shape, count, bands):
     np.testing.assert_allclose(engine, expected, atol=1e-4)
     M = 100 // period + 1
     few = slots, condition[:, :M], period, levels[:, : M * period]
-    step = Step(decoder).streams(count).score(*few)
+    step = ReferenceSampler(decoder).streams(count).score(*few)
     np.testing.assert_allclose(step, expected[:, : M * period], atol=1e-4)
 
 
@@ -117,28 +117,38 @@ def test_trained_weights(trained):
         teacher_forced(trained, condition, drawn.astype(np.int64)),
         atol=1e-4,
     )
-    step = Step(trained).streams(3).draw(range(3), condition[:, :4], 100, uniforms[:, :400])
+    step = (
+        ReferenceSampler(trained)
+        .streams(3)
+        .draw(range(3), condition[:, :4], 100, uniforms[:, :400])
+    )
     np.testing.assert_array_equal(drawn[:, :400], step)
 
 
 @pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize(
-    ("shape", "choice"),
-    list(zip(SHAPES, [Choice(), Choice(0.5), Choice(2.0, top_k=60, top_p=0.9)] * 3, strict=False)),
+    ("shape", "distribution"),
+    list(
+        zip(
+            SHAPES,
+            [Distribution(), Distribution(0.5), Distribution(2.0, top_k=60, top_p=0.9)] * 3,
+            strict=False,
+        )
+    ),
     ids=str,
 )
-def test_samples_are_those_of_the_plain_step(shape, choice, bands):
+def test_samples_are_those_of_the_plain_step(shape, distribution, bands):
     *sizes, G, period = shape
     decoder = make_decoder(*sizes, G, bands)
     condition, _, uniforms = make_input(G, period, 1000 // sizes[0], 2, bands)
-    arguments = range(2), condition, period, uniforms, choice
+    arguments = range(2), condition, period, uniforms, distribution
     engine = Engine(decoder).streams(2).draw(*arguments)
-    np.testing.assert_array_equal(engine, Step(decoder).streams(2).draw(*arguments))
+    np.testing.assert_array_equal(engine, ReferenceSampler(decoder).streams(2).draw(*arguments))
     for j in range(bands):
         assert len(set(engine[..., j].ravel().tolist())) > 10
 
 
-@pytest.mark.parametrize("sampler", [Engine, Step])
+@pytest.mark.parametrize("sampler", [Engine, ReferenceSampler])
 def test_bands_hear_of_each_other_what_is_past(sampler):
     *sizes, G, period = SHAPES[4]
     sampler, t = sampler(make_decoder(*sizes, G, bands=4)), 50
@@ -177,7 +187,7 @@ def test_an_utterance_does_not_depend_on_those_beside_it(shape, count, bands):
 
 @pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize("shape", [SHAPES[3], (10, 9, 2, 32, 32, 64, 16, 7)], ids=str)
-@pytest.mark.parametrize("sampler", [Engine, Step])
+@pytest.mark.parametrize("sampler", [Engine, ReferenceSampler])
 def test_samples_do_not_depend_on_how_they_are_cut(sampler, shape, bands):
     """Nor when the cut falls between steps whose past taps are multiplied at once."""
     *sizes, G, period = shape
@@ -197,7 +207,7 @@ def test_samples_do_not_depend_on_how_they_are_cut(sampler, shape, bands):
 
 
 @pytest.mark.parametrize("bands", [1, 4])
-@pytest.mark.parametrize("sampler", [Engine, Step])
+@pytest.mark.parametrize("sampler", [Engine, ReferenceSampler])
 def test_utterances_begin_pause_and_end_when_they_will(sampler, bands):
     *sizes, G, period = SHAPES[6]
     sampler = sampler(make_decoder(*sizes, G, bands))
@@ -235,7 +245,7 @@ def test_any_number_of_levels(levels, bands):
     np.testing.assert_allclose(scored, teacher_forced(decoder, condition, given), atol=1e-4)
     arguments = range(2), condition, 4, uniforms
     drawn = Engine(decoder).streams(2).draw(*arguments)
-    np.testing.assert_array_equal(drawn, Step(decoder).streams(2).draw(*arguments))
+    np.testing.assert_array_equal(drawn, ReferenceSampler(decoder).streams(2).draw(*arguments))
     assert levels * 0.6 < drawn.max() < levels
 
 
@@ -249,21 +259,21 @@ def constant_decoder(*logits):
 
 
 @pytest.mark.parametrize(
-    "choice",
+    "distribution",
     [
-        Choice(),
-        Choice(0.5),
-        Choice(3.0),
-        Choice(top_k=1),
-        Choice(top_k=7),
-        Choice(top_k=1000),
-        Choice(top_p=0.5),
-        Choice(top_p=1e-9),
-        Choice(1.5, top_k=20, top_p=0.9),
+        Distribution(),
+        Distribution(0.5),
+        Distribution(3.0),
+        Distribution(top_k=1),
+        Distribution(top_k=7),
+        Distribution(top_k=1000),
+        Distribution(top_p=0.5),
+        Distribution(top_p=1e-9),
+        Distribution(1.5, top_k=20, top_p=0.9),
     ],
     ids=str,
 )
-def test_each_level_comes_as_often_as_the_softmax_says(choice):
+def test_each_level_comes_as_often_as_the_softmax_says(distribution):
     """In each band; the oracle is the exact inverse of its cumulative distribution, in float64."""
     decoder = constant_decoder(*np.random.default_rng(2).normal(0, [[3], [2]], (2, V)))
     n = 20_000
@@ -271,46 +281,50 @@ def test_each_level_comes_as_often_as_the_softmax_says(choice):
     uniforms = np.stack([uniforms, uniforms[::-1]], axis=-1)
     expected = np.empty((n, 2), np.int64)
     logits = decoder.output.bias.detach().double().reshape(2, V).numpy()
-    for j, scaled in enumerate(logits / choice.temperature):
+    for j, scaled in enumerate(logits / distribution.temperature):
         p = np.exp(scaled - scaled.max())
         p /= p.sum()
         order = np.argsort(-p)
         mass_before = np.cumsum(p[order]) - p[order]
-        top_k, top_p = choice.top_k or V, choice.top_p or 1.0
+        top_k, top_p = distribution.top_k or V, distribution.top_p or 1.0
         p[order[(mass_before >= top_p) | (np.arange(V) >= top_k)]] = 0
         p /= p.sum()
         expected[:, j] = np.searchsorted(np.cumsum(p), uniforms[:, j], side="right")
         np.testing.assert_allclose(np.bincount(expected[:, j], minlength=V) / n, p, atol=1e-4)
 
     condition = np.zeros((1, 1, 1), np.float32)
-    drawn = Engine(decoder).streams(1).draw([0], condition, n, uniforms[None], choice)[0]
+    drawn = Engine(decoder).streams(1).draw([0], condition, n, uniforms[None], distribution)[0]
     np.testing.assert_array_equal(drawn, expected)
     few = uniforms[None, ::20]
-    drawn = Step(decoder).streams(1).draw([0], condition, n // 20, few, choice)[0]
+    drawn = ReferenceSampler(decoder).streams(1).draw([0], condition, n // 20, few, distribution)[0]
     np.testing.assert_array_equal(drawn, expected[::20])
 
 
-@pytest.mark.parametrize("sampler", [Engine, Step])
+@pytest.mark.parametrize("sampler", [Engine, ReferenceSampler])
 def test_equal_levels_are_kept_from_the_lowest_on(sampler):
     streams = sampler(constant_decoder(np.zeros(V))).streams(1)
     uniforms = np.arange(512)[None, :, None] / 512
-    for choice, kept in ((Choice(top_k=3), 3), (Choice(top_p=0.25), 64), (Choice(top_p=0.009), 3)):
-        drawn = streams.draw([0], np.zeros((1, 1, 1), np.float32), 512, uniforms, choice)
+    for distribution, kept in (
+        (Distribution(top_k=3), 3),
+        (Distribution(top_p=0.25), 64),
+        (Distribution(top_p=0.009), 3),
+    ):
+        drawn = streams.draw([0], np.zeros((1, 1, 1), np.float32), 512, uniforms, distribution)
         assert set(drawn.ravel().tolist()) == set(range(kept))
 
 
-@pytest.mark.parametrize("sampler", [Engine, Step])
+@pytest.mark.parametrize("sampler", [Engine, ReferenceSampler])
 def test_the_last_random_number_below_one_is_a_level_that_can_come(sampler):
     logits = np.zeros(V)
     streams = sampler(constant_decoder(logits)).streams(1)
     uniforms = np.array([[[0.0], [np.nextafter(1.0, 0.0)]]])
     arguments = [0], np.zeros((1, 1, 1), np.float32), 2, uniforms
     assert streams.draw(*arguments).ravel().tolist() == [0, 255]
-    assert streams.draw(*arguments, Choice(top_k=9)).ravel().tolist() == [0, 8]
+    assert streams.draw(*arguments, Distribution(top_k=9)).ravel().tolist() == [0, 8]
 
 
 def test_tanh_exp_and_sigma_are_close_enough():
-    """Over all that can come: through a layer of one channel, and through the choice."""
+    """Over all that can come: through a layer of one channel, and through the distribution."""
     from speechvq.sampling import kernel
 
     x = np.linspace(-87, 0, 100_001).astype(np.float32)

@@ -10,7 +10,7 @@ from speechvq.data.manifest import read_manifest
 from speechvq.data.segments import Waveforms
 from speechvq.models.spectral import SpectralObjective
 from speechvq.models.vqvae import VQVAE
-from speechvq.sampling.encoding import encode
+from speechvq.sampling.encode import encode
 from speechvq.training import validation
 from speechvq.training.processes import Processes
 from speechvq.training.validation import Validator

@@ -8,8 +8,8 @@ import torch
 
 from speechvq.config import PriorConfig, WaveNetConfig
 from speechvq.models.prior import Prior
-from speechvq.sampling import babble
-from speechvq.sampling.babble import longest_run, sample_codes
+from speechvq.sampling import SamplingOptions, generation
+from speechvq.sampling.generation import longest_run, sample_codes
 
 K = 9
 
@@ -28,7 +28,7 @@ def prior():
 
 def test_the_codes_are_those_of_the_definition(prior):
     """Teacher forcing on the drawn codes gives the distributions they were drawn from."""
-    (drawn,) = sample_codes(prior, 300, ["b"], seeds=[5], temperature=0.8)
+    (drawn,) = sample_codes(prior, 300, ["b"], SamplingOptions(seed=5, temperature=0.8))
     with torch.no_grad():
         condition = prior.condition(torch.tensor([1]))
         logits = prior(torch.from_numpy(drawn)[None], condition)[0].double() / 0.8
@@ -40,8 +40,8 @@ def test_the_codes_are_those_of_the_definition(prior):
 
 def test_alone_or_beside_others_in_one_chunk_or_many(prior, monkeypatch):
     together = sample_codes(prior, 40, ["a", "b", "a"], seeds=[1, 2, 3])
-    monkeypatch.setattr(babble, "CHUNK", 7)
-    monkeypatch.setattr(babble, "TOGETHER", 2)
+    monkeypatch.setattr(generation, "CHUNK_CODES", 7)
+    monkeypatch.setattr(generation, "PRIOR_BATCH", 2)
     for speaker, seed, expected in zip("aba", (1, 2, 3), together, strict=True):
         (alone,) = sample_codes(prior, 40, [speaker], seeds=[seed])
         np.testing.assert_array_equal(alone, expected)
@@ -55,9 +55,9 @@ def test_alone_or_beside_others_in_one_chunk_or_many(prior, monkeypatch):
 
 
 def test_a_prompt_is_gone_on_from(prior, monkeypatch):
-    monkeypatch.setattr(babble, "CHUNK", 7)
+    monkeypatch.setattr(generation, "CHUNK_CODES", 7)
     prompt = np.array([3, 1, 4, 1, 5, 2, 6, 5, 3, 5])
-    (drawn,) = sample_codes(prior, 50, ["a"], prompt=prompt, seeds=[0], top_k=1)
+    (drawn,) = sample_codes(prior, 50, ["a"], SamplingOptions(top_k=1), prompt=prompt)
     with torch.no_grad():
         whole = torch.from_numpy(np.concatenate([prompt, drawn]))[None]
         likeliest = prior(whole, prior.condition(torch.tensor([0])))[0].argmax(-1).numpy()
@@ -81,7 +81,6 @@ def test_a_prior_that_does_not_know_who_speaks():
         ({"length": 0}, "length: must be at least 1 code, got 0"),
         ({"seeds": [1, 2]}, "1 speakers and 2 seeds"),
         ({"seeds": [-1]}, "seed: must be 0 or more, got -1"),
-        ({"temperature": 0.0}, "temperature: must be above 0"),
         ({"prompt": np.array([0, K])}, r"prompt: codes must be 0 … 8"),
     ],
 )

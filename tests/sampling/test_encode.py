@@ -1,13 +1,16 @@
 """Recordings of any length to codes, piece by piece as if at once."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from speechvq.config import VQVAEConfig, WaveNetConfig
 from speechvq.models.vqvae import VQVAE
-from speechvq.sampling import encode, encoding
-from speechvq.sampling.encoding import encode_blocks
+from speechvq.sampling.encode import encode, encode_blocks
+
+encoding = sys.modules["speechvq.sampling.encode"]  # in the package the name is the function's
 
 CONFIGS = [
     {"strides": (2, 2, 2, 2, 2, 2)},
@@ -55,7 +58,7 @@ def test_a_long_recording_has_the_codes_of_the_whole(model, monkeypatch):
     expected = model.encode(torch.from_numpy(waveform)[None])[0].numpy()
     assert len(set(expected.tolist())) > 10
     for codes in (1, 3, 8, 39, 40, 41, 100):
-        monkeypatch.setattr(encoding, "CHUNK", codes / model.frame_rate)
+        monkeypatch.setattr(encoding, "ENCODED_SECONDS", codes / model.frame_rate)
         np.testing.assert_array_equal(encode(model, waveform), expected)
 
 
@@ -66,7 +69,7 @@ def test_pieces_of_any_lengths_have_the_codes_of_the_whole(model, monkeypatch, s
     expected = model.encode(torch.from_numpy(waveform)[None])[0].numpy()
     cuts = np.sort(rng.integers(0, len(waveform) + 1, 30))
     cuts[:5] = cuts[5]  # empty pieces, too
-    monkeypatch.setattr(encoding, "CHUNK", rng.integers(1, 12) / model.frame_rate)
+    monkeypatch.setattr(encoding, "ENCODED_SECONDS", rng.integers(1, 12) / model.frame_rate)
     codes = list(encode_blocks(model, np.split(waveform, cuts)))
     assert min(map(len, codes)) > 0
     np.testing.assert_array_equal(np.concatenate(codes), expected)
@@ -76,9 +79,9 @@ def test_pieces_of_any_lengths_have_the_codes_of_the_whole(model, monkeypatch, s
 
 def test_codes_come_as_soon_as_what_they_depend_on(model, monkeypatch):
     hop, chunk = model.hop_length, 4
-    monkeypatch.setattr(encoding, "VOICE_SECONDS", 1 / model.sample_rate)
+    monkeypatch.setattr(encoding, "ESTIMATION_SECONDS", 1 / model.sample_rate)
     margin = -(-encoding.receptive_field(model) // hop)
-    monkeypatch.setattr(encoding, "CHUNK", chunk / model.frame_rate)
+    monkeypatch.setattr(encoding, "ENCODED_SECONDS", chunk / model.frame_rate)
     heard = 0
 
     def endless():
@@ -98,7 +101,7 @@ def test_without_its_neighbours_a_piece_would_differ(model, monkeypatch):
     """The test above can fail."""
     waveform = noise(40 * model.hop_length)
     expected = model.encode(torch.from_numpy(waveform)[None])[0].numpy()
-    monkeypatch.setattr(encoding, "CHUNK", 2 / model.frame_rate)
+    monkeypatch.setattr(encoding, "ENCODED_SECONDS", 2 / model.frame_rate)
     monkeypatch.setattr(encoding, "receptive_field", lambda model: 0)
     assert (encode(model, waveform) != expected).any()
 
@@ -112,7 +115,7 @@ def test_memory_is_bounded(model, monkeypatch):
         return whole(piece, voice)
 
     monkeypatch.setattr(model, "encode", encode_piece)
-    monkeypatch.setattr(encoding, "CHUNK", 0.5)
+    monkeypatch.setattr(encoding, "ENCODED_SECONDS", 0.5)
     waveform = noise(model.sample_rate * 5)
     assert len(encode(model, waveform)) == -(-len(waveform) // model.hop_length)
     assert len(lengths) >= 10

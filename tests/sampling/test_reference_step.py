@@ -9,8 +9,8 @@ import torch
 
 from speechvq.config import WaveNetConfig
 from speechvq.models.wavenet import WaveNet
-from speechvq.sampling import step
-from speechvq.sampling.step import Step
+from speechvq.sampling import reference_step
+from speechvq.sampling.reference_step import ReferenceSampler
 
 
 class Cuda:
@@ -51,9 +51,9 @@ def test_a_recorded_step_draws_the_same(monkeypatch, breaks, bands):
     condition = rng.standard_normal((2, 5, 4)).astype(np.float32)
     uniforms = rng.random((2, 40, bands))
     arguments = [1, 0], condition, 8, uniforms
-    expected = Step(decoder).streams(2).draw(*arguments)
+    expected = ReferenceSampler(decoder).streams(2).draw(*arguments)
 
-    cuda, recorded = Cuda(breaks), step._recorded
+    cuda, recorded = Cuda(breaks), reference_step._recorded
 
     def as_if_on_a_gpu(run, state):
         cuda.install(monkeypatch, run)
@@ -61,8 +61,8 @@ def test_a_recorded_step_draws_the_same(monkeypatch, breaks, bands):
         first = types.SimpleNamespace(device=device, clone=lambda: None, copy_=lambda earlier: None)
         return recorded(run, [first, *state])
 
-    monkeypatch.setattr(step, "_recorded", as_if_on_a_gpu)
-    streams = Step(decoder).streams(2)
+    monkeypatch.setattr(reference_step, "_recorded", as_if_on_a_gpu)
+    streams = ReferenceSampler(decoder).streams(2)
     for first, last in ((0, 2), (2, 5)):  # recorded once for all chunks
         part = slice(8 * first, 8 * last)
         drawn = streams.draw([1, 0], condition[:, first:last], 8, uniforms[:, part])

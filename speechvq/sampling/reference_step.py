@@ -1,8 +1,8 @@
-"""The sampler's plain PyTorch form: one cached step after the other, on any device.
+"""Reference implementation of the sampler in PyTorch: one cached step at a time, on any device.
 
-It is what the compiled engine is compared with, and what draws on a GPU. Both have the same
-methods, so that either stands behind `sample`. All that a step reads and changes has its place in
-memory for good, so that a GPU can record one step and play it again, with no work for Python.
+The compiled engine is tested against it, and it samples on a GPU. Both have the same interface. All
+tensors that a step reads or writes keep their place in memory, so that the step can be recorded as
+a CUDA graph and rerun without Python.
 
 Shapes: B utterances, M condition vectors, P steps per condition vector, J bands, C
 residual_channels, G condition_channels, L layers, V levels.
@@ -19,24 +19,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speechvq.models.wavenet import WaveNet
-from speechvq.sampling.choice import Choice
+from speechvq.sampling.options import Distribution
 
 logger = logging.getLogger(__name__)
 
 
-class Step:
-    """A decoder that draws with its own weights; see `engine.Engine`."""
+class ReferenceSampler:
+    """Samples from a WaveNet by its own modules; the interface is that of `engine.Engine`."""
 
     def __init__(self, decoder: WaveNet):
         self.decoder = decoder
 
-    def streams(self, count: int) -> StepStreams:
-        """Places for `count` utterances that are drawn together."""
-        return StepStreams(self.decoder, count)
+    def streams(self, count: int) -> ReferenceStreams:
+        """Slots for `count` utterances in lock-step."""
+        return ReferenceStreams(self.decoder, count)
 
 
-class StepStreams:
-    """Utterances on their way; see `engine.Streams`, whose methods these are."""
+class ReferenceStreams:
+    """Utterances in progress; the interface is that of `engine.Streams`."""
 
     def __init__(self, decoder: WaveNet, count: int):
         self.decoder = decoder
@@ -49,12 +49,12 @@ class StepStreams:
         ]
         self.position = torch.zeros(count, dtype=torch.int64, device=weight.device)
         self.level = self.position.new_full((count, decoder.bands), decoder.start)
-        # Apple's GPUs know no float64; there the choice is made in float32
+        # Apple's GPUs have no float64; there the distribution is computed in float32
         self.precision = torch.float32 if weight.device.type == "mps" else torch.float64
-        self._ready_for, self._advance = None, None
+        self._recorded_for, self._advance = None, None
 
     def restart(self, slot: int) -> None:
-        """Make a place ready for another utterance."""
+        """Reset a slot for another utterance."""
         for ring in self.rings:
             ring[slot] = 0
         self.position[slot] = 0
@@ -67,12 +67,12 @@ class StepStreams:
         condition: np.ndarray,
         period: int,
         uniforms: np.ndarray,
-        choice: Choice = Choice(),  # noqa: B008
+        distribution: Distribution = Distribution(),  # noqa: B008
     ) -> np.ndarray:
         """Levels (B, M·P, J) int32 of the next steps; arguments as those of `engine.Streams`."""
-        if self._ready_for != (tuple(slots), choice):  # else it goes on as in the last chunk
-            self._ready_for = tuple(slots), choice
-            self._advance = _Advance(self, slots, choice)
+        if self._recorded_for != (tuple(slots), distribution):  # else the recorded step is reused
+            self._recorded_for = tuple(slots), distribution
+            self._advance = _Advance(self, slots, distribution)
         advance, device = self._advance, self.level.device
         projected = self._projected(condition)
         u = torch.tensor(np.asarray(uniforms), dtype=self.precision, device=device)
@@ -89,7 +89,7 @@ class StepStreams:
     def score(
         self, slots: Sequence[int], condition: np.ndarray, period: int, levels: np.ndarray
     ) -> np.ndarray:
-        """Logits (B, M·P, J, V) float32 of the next steps, taken to be `levels` (B, M·P, J)."""
+        """Logits (B, M·P, J, V) float32 of the next steps, given `levels` (B, M·P, J)."""
         places = torch.tensor(list(slots), device=self.level.device)
         projected = self._projected(condition)
         given = torch.tensor(np.asarray(levels), dtype=torch.int64, device=self.level.device)
@@ -101,7 +101,7 @@ class StepStreams:
         return torch.stack(logits, dim=1).float().cpu().numpy()
 
     def _projected(self, condition: np.ndarray) -> Tensor:
-        """What the layers hear of condition vectors (B, M, G): (B, M, L, 2C)."""
+        """Condition vectors (B, M, G) projected for each layer: (B, M, L, 2C)."""
         vectors = torch.tensor(np.asarray(condition)).to(self.decoder.embed.weight)
         return self.decoder.condition(vectors).unflatten(-1, (len(self.rings), -1))
 
@@ -128,9 +128,9 @@ class StepStreams:
 
 
 class _Advance:
-    """One step of some of the utterances, recorded: all that changes between two is in tensors."""
+    """One recorded step of some of the utterances: all inputs and outputs are fixed tensors."""
 
-    def __init__(self, streams: StepStreams, slots: Sequence[int], choice: Choice):
+    def __init__(self, streams: ReferenceStreams, slots: Sequence[int], distribution: Distribution):
         like, count = streams.decoder.embed.weight, len(slots)
         self.places = torch.tensor(list(slots), device=like.device)
         self.conditions = like.new_zeros(count, len(streams.rings), 2 * like.shape[1])
@@ -138,33 +138,33 @@ class _Advance:
 
         def step() -> None:
             logits = streams.step(self.places, self.conditions).to(self.u.dtype)
-            streams.level[self.places] = _choose(logits, self.u, choice)
+            streams.level[self.places] = _draw_levels(logits, self.u, distribution)
             streams.position[self.places] += 1
 
         self.run = _recorded(step, [*streams.rings, streams.position, streams.level])
 
 
-def _choose(logits: Tensor, u: Tensor, choice: Choice) -> Tensor:
-    """The level (…) at which the distribution of logits (…, V) has gathered the share u (…)."""
-    weights = ((logits - logits.amax(-1, keepdim=True)) / choice.temperature).exp()
-    if choice.top_k is not None or choice.top_p is not None:
+def _draw_levels(logits: Tensor, u: Tensor, distribution: Distribution) -> Tensor:
+    """Inverse-CDF sampling: levels (…) of logits (…, V), given random numbers u (…)."""
+    weights = ((logits - logits.amax(-1, keepdim=True)) / distribution.temperature).exp()
+    if distribution.top_k is not None or distribution.top_p is not None:
         likeliest, order = weights.sort(dim=-1, descending=True, stable=True)
         before = likeliest.cumsum(-1) - likeliest
-        top_p = 1.0 if choice.top_p is None else choice.top_p
+        top_p = 1.0 if distribution.top_p is None else distribution.top_p
         kept = before < top_p * weights.sum(-1, keepdim=True)
-        if choice.top_k is not None:
-            kept[..., choice.top_k :] = False
+        if distribution.top_k is not None:
+            kept[..., distribution.top_k :] = False
         weights = torch.zeros_like(weights).scatter(-1, order, likeliest * kept)
-    gathered = weights.cumsum(-1)
-    level = torch.searchsorted(gathered, u.unsqueeze(-1) * gathered[..., -1:], right=True)
-    last = (gathered < gathered[..., -1:]).sum(-1)  # the last level that can come at all
+    cumulative = weights.cumsum(-1)
+    level = torch.searchsorted(cumulative, u.unsqueeze(-1) * cumulative[..., -1:], right=True)
+    last = (cumulative < cumulative[..., -1:]).sum(-1)  # the last level of non-zero probability
     return level.squeeze(-1).minimum(last)
 
 
 def _recorded(step: Callable[[], None], state: list[Tensor]) -> Callable[[], None]:
-    """The same step as a CUDA graph, played without Python; elsewhere, or if it fails, as it is.
+    """The step as a CUDA graph; the step itself on other devices, or if recording fails.
 
-    To record it, it must run a few times: `state`, all that it changes, is put back afterwards.
+    Recording runs the step a few times; `state`, all tensors that it changes, is restored.
     """
     if state[0].device.type != "cuda":
         return step
@@ -179,10 +179,10 @@ def _recorded(step: Callable[[], None], state: list[Tensor]) -> Callable[[], Non
         torch.cuda.current_stream().wait_stream(aside)
         with torch.cuda.graph(graph):
             step()
-        played = graph.replay
+        run = graph.replay
     except RuntimeError as error:
         logger.info("the step cannot be recorded, every operation is launched (%s)", error)
-        played = step
+        run = step
     for tensor, earlier in zip(state, before, strict=True):
         tensor.copy_(earlier)
-    return played
+    return run

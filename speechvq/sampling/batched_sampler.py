@@ -1,0 +1,237 @@
+"""A sampler that draws many utterances in lock-step, chunk by chunk, in several threads.
+
+Shapes: M condition vectors, G condition_channels, F mel bands, J sub-bands.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from speechvq.models.subbands import Joiner
+from speechvq.models.vqvae import VQVAE
+from speechvq.postfilter.filter import MelPostFilter
+from speechvq.sampling.decoder import WaveNetParts, wavenet_parts
+from speechvq.sampling.level import apply_gain
+from speechvq.sampling.options import SamplingOptions, check_seed
+from speechvq.sampling.reference_step import ReferenceSampler
+
+CHUNK_SECONDS = 0.1
+"""Seconds of audio that are drawn between two checks for interrupts, at most."""
+CPU_BATCH = 16
+"""Utterances in lock-step in a thread on the CPU, at most."""
+GPU_BATCH = 256
+"""Utterances in lock-step on a GPU, at most; one thread keeps all of it busy."""
+
+Progress = Callable[[int], None]
+"""Called with the number of samples that were drawn since the last call."""
+
+
+class Sink(Protocol):
+    """Destination of an utterance's audio, such as an `audio.Writer`."""
+
+    def write(self, waveform: np.ndarray) -> None:
+        """Take the next samples (n,), float32 in [-1, 1]."""
+
+    def close(self) -> None:
+        """Learn that there are no more samples."""
+
+
+class MemorySink:
+    """A sink that keeps its chunks."""
+
+    def __init__(self):
+        self.chunks: list[np.ndarray] = []
+
+    def write(self, waveform: np.ndarray) -> None:
+        """Keep samples (n,)."""
+        self.chunks.append(waveform)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Output:
+    """The end of an utterance's audio: cut to a length, scaled by a gain, passed on to a sink.
+
+    Parameters
+    ----------
+    sink : Sink
+    length : int, optional
+        Samples to keep; all by default.
+    gain : float
+        Factor of amplitude.
+    """
+
+    def __init__(self, sink: Sink, length: int | None = None, gain: float = 1.0):
+        self.sink, self.length, self.gain = sink, length, gain
+
+    def write(self, waveform: np.ndarray) -> None:
+        """Pass on samples (n,), as far as the length allows."""
+        if self.length is not None:
+            waveform = waveform[: self.length]
+            self.length -= len(waveform)
+        if len(waveform):
+            self.sink.write(apply_gain(self.gain, waveform))
+
+    def close(self) -> None:
+        """Close the sink."""
+        self.sink.close()
+
+
+class Utterance:
+    """An utterance in progress: condition vectors in, drawn levels to audio out.
+
+    Parameters
+    ----------
+    model : VQVAE
+    vectors : iterator of ndarray
+        Condition vectors (m, G), or (m, G + F) with the log-mel frames of the post-filter, as
+        `conditions.Conditions` gives them.
+    seed : int
+        Seed of the utterance's random numbers.
+    output : Output
+    post_filter : bool
+        Apply the mel post-filter.
+    """
+
+    def __init__(
+        self,
+        model: VQVAE,
+        vectors: Iterator[np.ndarray],
+        seed: int,
+        output: Output,
+        post_filter: bool,
+    ):
+        check_seed(seed)
+        parts = wavenet_parts(model)
+        self._output, self._synthesis = output, Joiner(parts.pqmf)
+        self._filter = MelPostFilter(model.envelope.mel) if post_filter else None
+        self._channels, self._bands = parts.channels, parts.wavenet.bands
+        self._vectors = vectors
+        self._ready: np.ndarray | None = None
+        self._random = np.random.Generator(np.random.PCG64(seed))
+
+    @property
+    def length(self) -> int | None:
+        """Samples that are still to be passed on, if the number is known."""
+        return self._output.length
+
+    def ready(self) -> int:
+        """Number of condition vectors that can be drawn from now; 0 at the end."""
+        if self._ready is None or not len(self._ready):
+            self._ready = next(self._vectors, None)
+        return 0 if self._ready is None else len(self._ready)
+
+    def take(self, vectors: int, period: int) -> tuple[np.ndarray, np.ndarray]:
+        """The next condition vectors, and a random number for each level of their steps."""
+        taken, self._ready = self._ready[:vectors], self._ready[vectors:]
+        if self._filter is not None:
+            self._filter.add_targets(taken[:, self._channels :])
+            taken = taken[:, : self._channels]
+        return taken, self._random.random((vectors * period, self._bands))
+
+    def write(self, levels: np.ndarray) -> None:
+        """Pass on the audio of drawn levels (t, J)."""
+        samples = self._synthesis.add(levels)
+        self._output.write(samples if self._filter is None else self._filter.add(samples))
+
+    def close(self) -> None:
+        """Pass on the remaining audio, and close the output."""
+        samples = self._synthesis.end()
+        if self._filter is not None:
+            samples = np.concatenate([self._filter.add(samples), self._filter.end()])
+        self._output.write(samples)
+        self._output.close()
+
+
+class BatchedSampler:
+    """Draws utterances, the longest first, several of them in lock-step in each thread.
+
+    Parameters
+    ----------
+    model : VQVAE
+    utterances : sequence of Utterance
+    threads : int
+        Number of threads that will call `work`.
+    options : SamplingOptions
+        Of which the distribution and the precision are used.
+    progress : callable, optional
+    """
+
+    def __init__(
+        self,
+        model: VQVAE,
+        utterances: Sequence[Utterance],
+        threads: int,
+        options: SamplingOptions,
+        progress: Progress | None = None,
+    ):
+        parts = wavenet_parts(model)
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting = sorted(utterances, key=lambda u: u.length or 0)  # taken from the end
+        most = CPU_BATCH if parts.on_cpu else GPU_BATCH
+        self._batch_size = min(most, -(-len(utterances) // threads))
+        self._engine, self._options = build_engine(parts, options.precision), options
+        samples = model.hop_length // parts.conditioner.upsample  # of a condition vector
+        self._period = samples // parts.wavenet.bands  # steps of a condition vector
+        self._vectors_at_once = max(1, round(CHUNK_SECONDS * model.sample_rate / samples))
+        self._progress = progress
+
+    def work(self) -> None:
+        """Draw until no utterance is left to begin."""
+        try:
+            for _ in self.rounds():
+                if self.stop.is_set():
+                    return
+        except BaseException:
+            self.stop.set()
+            raise
+
+    def rounds(self) -> Iterator[None]:
+        """Draw a chunk of every utterance in progress, again and again."""
+        streams = self._engine.streams(self._batch_size)
+        free, active = list(range(self._batch_size)), {}
+        at_once = 1  # the first chunk is short, for a low latency
+        while True:
+            while free and (utterance := self._next()) is not None:
+                streams.restart(free[-1])
+                active[free.pop()] = utterance
+            ready = {slot: utterance.ready() for slot, utterance in active.items()}
+            for slot in [slot for slot, vectors in ready.items() if not vectors]:
+                active.pop(slot).close()
+                free.append(slot)
+            if len(active) < len(ready):
+                continue  # to begin other utterances in the slots that became free
+            if not active:
+                return
+            vectors = min(at_once, *ready.values())
+            at_once = min(2 * at_once, self._vectors_at_once)
+            taken = [utterance.take(vectors, self._period) for utterance in active.values()]
+            condition, uniforms = (np.stack(parts) for parts in zip(*taken, strict=True))
+            levels = streams.draw(list(active), condition, self._period, uniforms, self._options)
+            for utterance, row in zip(active.values(), levels, strict=True):
+                utterance.write(row)
+            if self._progress is not None:
+                with self._lock:
+                    self._progress(levels.size)
+            yield
+
+    def _next(self) -> Utterance | None:
+        with self._lock:
+            return self._waiting.pop() if self._waiting else None
+
+
+def build_engine(parts: WaveNetParts, precision: str):
+    """The compiled engine for a decoder on the CPU, the reference step for one elsewhere."""
+    if parts.on_cpu:
+        from speechvq.sampling.engine import Engine  # importing numba is slow
+
+        return Engine(parts.wavenet, precision)
+    if precision != "float32":
+        raise ValueError(f"precision: {precision} is of the CPU's sampler; use --device cpu")
+    return ReferenceSampler(parts.wavenet)

@@ -1,0 +1,99 @@
+"""Options of sampling: the distribution, the seed, the precision and the post-filter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+PRECISIONS = ("float32", "bfloat16")
+"""Precisions of the decoder's weights on the CPU."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The distribution that an element is drawn from; by default exactly the model's own.
+
+    There is no `argmax`: the likeliest element at every step is not a sample of the distribution,
+    and a WaveNet decoded in that way falls silent or hums.
+
+    Attributes
+    ----------
+    temperature : float
+        Divisor of the logits, above 0. Below 1 the distribution is sharper than the model's, above
+        1 flatter.
+    top_k : int, optional
+        Draw from the k likeliest elements only, 1 or more.
+    top_p : float, optional
+        Draw from the smallest set of elements with this share of the probability ("nucleus
+        sampling"), above 0 and at most 1.
+
+    Raises
+    ------
+    ValueError
+        A value out of range.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self):
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise ValueError(
+                f"temperature: must be above 0, got {self.temperature}; 1 is the model's own "
+                "distribution (0 would be argmax, which is not sampling)"
+            )
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k: must be 1 or more, got {self.top_k}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p: must be above 0 and at most 1, got {self.top_p}")
+
+    @property
+    def is_models_own(self) -> bool:
+        """Whether this is the model's distribution, unchanged."""
+        return self.temperature == 1 and self.top_k is None and self.top_p is None
+
+
+@dataclass(frozen=True)
+class SamplingOptions(Distribution):
+    """How codes or a waveform are drawn.
+
+    Attributes
+    ----------
+    temperature, top_k, top_p
+        See `Distribution`.
+    seed : int
+        Seed of the random numbers, 0 or more.
+    precision : str
+        `float32` is exact; `bfloat16` halves the size of the weights on a CPU: see
+        `engine.Engine`.
+    post_filter : bool
+        Apply the mel post-filter to the drawn waveform, if the model has a mel predictor: see
+        `postfilter.filter`.
+
+    Raises
+    ------
+    ValueError
+        A value out of range.
+    """
+
+    seed: int = 0
+    precision: str = "float32"
+    post_filter: bool = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_seed(self.seed)
+        check_precision(self.precision)
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError for a negative seed."""
+    if seed < 0:
+        raise ValueError(f"seed: must be 0 or more, got {seed}")
+
+
+def check_precision(precision: str) -> None:
+    """Raise ValueError for an unknown precision."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")

@@ -1,0 +1,116 @@
+"""Streaming: speech is drawn while its codes, or the recording to convert, still arrive.
+
+Shapes: T samples, N codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from speechvq.models.vqvae import VQVAE
+from speechvq.sampling.batched_sampler import (
+    CHUNK_SECONDS,
+    BatchedSampler,
+    MemorySink,
+    Output,
+    Utterance,
+)
+from speechvq.sampling.conditions import Conditions, check_codes
+from speechvq.sampling.decoder import sample_decoder, samples_itself
+from speechvq.sampling.draw import cut
+from speechvq.sampling.encode import BlockEncoder
+from speechvq.sampling.level import apply_gain
+from speechvq.sampling.options import SamplingOptions
+
+
+def stream(
+    model: VQVAE,
+    pieces: Iterable[np.ndarray],
+    speaker: str,
+    options: SamplingOptions = SamplingOptions(),  # noqa: B008
+) -> Iterator[np.ndarray]:
+    """Draw speech while its codes arrive: the samples of `sample`, chunk by chunk.
+
+    A chunk is given as soon as the codes that it depends on have come. The lookahead of the
+    decoder is `conditions.Conditions(model).lookahead` codes; 80 ms in the default model. The
+    post-filter looks another 15 ms ahead. A decoder with a method `sample` of its own waits for
+    all codes.
+
+    Parameters
+    ----------
+    model : VQVAE
+        In eval mode.
+    pieces : iterable of ndarray
+        Codes (n,) in temporal order, one or several at once.
+    speaker, options
+        As in `sample`.
+
+    Yields
+    ------
+    ndarray
+        (t,) float32 in [-1, 1] at `model.sample_rate` Hz, at most `CHUNK_SECONDS` of it.
+
+    Raises
+    ------
+    ValueError
+        As `sample`; for codes out of range when they arrive.
+    """
+    model.speaker_index(speaker)
+    if samples_itself(model):
+        return _sampled_at_once(model, pieces, speaker, options)
+    sink = MemorySink()
+    post_filter = options.post_filter and model.envelope is not None
+    vectors = Conditions(model, post_filter).vectors(cut(pieces, 1), speaker)
+    utterance = Utterance(model, vectors, options.seed, Output(sink), post_filter)
+    sampler = BatchedSampler(model, [utterance], 1, options)
+
+    def chunks() -> Iterator[np.ndarray]:
+        for _ in sampler.rounds():
+            yield from sink.chunks
+            sink.chunks.clear()
+        yield from sink.chunks  # what came when the utterance was closed
+
+    return chunks()  # not a generator itself: arguments are checked at once
+
+
+def _sampled_at_once(
+    model: VQVAE, pieces: Iterable[np.ndarray], speaker: str, options: SamplingOptions
+) -> Iterator[np.ndarray]:
+    """Wait for all codes, sample them, and yield the waveform in chunks."""
+    codes = [check_codes(piece, model.config.codebook_size) for piece in pieces]
+    if sum(map(len, codes)):
+        waveform = sample_decoder(model, np.concatenate(codes), speaker, options)
+        yield from cut([waveform], max(1, round(CHUNK_SECONDS * model.sample_rate)))
+
+
+def convert_blocks(
+    model: VQVAE,
+    blocks: Iterable[np.ndarray],
+    speaker: str,
+    options: SamplingOptions = SamplingOptions(),  # noqa: B008
+) -> Iterator[np.ndarray]:
+    """Convert a recording while it is read: the samples of `convert`, chunk by chunk.
+
+    Parameters
+    ----------
+    model : VQVAE
+        In eval mode.
+    blocks : iterable of ndarray
+        Pieces (t,) of a waveform, as `audio.blocks` gives them.
+    speaker, options
+        As in `sample`.
+
+    Yields
+    ------
+    ndarray
+        (t,) float32 in [-1, 1]; together as many samples as `blocks`.
+    """
+    encoder = BlockEncoder(model, blocks)
+    given = 0
+    for chunk in stream(model, encoder, speaker, options):
+        chunk = chunk[: encoder.samples - given]  # the last code may outlast the recording
+        given += len(chunk)
+        if len(chunk):
+            yield apply_gain(encoder.gains.to_source, chunk)

@@ -1,0 +1,30 @@
+"""Options of sampling: defaults and ranges."""
+
+import dataclasses
+
+import pytest
+
+from speechvq.sampling import SamplingOptions
+
+
+def test_the_default_is_the_models_own_distribution():
+    options = SamplingOptions()
+    assert options.is_models_own and options.post_filter
+    assert (options.seed, options.precision) == (0, "float32")
+    for change in ({"temperature": 0.9}, {"top_k": 5}, {"top_p": 0.5}):
+        assert not dataclasses.replace(options, **change).is_models_own
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature": 0.0}, "temperature: must be above 0, got 0.0; 1 is the model's own"),
+        ({"top_k": 0}, "top_k: must be 1 or more, got 0"),
+        ({"top_p": 1.5}, "top_p: must be above 0 and at most 1, got 1.5"),
+        ({"seed": -1}, "seed: must be 0 or more, got -1"),
+        ({"precision": "int8"}, "precision: expected float32 or bfloat16, got 'int8'"),
+    ],
+)
+def test_what_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        SamplingOptions(**change)
