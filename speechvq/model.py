@@ -55,8 +55,8 @@ class Model(nn.Module):
         The paper's model: encoder, quantizer, decoder.
     mel_predictor : MelPredictor or None
         What the post-filter filters to.
-    speech_level : Tensor
-        Level, in dB, of the speech that the model has learned from; NaN if not known.
+    level : Tensor
+        What `speech_level` gives; NaN for None.
     """
 
     def __init__(self, config: ModelConfig, speakers: Sequence[str]):
@@ -76,7 +76,7 @@ class Model(nn.Module):
             self.mel_predictor = MelPredictor(
                 conditioner, D, config.hop_length, S, config.sample_rate, config.mel_predictor.bands
             )
-        self.register_buffer("speech_level", torch.tensor(math.nan))
+        self.register_buffer("level", torch.tensor(math.nan, dtype=torch.float64))
 
     @property
     def sample_rate(self) -> int:
@@ -113,6 +113,12 @@ class Model(nn.Module):
     def bitrate(self) -> float:
         """Bits per second of the codes under the uniform prior."""
         return self.frame_rate * self.kl_bits_per_code
+
+    @property
+    def speech_level(self) -> float | None:
+        """Level, in dB, of the speech that the model has learned from; None if it is not known."""
+        level = self.level.item()
+        return None if math.isnan(level) else level
 
     @property
     def device(self) -> torch.device:

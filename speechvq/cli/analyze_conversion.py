@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from speechvq.analysis.judges.trials import Trial
     from speechvq.data.manifest import Utterance
-    from speechvq.models.vqvae import VQVAE
+    from speechvq.model import Model
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _trials(path: str, model: VQVAE, options: argparse.Namespace) -> tuple[list, dict]:
+def _trials(path: str, model: Model, options: argparse.Namespace) -> tuple[list, dict]:
     """The trials, and the real speech that stands for each speaker."""
     from speechvq.analysis.judges.trials import choose, pools
     from speechvq.cli.speaking import check_speakers
@@ -212,7 +212,7 @@ def _judge(what: str, options: argparse.Namespace):
     return Pitch()
 
 
-def _made(path: str, model: VQVAE, trials: list, pools: dict, options) -> Made:
+def _made(path: str, model: Model, trials: list, pools: dict, options) -> Made:
     """Draw every reconstruction and conversion, all at once."""
     from speechvq import audio
     from speechvq.sampling import encode, sample_batch
@@ -271,7 +271,7 @@ def _to_judges(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     return normalised(waveform)
 
 
-def _bits(model: VQVAE, made: Made, options: argparse.Namespace):
+def _bits(model: Model, made: Made, options: argparse.Namespace):
     """Bits per sample of the recordings, given their codes; None where no speaker is known."""
     import torch
 

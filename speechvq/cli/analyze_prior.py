@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from speechvq.analysis.bootstrap import Estimate
     from speechvq.data.manifest import Utterance
     from speechvq.models.prior import Prior
-    from speechvq.models.vqvae import VQVAE
+    from speechvq.model import Model
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _encoded(model: VQVAE, path: str, kept: Path | None = None) -> Part:
+def _encoded(model: Model, path: str, kept: Path | None = None) -> Part:
     """Utterances of the model's speakers, and their codes, from the file that keeps them."""
     from speechvq.data.manifest import read_known
     from speechvq.training.prior import codes_of, find_codes
@@ -149,7 +149,7 @@ def _bits(prior: Prior, ngrams: dict, held_out: Part) -> dict[str, Estimate]:
     return {name: ratio(sums, lengths) for name, sums in found.items()}
 
 
-def _decoder_bits(model: VQVAE, held_out: Part) -> float:
+def _decoder_bits(model: Model, held_out: Part) -> float:
     """Bits per second of the waveform given its codes: the reconstruction term of the ELBO."""
     import torch
 
@@ -191,7 +191,7 @@ def _sets(prior: Prior, bigram, train: Part, held_out: Part, options) -> dict[st
     }
 
 
-def _divergences(model: VQVAE, train: Part, sets: dict[str, list]) -> tuple[dict, bytes | None]:
+def _divergences(model: Model, train: Part, sets: dict[str, list]) -> tuple[dict, bytes | None]:
     """Of each set from held-out speech, and a picture; nothing where there are no labels."""
     labelled = [i for i, u in enumerate(train.utterances) if u.phones is not None]
     if not labelled:

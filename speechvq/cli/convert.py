@@ -19,7 +19,7 @@ from speechvq.cli.errors import ERROR, OK, Parser, command, one_line
 if TYPE_CHECKING:
     import numpy as np
 
-    from speechvq.models.vqvae import VQVAE
+    from speechvq.model import Model
     from speechvq.sampling import SamplingOptions
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def _jobs(sources: list[Path], speakers: list[str], out: Path | None) -> list[Jo
 
 
 def _convert(
-    model: VQVAE, jobs: list[Job], options: SamplingOptions, show: bool
+    model: Model, jobs: list[Job], options: SamplingOptions, show: bool
 ) -> tuple[list[dict], list[dict]]:
     """Do the jobs; descriptions of the files written, and of the jobs that failed."""
     failed: list[dict] = []
@@ -130,7 +130,7 @@ def _convert(
 
 
 def _encode_sources(
-    model: VQVAE, jobs: list[Job], seed: int, failed: list[dict]
+    model: Model, jobs: list[Job], seed: int, failed: list[dict]
 ) -> Iterator[speaking.Drawing]:
     """Encode the jobs' sources; jobs whose source cannot be used are logged and go to `failed`."""
     from speechvq.sampling import encode_source
@@ -181,7 +181,7 @@ def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:
         raise ValueError("--stream: stdout is a terminal; pipe it into a player or a file")
 
 
-def _stream(model: VQVAE, job: Job, form: str, options: SamplingOptions) -> int:
+def _stream(model: Model, job: Job, form: str, options: SamplingOptions) -> int:
     """Convert one source to stdout."""
     from speechvq.sampling import convert_blocks
 

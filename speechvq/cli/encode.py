@@ -17,7 +17,7 @@ from speechvq.codes import check_id
 if TYPE_CHECKING:
     import numpy as np
 
-    from speechvq.models.vqvae import VQVAE
+    from speechvq.model import Model
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def _listed(manifest: str) -> list[Recording]:
     ]
 
 
-def _encode(model: VQVAE, recordings: list[Recording]) -> tuple[dict[str, np.ndarray], int]:
+def _encode(model: Model, recordings: list[Recording]) -> tuple[dict[str, np.ndarray], int]:
     """Codes by id of the recordings that can be used, and the number of those that cannot."""
     from tqdm import tqdm
 

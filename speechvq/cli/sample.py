@@ -17,7 +17,7 @@ from speechvq.codes import check_id
 if TYPE_CHECKING:
     import numpy as np
 
-    from speechvq.models.vqvae import VQVAE
+    from speechvq.model import Model
 
 logger = logging.getLogger(__name__)
 
@@ -135,14 +135,14 @@ def _paths(samples: list[tuple[str, int]], out: str | None) -> list[Path]:
     return [folder / f"sample-{speaker}-{seed}.wav" for speaker, seed in samples]
 
 
-def _codes_of(model: VQVAE, path: Path) -> np.ndarray:
+def _codes_of(model: Model, path: Path) -> np.ndarray:
     from speechvq.sampling import encode_source
 
     speech = audio.checked(audio.blocks(path, model.sample_rate), model.sample_rate, path)
     return encode_source(model, speech).codes
 
 
-def _warn_of_runs(paths: list[Path], drawn: list[np.ndarray], model: VQVAE) -> None:
+def _warn_of_runs(paths: list[Path], drawn: list[np.ndarray], model: Model) -> None:
     from speechvq.sampling.generation import longest_run
 
     for path, codes in zip(paths, drawn, strict=True):
@@ -157,7 +157,7 @@ def _warn_of_runs(paths: list[Path], drawn: list[np.ndarray], model: VQVAE) -> N
 
 
 def _write(
-    model: VQVAE,
+    model: Model,
     samples: list[tuple[str, int]],
     drawn: list[np.ndarray],
     paths: list[Path],

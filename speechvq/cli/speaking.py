@@ -19,7 +19,7 @@ from speechvq.cli.errors import Parser
 if TYPE_CHECKING:
     import numpy as np
 
-    from speechvq.models.vqvae import VQVAE
+    from speechvq.model import Model
     from speechvq.sampling import SamplingOptions
 
 WHICH_MODEL = """\
@@ -140,7 +140,7 @@ def is_audio_file(out: Path) -> bool:
     return True
 
 
-def check_speakers(model: VQVAE, speakers: Sequence[str]) -> None:
+def check_speakers(model: Model, speakers: Sequence[str]) -> None:
     """Raise ValueError, with the list and the nearest name, for an unknown speaker."""
     for speaker in speakers:
         model.speaker_index(speaker)
@@ -165,7 +165,7 @@ class Drawing:
 
 
 def draw(
-    model: VQVAE,
+    model: Model,
     drawings: Iterable[Drawing],
     options: SamplingOptions,
     *,

@@ -3,6 +3,7 @@
 A feature front end is a module with
 
 - `hop_length`, samples per frame, and `receptive_field`, samples that a frame depends on;
-- `estimate(waveform)`: the speaker transform of one recording (T,), or None if there is none;
+- `needs_transform`, whether recordings have a speaker transform, and `estimate(waveform)`, the
+  transform of one recording (T,) or None;
 - `forward(waveform, transform)`: the encoder's input for waveforms (B, T).
 """

@@ -41,6 +41,8 @@ class NormalisedCepstra(nn.Module):
         K, the number of clusters.
     """
 
+    needs_transform = True
+
     def __init__(self, config: NormalisedCepstraConfig, sample_rate: int, codebook_size: int):
         super().__init__()
         self.config = config

@@ -7,6 +7,7 @@ class WaveformFeatures(nn.Module):
     """The waveform itself: nothing is computed, and no speaker transform is needed."""
 
     hop_length = 1
+    needs_transform = False
     receptive_field = 1
 
     def estimate(self, waveform: Tensor) -> None:

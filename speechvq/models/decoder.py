@@ -1,7 +1,8 @@
 """The decoder: p(x | z_q, speaker), a WaveNet over mu-law levels of the waveform.
 
-A decoder is a module that has the likelihood of a waveform, `log_likelihood`, and can be sampled:
-`speechvq.sampling` draws from this one, and calls the method `sample` of a decoder that has it.
+A decoder is a module with the likelihood of a waveform, `log_likelihood`, with `fit`, which is given
+typical speech before a training, and with a sampler: `speechvq.sampling` draws from a WaveNet, and
+calls the method `sample` of any other decoder.
 
 Shapes: B batch, T samples, J sub-bands, N codes, M condition vectors, C channels, D codebook_dim.
 """
@@ -47,6 +48,10 @@ class WaveNetDecoder(nn.Module):
             bands=config.subbands,
         )
         _start_in_order(self.wavenet.embed, config.subbands)
+
+    def fit(self, waveforms: Tensor) -> None:
+        """Set the scales of the sub-bands by typical speech (B, T)."""
+        self.pqmf.fit(waveforms)
 
     def log_likelihood(
         self,

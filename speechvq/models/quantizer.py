@@ -49,6 +49,7 @@ class Quantizer(nn.Module):
             self.register_buffer("codebook", codebook)
         self.beta = config.beta
         # Moving averages of appendix A.1: N_i, the uses of a code, and m_i, the sum of its latents.
+        self.register_buffer("started", torch.tensor(False))
         self.register_buffer("code_counts", torch.ones(K))
         self.register_buffer("code_sums", codebook.clone())
 
@@ -161,6 +162,7 @@ class Quantizer(nn.Module):
     def start(self, codebook: Tensor) -> None:
         """Take these code vectors (K, D), in every process those of rank 0."""
         broadcast_from_rank0(codebook)
+        self.started.fill_(True)
         self.codebook.data.copy_(codebook)
         self.code_counts.fill_(1.0)
         self.code_sums.copy_(codebook)

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechvq.models.cepstra import LogMel
-from speechvq.models.filterbank import FLOOR
+from speechvq.features.log_mel import FLOOR, LogMel
 
 MAX_GAIN = 3.0
 """Largest gain or attenuation of a band in one pass, in nats of amplitude (26 dB)."""

@@ -54,6 +54,11 @@ class MelPredictor(nn.Module):
         """Log-mel frames (B, M, F), in nats, for z_q (B, N, D) and speaker indices (B,)."""
         return self._standardised(quantized, speaker) * self.std + self.mean
 
+    @property
+    def fitted(self) -> bool:
+        """Whether mean and standard deviation of the frames are set."""
+        return bool(self.mean.any())
+
     @torch.no_grad()
     def fit(self, waveforms: Tensor) -> None:
         """Set mean and standard deviation of the frames by typical speech (B, T)."""

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from speechvq.models.subbands import Joiner
-from speechvq.models.vqvae import VQVAE
+from speechvq.models.pqmf import PQMFSynthesis
+from speechvq.model import Model
 from speechvq.postfilter.filter import MelPostFilter
 from speechvq.sampling.decoder import WaveNetParts, wavenet_parts
 from speechvq.sampling.level import apply_gain
@@ -87,7 +87,7 @@ class Utterance:
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
     vectors : iterator of ndarray
         Condition vectors (m, G), or (m, G + F) with the log-mel frames of the post-filter, as
         `conditions.Conditions` gives them.
@@ -100,7 +100,7 @@ class Utterance:
 
     def __init__(
         self,
-        model: VQVAE,
+        model: Model,
         vectors: Iterator[np.ndarray],
         seed: int,
         output: Output,
@@ -108,8 +108,8 @@ class Utterance:
     ):
         check_seed(seed)
         parts = wavenet_parts(model)
-        self._output, self._synthesis = output, Joiner(parts.pqmf)
-        self._filter = MelPostFilter(model.envelope.mel) if post_filter else None
+        self._output, self._synthesis = output, PQMFSynthesis(parts.pqmf)
+        self._filter = MelPostFilter(model.mel_predictor.mel) if post_filter else None
         self._channels, self._bands = parts.channels, parts.wavenet.bands
         self._vectors = vectors
         self._ready: np.ndarray | None = None
@@ -153,7 +153,7 @@ class BatchedSampler:
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
     utterances : sequence of Utterance
     threads : int
         Number of threads that will call `work`.
@@ -164,7 +164,7 @@ class BatchedSampler:
 
     def __init__(
         self,
-        model: VQVAE,
+        model: Model,
         utterances: Sequence[Utterance],
         threads: int,
         options: SamplingOptions,

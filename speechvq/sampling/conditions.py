@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
 from speechvq.sampling.decoder import wavenet_parts
 
 
@@ -24,19 +24,19 @@ class Conditions:
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         In eval mode; its weights are copied to the CPU.
     mel_frames : bool
         Append to each vector the log-mel frame (F bands) of the mel predictor.
     """
 
-    def __init__(self, model: VQVAE, mel_frames: bool = False):
+    def __init__(self, model: Model, mel_frames: bool = False):
         self.model = model
         self._conditioner = copy.deepcopy(wavenet_parts(model).conditioner).to("cpu", torch.float64)
         self._mel_predictor = None
         if mel_frames:
-            self._mel_predictor = copy.deepcopy(model.envelope).to("cpu", torch.float64)
-        self._codebook = model.quantizer.codebook.detach().to("cpu", torch.float64)
+            self._mel_predictor = copy.deepcopy(model.mel_predictor).to("cpu", torch.float64)
+        self._codebook = model.vqvae.quantizer.codebook.detach().to("cpu", torch.float64)
 
     @property
     def lookahead(self) -> int:

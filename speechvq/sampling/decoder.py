@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from speechvq.models.conditioner import Conditioner
-from speechvq.models.subbands import Subbands
-from speechvq.models.vqvae import VQVAE
+from speechvq.models.pqmf import PQMF
+from speechvq.model import Model
 from speechvq.models.wavenet import WaveNet
 from speechvq.sampling.options import SamplingOptions
 
@@ -32,7 +32,7 @@ class WaveNetParts:
 
     conditioner: Conditioner
     wavenet: WaveNet
-    pqmf: Subbands
+    pqmf: PQMF
 
     @property
     def channels(self) -> int:
@@ -45,25 +45,26 @@ class WaveNetParts:
         return next(self.wavenet.parameters()).device.type == "cpu"
 
 
-def wavenet_parts(model: VQVAE) -> WaveNetParts:
+def wavenet_parts(model: Model) -> WaveNetParts:
     """Parts of a model's WaveNet decoder."""
-    return WaveNetParts(model.conditioner, model.decoder, model.subbands)
+    decoder = model.vqvae.decoder
+    return WaveNetParts(decoder.conditioner, decoder.wavenet, decoder.pqmf)
 
 
-def samples_itself(model: VQVAE) -> bool:
+def samples_itself(model: Model) -> bool:
     """Whether a model's decoder has a method `sample` of its own."""
-    return hasattr(model.decoder, "sample")
+    return hasattr(model.vqvae.decoder, "sample")
 
 
 @torch.inference_mode()
 def sample_decoder(
-    model: VQVAE, codes: np.ndarray, speaker: str, options: SamplingOptions
+    model: Model, codes: np.ndarray, speaker: str, options: SamplingOptions
 ) -> np.ndarray:
     """Draw an utterance by the decoder's own method `sample`.
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         Its decoder has a method `sample`.
     codes : ndarray
         (N,) int64 in 0 … K-1.
@@ -88,10 +89,10 @@ def sample_decoder(
             "temperature, top_k, top_p, precision: this model's decoder draws from its own "
             "distribution only; leave them at their defaults"
         )
-    codebook = model.quantizer.codebook
+    codebook = model.vqvae.quantizer.codebook
     quantized = codebook[torch.from_numpy(codes).to(codebook.device)]
     random = np.random.Generator(np.random.PCG64(options.seed))
-    drawn = model.decoder.sample(quantized, model.speaker_index(speaker), random)
+    drawn = model.vqvae.decoder.sample(quantized, model.speaker_index(speaker), random)
     waveform = torch.as_tensor(drawn).detach().to("cpu", torch.float32).numpy()
     expected = (len(codes) * model.hop_length,)
     if waveform.shape != expected or not np.isfinite(waveform).all():

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
 from speechvq.sampling.batched_sampler import (
     BatchedSampler,
     MemorySink,
@@ -32,7 +32,7 @@ CONDITIONED_CODES = 25
 
 
 def sample(
-    model: VQVAE,
+    model: Model,
     codes: np.ndarray,
     speaker: str,
     options: SamplingOptions = SamplingOptions(),  # noqa: B008
@@ -47,7 +47,7 @@ def sample(
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         In eval mode, as `speechvq.load` gives it.
     codes : ndarray
         (N,) integers in 0 … K-1.
@@ -77,7 +77,7 @@ def sample(
 
 
 def sample_batch(
-    model: VQVAE,
+    model: Model,
     codes: Sequence[np.ndarray],
     speakers: Sequence[str],
     options: SamplingOptions = SamplingOptions(),  # noqa: B008
@@ -90,7 +90,7 @@ def sample_batch(
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         In eval mode.
     codes : sequence of ndarray
         One array (N,) for each utterance, of any lengths.
@@ -119,7 +119,7 @@ def sample_batch(
 
 def sample_into(
     sinks: Sequence[Sink],
-    model: VQVAE,
+    model: Model,
     codes: Sequence[np.ndarray],
     speakers: Sequence[str],
     options: SamplingOptions = SamplingOptions(),  # noqa: B008
@@ -159,7 +159,7 @@ def sample_into(
         raise ValueError(f"threads: must be 1 or more, got {threads}")
     if not count:
         return
-    codes = [check_codes(one, model.config.codebook_size) for one in codes]
+    codes = [check_codes(one, model.codebook_size) for one in codes]
     if not all(map(len, codes)):
         raise ValueError("codes: expected integers of shape (N,), N at least 1; got none")
     if lengths is None:
@@ -181,7 +181,7 @@ def sample_into(
 
 def _sample_wavenet(
     outputs: Sequence[Output],
-    model: VQVAE,
+    model: Model,
     codes: Sequence[np.ndarray],
     speakers: Sequence[str],
     options: SamplingOptions,
@@ -190,7 +190,7 @@ def _sample_wavenet(
     progress: Progress | None,
 ) -> None:
     """Draw utterances in threads, by a WaveNet; arguments as those of `sample_into`."""
-    post_filter = options.post_filter and model.envelope is not None
+    post_filter = options.post_filter and model.mel_predictor is not None
     conditions = Conditions(model, post_filter)
     utterances = []
     for output, one, speaker, seed in zip(outputs, codes, speakers, seeds, strict=True):
@@ -212,7 +212,7 @@ def _sample_wavenet(
 
 
 def convert(
-    model: VQVAE,
+    model: Model,
     waveform: np.ndarray,
     speaker: str,
     options: SamplingOptions = SamplingOptions(),  # noqa: B008
@@ -225,7 +225,7 @@ def convert(
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         In eval mode.
     waveform : ndarray
         (T,) float in [-1, 1] at `model.sample_rate` Hz.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from speechvq.models.cepstra import Voice
-from speechvq.models.vqvae import VQVAE
+from speechvq.features.mfcc import SpeakerTransform
+from speechvq.model import Model
 from speechvq.sampling.level import NO_GAIN, level_gains
 
 ENCODED_SECONDS = 10.0
@@ -22,7 +22,7 @@ ESTIMATION_SECONDS = 60.0
 """Seconds at the beginning of a recording in which its level and its speaker are estimated."""
 
 
-def encode(model: VQVAE, waveform: np.ndarray) -> np.ndarray:
+def encode(model: Model, waveform: np.ndarray) -> np.ndarray:
     """Encode a recording.
 
     The recording is scaled to the level of the model's training speech first, where the model
@@ -30,7 +30,7 @@ def encode(model: VQVAE, waveform: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         In eval mode.
     waveform : ndarray
         (T,) float in [-1, 1] at `model.sample_rate` Hz.
@@ -48,14 +48,14 @@ def encode(model: VQVAE, waveform: np.ndarray) -> np.ndarray:
     return encode_source(model, [waveform]).codes
 
 
-def encode_blocks(model: VQVAE, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def encode_blocks(model: Model, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Encode a recording that comes in blocks: the codes of `encode`, as soon as they are known.
 
     See `BlockEncoder`.
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         In eval mode.
     blocks : iterable of ndarray
         Pieces (T,) of a waveform, float in [-1, 1] at `model.sample_rate` Hz, of any lengths.
@@ -86,7 +86,7 @@ class EncodedSource:
     """Factor from drawn speech to the level of the recording."""
 
 
-def encode_source(model: VQVAE, blocks: Iterable[np.ndarray]) -> EncodedSource:
+def encode_source(model: Model, blocks: Iterable[np.ndarray]) -> EncodedSource:
     """Encode a recording for conversion; arguments and errors as those of `encode_blocks`."""
     encoder = BlockEncoder(model, blocks)
     codes = np.concatenate(list(encoder))
@@ -114,14 +114,14 @@ class BlockEncoder:
         Known with the first codes.
     """
 
-    def __init__(self, model: VQVAE, blocks: Iterable[np.ndarray]):
+    def __init__(self, model: Model, blocks: Iterable[np.ndarray]):
         self._model, self._blocks = model, blocks
         self.samples, self.gains = 0, NO_GAIN
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield codes (n,), n at least 1."""
         model, hop = self._model, self._model.hop_length
-        margin = -(-receptive_field(model) // hop)  # codes, on either side
+        margin = -(-model.receptive_field // hop)  # codes, on either side
         chunk = max(1, round(ENCODED_SECONDS * model.frame_rate))  # codes
         window = np.empty((margin + chunk + margin) * hop, dtype=np.float32)
         held = 0  # samples in the window
@@ -147,11 +147,11 @@ class BlockEncoder:
             piece = window[begin * hop : min(held, (code + chunk + margin) * hop)]
             yield _encode(model, piece, transform)[code - begin :][:chunk]
 
-    def _prepared(self) -> tuple[Voice | None, Iterable[np.ndarray]]:
+    def _prepared(self) -> tuple[SpeakerTransform | None, Iterable[np.ndarray]]:
         """Speaker transform of the recording, if the model needs one, and levelled blocks."""
         model, blocks = self._model, self._checked()
-        model_level = getattr(model, "speech_level", None)
-        if model_level is None and not model.hears_voices:
+        model_level = model.speech_level
+        if model_level is None and not model.features.needs_transform:
             return None, blocks
         wanted = round(ESTIMATION_SECONDS * model.sample_rate)
         first = []
@@ -181,38 +181,17 @@ class BlockEncoder:
             yield block
 
 
-def estimate_transform(model: VQVAE, waveform: np.ndarray) -> Voice | None:
+def estimate_transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
     """Speaker transform of a recording (T,), estimated in its first `ESTIMATION_SECONDS`.
 
     None for a model without speaker normalisation.
     """
     beginning = torch.from_numpy(waveform[: round(ESTIMATION_SECONDS * model.sample_rate)])
-    return model.find_voice(beginning[None].to(_device(model)))
+    return model.features.estimate(beginning.to(model.device))
 
 
 @torch.inference_mode()
-def _encode(model: VQVAE, waveform: np.ndarray, transform: Voice | None) -> np.ndarray:
+def _encode(model: Model, waveform: np.ndarray, transform: SpeakerTransform | None) -> np.ndarray:
     """Codes (N,) of a waveform (T,), all at once."""
-    whole = torch.from_numpy(waveform).unsqueeze(0).to(_device(model))
+    whole = torch.from_numpy(waveform).unsqueeze(0).to(model.device)
     return model.encode(whole, transform)[0].cpu().numpy()
-
-
-def _device(model: VQVAE) -> torch.device:
-    return next(model.parameters()).device
-
-
-def receptive_field(model: VQVAE) -> int:
-    """Samples that one code depends on, the speaker transform of the recording given.
-
-    Strided windows of 2 · stride samples, or the windows of a frame's cepstra; then windows of
-    three codes.
-    """
-    config = model.config
-    if model.hears_voices:
-        samples = model.encoder.frames.receptive_field
-    else:
-        samples, hop = 1, 1
-        for stride in config.strides:
-            samples += (2 * stride - 1) * hop
-            hop *= stride
-    return samples + 2 * config.hop_length * config.encoder_residual_layers

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
 from speechvq.sampling.batched_sampler import (
     CHUNK_SECONDS,
     BatchedSampler,
@@ -26,7 +26,7 @@ from speechvq.sampling.options import SamplingOptions
 
 
 def stream(
-    model: VQVAE,
+    model: Model,
     pieces: Iterable[np.ndarray],
     speaker: str,
     options: SamplingOptions = SamplingOptions(),  # noqa: B008
@@ -40,7 +40,7 @@ def stream(
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         In eval mode.
     pieces : iterable of ndarray
         Codes (n,) in temporal order, one or several at once.
@@ -61,7 +61,7 @@ def stream(
     if samples_itself(model):
         return _sampled_at_once(model, pieces, speaker, options)
     sink = MemorySink()
-    post_filter = options.post_filter and model.envelope is not None
+    post_filter = options.post_filter and model.mel_predictor is not None
     vectors = Conditions(model, post_filter).vectors(cut(pieces, 1), speaker)
     utterance = Utterance(model, vectors, options.seed, Output(sink), post_filter)
     sampler = BatchedSampler(model, [utterance], 1, options)
@@ -76,17 +76,17 @@ def stream(
 
 
 def _sampled_at_once(
-    model: VQVAE, pieces: Iterable[np.ndarray], speaker: str, options: SamplingOptions
+    model: Model, pieces: Iterable[np.ndarray], speaker: str, options: SamplingOptions
 ) -> Iterator[np.ndarray]:
     """Wait for all codes, sample them, and yield the waveform in chunks."""
-    codes = [check_codes(piece, model.config.codebook_size) for piece in pieces]
+    codes = [check_codes(piece, model.codebook_size) for piece in pieces]
     if sum(map(len, codes)):
         waveform = sample_decoder(model, np.concatenate(codes), speaker, options)
         yield from cut([waveform], max(1, round(CHUNK_SECONDS * model.sample_rate)))
 
 
 def convert_blocks(
-    model: VQVAE,
+    model: Model,
     blocks: Iterable[np.ndarray],
     speaker: str,
     options: SamplingOptions = SamplingOptions(),  # noqa: B008
@@ -95,7 +95,7 @@ def convert_blocks(
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         In eval mode.
     blocks : iterable of ndarray
         Pieces (t,) of a waveform, as `audio.blocks` gives them.
