@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from speechvq.config import PerturbationConfig, StageConfig
 from speechvq.data.segments import Batch, Labels, SegmentBatches, Waveforms, pieces
+from speechvq.data.subsets import sample_utterances
 from speechvq.distributed import Processes, broadcast_from_rank0
 from speechvq.features.mfcc import SpeakerTransforms
 from speechvq.features.normalised_cepstra import NormalisedCepstra
 from speechvq.features.perturbation import PerturbedBatches
 from speechvq.features.speaker_normalisation import fit_speaker_transforms
 from speechvq.model import Model
-from speechvq.sampling.encode import estimate_transform
+from speechvq.sampling.encode import ESTIMATION_SECONDS, estimate_transform
 from speechvq.training.codebook import start_whitened
 
 logger = logging.getLogger(__name__)
@@ -216,14 +217,9 @@ class Corpus(nn.Module):
         return (segments[step].to(self.group.device) for step in range(steps))
 
 
-def estimate_transforms(
-    transforms: SpeakerTransforms, model: Model, waveforms: Waveforms
-) -> None:
+def estimate_transforms(transforms: SpeakerTransforms, model: Model, waveforms: Waveforms) -> None:
     """Set each speaker's transform to the one estimated from some of the speaker's utterances."""
-    from speechvq.data.subsets import sample_utterances
-    from speechvq.sampling.encode import ESTIMATE_SECONDS
-
-    some = sample_utterances(waveforms, model.speakers, ESTIMATE_SECONDS)
+    some = sample_utterances(waveforms, model.speakers, ESTIMATION_SECONDS)
     for s, utterances in enumerate(some):
         transforms.put(s, estimate_transform(model, np.concatenate(utterances)))
     for buffer in transforms.buffers():

@@ -42,6 +42,9 @@ class Objective(nn.Module):
     in a parameter or a buffer that the checkpoint has: a resume does not call `start` again.
     """
 
+    margin: int = 0
+    """Codes of context before and after each segment of a training batch."""
+
     def start(self, corpus: Any) -> None:
         """Prepare the stage, once, before the first step: statistics, k-means, and the like.
 

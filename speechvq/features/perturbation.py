@@ -1,0 +1,100 @@
+"""Perturbation of the encoder's input (augmentation): stretch, equaliser, gain, low-pass, noise.
+
+The objective's target stays as it was, so that the encoder learns to ignore what changes.
+
+Shapes: B batch, T samples.
+"""
+
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from speechvq.config import PerturbationConfig
+from speechvq.data.segments import Batch, SegmentBatches
+
+N_FFT, HOP_LENGTH = 512, 128
+KNOTS = 9
+"""Points of the random equaliser, spaced evenly on a mel-like axis."""
+STOP_BAND = 60.0
+"""dB by which a low-pass attenuates, after a slope of 500 Hz."""
+
+
+class PerturbedBatches(Dataset):
+    """Batches whose `inputs` are their waveforms, perturbed; a function of the step alone."""
+
+    def __init__(self, segments: SegmentBatches, config: PerturbationConfig, sample_rate: int):
+        self.segments = segments
+        self.config = config
+        self.sample_rate = sample_rate
+        self.samples_per_step = segments.samples_per_step
+        self.steps_per_epoch = segments.steps_per_epoch
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __getitem__(self, step: int) -> Batch:
+        batch = self.segments[step]
+        seed = zlib.crc32(batch.waveform.numpy().tobytes())  # of this process's rows
+        random = np.random.default_rng(seed)
+        return batch._replace(inputs=perturb(batch.waveform, self.config, self.sample_rate, random))
+
+
+def perturb(
+    waveform: Tensor, config: PerturbationConfig, sample_rate: int, random: np.random.Generator
+) -> Tensor:
+    """Perturb waveforms (B, T), each in its own way; sounds stay at their places in time.
+
+    The spectrum is stretched along the frequency axis and multiplied by a random gain, a smooth
+    random equaliser and perhaps a low-pass; then white noise may be added.
+    """
+    B, T = waveform.shape
+    window = torch.hann_window(N_FFT)
+    spectrum = torch.stft(waveform, N_FFT, HOP_LENGTH, window=window, return_complex=True)
+    bins = spectrum.shape[1]
+    frequency = np.linspace(0, sample_rate / 2, bins)
+    rows = []
+    for row in spectrum:
+        stretch = np.exp(random.uniform(-config.stretch, config.stretch))
+        decibels = _equaliser(frequency, config, random) + _low_pass(frequency, config, random)
+        amplitude = torch.from_numpy(10 ** (decibels / 20)).float()
+        rows.append(_stretched(row, stretch) * amplitude.unsqueeze(1))
+    perturbed = torch.istft(torch.stack(rows), N_FFT, HOP_LENGTH, window=window, length=T)
+    noisy = random.random(B) < config.noise
+    ratio = random.uniform(config.noise_from, config.noise_to, B)
+    amplitude = torch.from_numpy(noisy * 10 ** (-ratio / 20)).float().unsqueeze(1)
+    noise = torch.from_numpy(random.standard_normal((B, T), dtype=np.float32))
+    rms = perturbed.square().mean(1, keepdim=True).sqrt()
+    return perturbed + noise * rms * amplitude
+
+
+def _stretched(spectrum: Tensor, factor: float) -> Tensor:
+    """A spectrum (bins, frames) whose frequencies are multiplied by a factor."""
+    last = len(spectrum) - 1
+    source = torch.arange(last + 1) / factor
+    lower = source.long().clamp(max=last - 1)
+    share = (source - lower).unsqueeze(1)
+    mixed = spectrum[lower] * (1 - share) + spectrum[lower + 1] * share
+    return torch.where((source > last).unsqueeze(1), 0, mixed)
+
+
+def _equaliser(
+    frequency: np.ndarray, config: PerturbationConfig, random: np.random.Generator
+) -> np.ndarray:
+    """Gain in dB of a smooth random curve and of the level."""
+    mel = np.log1p(frequency / 700)
+    levels = config.equaliser * random.standard_normal(KNOTS)
+    curve = np.interp(mel, np.linspace(0, mel[-1], KNOTS), levels - levels.mean())
+    return curve + random.uniform(-config.gain, config.gain)
+
+
+def _low_pass(
+    frequency: np.ndarray, config: PerturbationConfig, random: np.random.Generator
+) -> np.ndarray:
+    """Gain in dB of a low-pass, which only a share of the segments gets."""
+    edge = random.uniform(config.low_pass_from, config.low_pass_to)
+    if random.random() >= config.low_pass:
+        return np.zeros_like(frequency)
+    return -STOP_BAND * np.clip((frequency - edge) / 500, 0, 1)

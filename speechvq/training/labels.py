@@ -1,0 +1,38 @@
+"""Frame labels of utterances, from a file of codes."""
+
+from speechvq.codes import read_codes
+from speechvq.data.segments import Labels, Waveforms
+
+
+def read_labels(path: str, waveforms: Waveforms, codebook_size: int) -> Labels:
+    """Labels of the utterances of `waveforms`, in their order.
+
+    Raises
+    ------
+    ValueError
+        The file has labels of K and more, none for some utterance, or none of its length.
+    OSError
+        It cannot be read.
+    """
+    source, labels = read_codes(path)
+    if source.codebook_size > codebook_size:
+        raise ValueError(
+            f"{path}: {source.codebook_size} different labels, and model.quantizer.codebook_size "
+            f"is {codebook_size}; give it that number at least"
+        )
+    rate = source.sample_rate / source.hop_length
+    found = []
+    for utterance in waveforms.utterances:
+        if utterance.id not in labels:
+            raise ValueError(
+                f"{path}: no labels of {utterance.id}; make them for every utterance of the "
+                "training and validation data"
+            )
+        own = labels[utterance.id]
+        if abs(len(own) / rate - utterance.duration) > 2 / rate:
+            raise ValueError(
+                f"{path}: labels for {len(own) / rate:.2f} s of {utterance.id}, which has "
+                f"{utterance.duration:.2f} s; make them anew"
+            )
+        found.append(own)
+    return Labels(found, rate, waveforms.sample_rate)

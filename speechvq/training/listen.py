@@ -1,0 +1,40 @@
+"""Reconstructions to listen to while a decoder learns."""
+
+import logging
+
+import numpy as np
+import torch
+
+from speechvq.training.corpus import Corpus
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 1.0
+"""Of each utterance."""
+
+
+def draw_beginnings(corpus: Corpus, count: int) -> dict[str, tuple[np.ndarray, int]]:
+    """Draw the beginnings of some held-out utterances from their codes.
+
+    Returns
+    -------
+    dict of str to tuple
+        By utterance id: waveform (T,) and sample rate in Hz. Empty if the sampler cannot be used
+        here.
+    """
+    try:
+        from speechvq.sampling import sample
+    except ImportError as error:
+        logger.warning("no samples to listen to: %s", error)
+        return {}
+    sounds, model, waveforms = {}, corpus.model, corpus.held_out
+    most = min(count, len(waveforms))
+    for i in np.linspace(0, len(waveforms) - 1, most).astype(int):
+        speaker = waveforms.utterances[i].speaker
+        length = min(round(SECONDS * model.sample_rate), int(waveforms.lengths[i]))
+        waveform = torch.from_numpy(waveforms.crop(i, 0, length))[None].to(model.device)
+        index = torch.tensor([model.speaker_index(speaker)], device=model.device)
+        transform = None if corpus.transforms is None else corpus.transforms(index)
+        codes = model.encode(waveform, transform)[0].cpu().numpy()
+        sounds[waveforms.utterances[i].id] = (sample(model, codes, speaker), model.sample_rate)
+    return sounds

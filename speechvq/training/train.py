@@ -1,0 +1,236 @@
+"""Training of a VQ-VAE: a list of stages, and the model folder that comes out."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from speechvq.config import (
+    DataConfig,
+    DecoderStage,
+    LikelihoodStage,
+    ModelConfig,
+    StageConfig,
+    TrainingConfig,
+    check_stages,
+)
+from speechvq.data.manifest import Utterance, read_known, read_manifest
+from speechvq.data.segments import Waveforms
+from speechvq.data.subsets import speech_level
+from speechvq.distributed import Processes, processes
+from speechvq.model import Model
+from speechvq.model_folder import WEIGHTS, load_model, read_speakers, save_model
+from speechvq.training.card import Facts, model_card
+from speechvq.training.checkpoint import State
+from speechvq.training.corpus import Corpus
+from speechvq.training.labels import read_labels
+from speechvq.training.listen import draw_beginnings
+from speechvq.training.objectives import build_objective
+from speechvq.training.run import Plan, device_name, fingerprint, run_training
+from speechvq.training.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    model: ModelConfig,
+    data: DataConfig,
+    stages: Sequence[StageConfig],
+    training: TrainingConfig,
+    out: str | os.PathLike,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Path:
+    """Train a VQ-VAE on a corpus's manifests.
+
+    Several processes, started by torchrun, share each batch.
+
+    Parameters
+    ----------
+    model, data, stages, training
+        The configuration. Stages without steps are left out.
+    out
+        Model folder to write: model, metrics and checkpoints.
+    device
+        "auto", "cpu", "cuda", "cuda:1".
+    resume
+        Continue from the folder's last checkpoint, if there is one, as if there had been no stop.
+    overwrite
+        Delete a training that is in the folder.
+    progress
+        Show bars on stderr.
+
+    Returns
+    -------
+    pathlib.Path
+        The model folder, with the best model of the last stage.
+
+    Raises
+    ------
+    ValueError
+        Settings that do not suit each other; the folder holds a training already, or one with
+        other settings; the data cannot be used.
+    FileNotFoundError
+        A manifest or an audio file is missing.
+    Interrupted
+        The user stopped it; the last checkpoint is written.
+    """
+    out = Path(out)
+    stages = [stage for stage in stages if stage.steps]
+    check_stages(model, stages, training.init_from is not None)
+    with processes(device) as group:
+        train_set = read_manifest(data.train)
+        speakers = sorted({u.speaker for u in train_set})
+        valid_set = _spread(data.valid, speakers, training.valid_utterances)
+        settings = {
+            "model": asdict(model),
+            "data": asdict(data),
+            "stages": [asdict(stage) for stage in stages],
+            "training": asdict(training),
+            "fingerprint": fingerprint(train_set),
+        }
+
+        def build(resume: bool) -> Plan:
+            if resume:
+                _refuse_to_drop_enrolled(out, speakers)
+            built = Model(model, speakers).to(group.device)
+            if training.init_from is not None:
+                init_from(built, training.init_from)
+            waveforms = Waveforms(train_set, model.sample_rate, progress=progress and group.first)
+            held_out = Waveforms(valid_set, model.sample_rate)
+            corpus = Corpus(built, waveforms, held_out, group, training.seed).to(group.device)
+            if not resume:
+                corpus.fit_transforms()
+                level = speech_level(waveforms, speakers)
+                built.level.fill_(level)
+            objectives = {s.label: build_objective(s, built).to(group.device) for s in stages}
+            publish = partial(
+                _publish, out, built, data, stages, training, _facts(waveforms, stages, group)
+            )
+            return Plan(
+                [_stage(s, objectives[s.label], corpus, training) for s in stages],
+                {"model": built, "corpus": corpus, **objectives},
+                corpus.prepare,
+                publish,
+                corpus,
+            )
+
+        run_training(out, settings, training, build, group, resume, overwrite, progress)
+    return out
+
+
+def init_from(model: Model, folder: str) -> None:
+    """Begin with the weights of another model.
+
+    Features, encoder and codebook must be of the same settings; mel predictor and decoder are
+    taken if they are, and if the speakers are the same.
+
+    Raises
+    ------
+    ValueError
+        Another configuration of features, encoder or codebook.
+    """
+    other = load_model(folder)
+    for part in ("sample_rate", "features", "encoder", "quantizer"):
+        theirs, ours = getattr(other.config, part), getattr(model.config, part)
+        if theirs != ours:
+            raise ValueError(
+                f"model.{part}: not that of {folder}, whose codes are to be taken; expected "
+                f"{json.dumps(asdict(theirs)) if part != 'sample_rate' else theirs}"
+            )
+    parts = [(model.features, other.features)]
+    parts += [(model.vqvae.encoder, other.vqvae.encoder)]
+    parts += [(model.vqvae.quantizer, other.vqvae.quantizer)]
+    if other.speakers == model.speakers and other.config.decoder == model.config.decoder:
+        parts.append((model.vqvae.decoder, other.vqvae.decoder))
+        if other.config.mel_predictor == model.config.mel_predictor and model.mel_predictor:
+            parts.append((model.mel_predictor, other.mel_predictor))
+    for ours, theirs in parts:
+        ours.load_state_dict(theirs.state_dict())
+
+
+def _stage(
+    config: StageConfig, objective: torch.nn.Module, corpus: Corpus, training: TrainingConfig
+) -> Stage:
+    """A stage of the trainer."""
+    model = corpus.model
+    labels, held_out_labels = None, None
+    path = getattr(config, "labels", None)
+    if path is not None:
+        labels = read_labels(path, corpus.waveforms, model.codebook_size)
+        held_out_labels = read_labels(path, corpus.held_out, model.codebook_size)
+    batches = corpus.batches(
+        config,
+        margin=objective.margin,
+        labels=labels,
+        perturbation=getattr(config, "perturbation", None),
+    )
+    listen: Callable[[], Mapping[str, tuple[np.ndarray, int]]] | None = None
+    if training.samples and isinstance(config, DecoderStage | LikelihoodStage):
+        listen = partial(draw_beginnings, corpus, training.samples)
+    return Stage(
+        config.label,
+        config,
+        objective,
+        batches,
+        partial(corpus.held_out_batches, held_out_labels),
+        batches.samples_per_step,
+        batches.steps_per_epoch,
+        model.codebook_size,
+        # Segments of audio in memory are cut faster than they are passed between processes
+        workers=0 if corpus.waveforms.cached else training.workers,
+        listen=listen,
+    )
+
+
+def _publish(
+    out: Path,
+    model: Model,
+    data: DataConfig,
+    stages: Sequence[StageConfig],
+    training: TrainingConfig,
+    facts: Facts,
+    state: State,
+) -> None:
+    """Write the model folder."""
+    config = {"data": asdict(data), "stages": [asdict(s) for s in stages]}
+    config["training"] = asdict(training)
+    save_model(out, model, config, model_card(model, data, training, facts, state))
+
+
+def _facts(waveforms: Waveforms, stages: Sequence[StageConfig], group: Processes) -> Facts:
+    return Facts(
+        utterances=len(waveforms),
+        minutes=waveforms.seconds / 60,
+        device=device_name(group.device),
+        processes=group.world_size,
+        stages={stage.label: stage.steps for stage in stages},
+        decoder_trained=any(isinstance(s, DecoderStage | LikelihoodStage) for s in stages),
+    )
+
+
+def _spread(path: str, speakers: list[str], most: int) -> list[Utterance]:
+    """At most `most` utterances of known speakers, spread evenly over a manifest."""
+    known = read_known(path, speakers, "the training set")
+    places = np.linspace(0, len(known) - 1, min(most, len(known))).round().astype(int)
+    return [known[i] for i in places]
+
+
+def _refuse_to_drop_enrolled(out: Path, speakers: list[str]) -> None:
+    """Refuse to write a model over one to which speakers have been added since."""
+    if not (out / WEIGHTS).exists():
+        return
+    enrolled = [name for name in read_speakers(out) if name not in speakers]
+    if enrolled:
+        raise ValueError(
+            f"{out}: has learned {', '.join(enrolled)} by speechvq-enroll, whom a resume would "
+            f"drop; copy the folder, and delete {WEIGHTS} in this one to go on"
+        )
