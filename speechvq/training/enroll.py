@@ -1,7 +1,7 @@
-"""Enrolling a speaker: a new vector of the speaker embedding, from about a minute of recordings.
+"""Enrolment of a speaker: new speaker vectors, learned from about a minute of recordings.
 
-Nothing else learns. The codes come from the frozen encoder, so they and the model's fingerprint
-stay what they are, and so does what every other speaker says.
+All other weights stay as they are, so that codes, the model's fingerprint, and the speech of every
+other speaker do not change.
 
 Shapes: T samples, C condition_channels.
 """
@@ -23,22 +23,22 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from speechvq import audio
-from speechvq.checkpoint import add_speaker, check_new_speaker, load_model, read_config
-from speechvq.config import PhaseConfig
+from speechvq.config import DecoderStage
 from speechvq.data.manifest import Utterance
-from speechvq.data.segments import SegmentBatches, Waveforms
+from speechvq.data.segments import Batch, Waveforms
 from speechvq.data.trim import sound_seconds, speech_bounds
-from speechvq.models.cepstra import SpeakerCepstra
+from speechvq.distributed import Processes
+from speechvq.model import Model
+from speechvq.model_folder import add_speaker, check_new_speaker, load_model
 from speechvq.models.conditioner import Conditioner
-from speechvq.models.vqvae import VQVAE
 from speechvq.prior_folder import copy_prior
+from speechvq.sampling.level import level_gains
 from speechvq.training.card import with_enrolled
-from speechvq.training.loop import learning_rate
+from speechvq.training.corpus import Corpus, estimate_transforms
+from speechvq.training.objectives.decoder import MARGIN, DecoderObjective
 from speechvq.training.precision import use_bfloat16
-from speechvq.training.processes import Processes
-from speechvq.training.speakers import hear_speakers
-from speechvq.training.validation import Validator
-from speechvq.training.vqvae import MARGIN, FrozenCodesPhase
+from speechvq.training.stage import learning_rate
+from speechvq.training.validate import validate
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +46,8 @@ LEAST = 10.0
 """Seconds of speech below which nobody is enrolled."""
 ENOUGH = 60
 """Seconds of speech that serve well."""
-PHASE = PhaseConfig(steps=300, batch_size=4, learning_rate=0.1, warmup_steps=10)
-"""How the vector learns. The rate is high for a network, and right for one vector whose elements
-are about 1."""
+STAGE = DecoderStage(name="enroll", steps=300, batch_size=4, learning_rate=0.1, warmup_steps=10)
+"""How the vectors are learned. The learning rate suits vectors whose elements are about 1."""
 
 _PIECE = 4.0  # s, at most, of the stretches that are held out
 _HELD_OUT = 6  # one piece of so many
@@ -73,10 +72,10 @@ class Recordings:
 
 @dataclass(frozen=True)
 class Fit:
-    """Vectors fitted to recordings, and the likelihood of what was held out of them."""
+    """Vectors fitted to recordings, and the likelihood of held-out recordings."""
 
     vectors: list[Tensor]
-    """(C,): the decoder's, and the envelope's if the model has one."""
+    """(C,): the decoder's, and the mel predictor's if the model has one."""
     nearest: str
     """The existing speaker in whose voice the recordings are likeliest."""
     bits_before: float
@@ -101,7 +100,7 @@ def enroll(
     *,
     out: str | os.PathLike | None = None,
     replace: bool = False,
-    steps: int = PHASE.steps,
+    steps: int = STAGE.steps,
     seed: int = 0,
     device: str = "cpu",
     progress: bool = False,
@@ -143,11 +142,10 @@ def enroll(
         raise ValueError(f"steps: must be at least 1, got {steps}")
     check_new_speaker(model, name, replace)
     paths = audio.find(wavs)
-    vqvae = load_model(model, device)
-    level = read_config(model).get("speech_level")
-    recordings = hear(paths, name, vqvae.sample_rate, level, progress)
-    others = [speaker for speaker in vqvae.speakers if speaker != name]
-    fit = fit_speaker(vqvae, recordings, others or vqvae.speakers, steps, seed, progress)
+    loaded = load_model(model, device)
+    recordings = read_recordings(paths, name, loaded.sample_rate, loaded.speech_level, progress)
+    others = [speaker for speaker in loaded.speakers if speaker != name]
+    fit = fit_speaker(loaded, recordings, others or loaded.speakers, steps, seed, progress)
     line = (
         f"{recordings.speech:.0f} s of speech, {steps} steps, seed {seed}; {fit.bits_after:.3f} "
         f"bits per sample on what was held out of it, where the nearest speaker, {fit.nearest}, "
@@ -160,7 +158,7 @@ def enroll(
     return Enrolment(folder, recordings, fit)
 
 
-def hear(
+def read_recordings(
     paths: Sequence[Path],
     speaker: str,
     sample_rate: int,
@@ -187,7 +185,7 @@ def hear(
             logger.warning("%s; left out", error)
             continue
         if level is not None:
-            waveform *= 10 ** ((level - audio.speech_level([waveform], sample_rate)) / 20)
+            waveform *= level_gains(waveform, sample_rate, level).to_model
         start, end = speech_bounds(waveform, sample_rate)
         waveform = waveform[round(start * sample_rate) : round(end * sample_rate)]
         speech += sound_seconds(waveform, sample_rate)
@@ -220,10 +218,10 @@ def hear(
 
 
 def fit_speaker(
-    model: VQVAE,
+    model: Model,
     recordings: Recordings,
     others: Sequence[str],
-    steps: int = PHASE.steps,
+    steps: int = STAGE.steps,
     seed: int = 0,
     progress: bool = False,
 ) -> Fit:
@@ -233,10 +231,10 @@ def fit_speaker(
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         In eval mode; stays as it is.
     recordings : Recordings
-        What `hear` made of the files.
+        What `read_recordings` gives.
     others : sequence of str
         Speakers of the model to compare with and to start from.
     steps : int
@@ -246,86 +244,90 @@ def fit_speaker(
     progress : bool
         Show bars on stderr, where that is a terminal.
     """
-    config = dataclasses.replace(PHASE, steps=steps)
-    device = model.conditioner.speakers.weight.device
-    speaker = recordings.train.utterances[0].speaker
-    solo = _with_one_speaker(model, speaker)
-    vectors = [table.weight for table in _tables(solo)]  # (1, C) each
-    voices = _voices(solo, recordings.train)
-    phase = FrozenCodesPhase(solo, voices=voices).eval()
-    bfloat16 = use_bfloat16("auto", device)
-    validator = Validator(solo, recordings.held_out, Processes(device), bfloat16, voices=voices)
-
-    def batches(name: str, steps: int) -> SegmentBatches:
-        return SegmentBatches(
-            recordings.train,
-            [speaker],
-            seed=seed,
-            phase=name,
-            batch_size=config.batch_size,
-            segment_length=config.segment_length,
-            hop_length=model.hop_length,
-            steps=steps,
-            margin=MARGIN * model.hop_length,
-        )
-
-    def losses_of(batch: tuple[Tensor, Tensor]) -> list[Tensor]:
-        """-log p, which the first vector decides, and the envelope's error, by the second."""
-        waveform, index = (x.to(device) for x in batch)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            out = phase(waveform, index)
-            if solo.envelope is None:
-                return [out.loss]
-            inside = waveform[:, MARGIN * model.hop_length : -MARGIN * model.hop_length]
-            quantized = solo.quantizer.lookup(out.codes)
-            return [out.loss, solo.envelope.error(inside, quantized, index).mean()]
-
-    def put(values: Sequence[Tensor]) -> None:
-        with torch.no_grad():
-            for vector, value in zip(vectors, values, strict=True):
-                vector.copy_(value)
-
-    def held_out_bits(values: Sequence[Tensor]) -> float:
-        put(values)
-        return validator.likelihood().score
-
+    config = dataclasses.replace(STAGE, steps=steps)
+    solo = _with_one_speaker(model, recordings.train.utterances[0].speaker)
+    corpus = Corpus(solo, recordings.train, recordings.held_out, Processes(model.device), seed)
+    if corpus.transforms is not None:
+        estimate_transforms(corpus.transforms, solo, recordings.train)
+    fitting = _Fitting(solo, corpus)
     tables = [table.weight.detach() for table in _tables(model)]
     known = {name: [table[model.speaker_index(name)] for table in tables] for name in others}
     places = [model.speaker_index(name) for name in others]
     candidates = [*known.values(), [table[places].mean(0) for table in tables]]
-    probe = batches("probe", _PROBES)
+    probe = corpus.batches(config, "probe", _PROBES, MARGIN)
     losses = []
-    for candidate in _bar(candidates, "comparing voices", " voices", progress):
-        put(candidate)
+    for candidate in _bar(candidates, "comparing speakers", " speakers", progress):
+        fitting.put(candidate)
         with torch.no_grad():
-            losses.append(sum(float(losses_of(probe[i])[0]) for i in range(_PROBES)))
+            losses.append(sum(float(fitting.losses(probe[i])[0]) for i in range(_PROBES)))
     nearest = list(known)[int(np.argmin(losses[:-1]))]
-    bits_before = held_out_bits(known[nearest])
+    bits_before = fitting.held_out_bits(known[nearest])
 
-    put(candidates[int(np.argmin(losses))])
-    segments = batches("enroll", steps)
-    optimizer = torch.optim.Adam(vectors)
-    with _bar(range(steps), f"enrolling {speaker}", " steps", progress) as bar:
+    fitting.put(candidates[int(np.argmin(losses))])
+    segments = corpus.batches(config, margin=MARGIN)
+    optimizer = torch.optim.Adam(fitting.vectors)
+    with _bar(range(steps), f"enrolling {solo.speakers[0]}", " steps", progress) as bar:
         for step in bar:
-            loss = sum(losses_of(segments[step]))
+            loss = sum(fitting.losses(segments[step]))
             optimizer.zero_grad()
             loss.backward()
             optimizer.param_groups[0]["lr"] = learning_rate(config, step)
             optimizer.step()
-    learned = [vector.detach().clone()[0] for vector in vectors]
-    bits_after = held_out_bits(learned)
+    learned = [vector.detach().clone()[0] for vector in fitting.vectors]
+    bits_after = fitting.held_out_bits(learned)
     if not bits_after < bits_before:  # NaN too
         logger.warning(
-            "nothing better was found than the voice of %s, which is taken; more recordings or "
-            "more steps may help",
+            "no vector was found that is better than that of %s, which is taken; more recordings "
+            "or more steps may help",
             nearest,
         )
         learned, bits_after = known[nearest], bits_before
     return Fit([vector.cpu().clone() for vector in learned], nearest, bits_before, bits_after)
 
 
-def _with_one_speaker(model: VQVAE, speaker: str) -> VQVAE:
-    """A copy of a model that knows one speaker alone, whose vectors are all that can learn."""
+class _Fitting:
+    """The losses of a model's one speaker, as functions of the speaker vectors (1, C)."""
+
+    def __init__(self, solo: Model, corpus: Corpus):
+        self.solo, self.corpus = solo, corpus
+        self.vectors = [table.weight for table in _tables(solo)]
+        self.objective = DecoderObjective(STAGE, solo).eval()
+        self.bfloat16 = use_bfloat16("auto", solo.device)
+
+    def losses(self, batch: Batch) -> list[Tensor]:
+        """-log p, which depends on the first vector, and the mel error, on the second."""
+        solo, reach = self.solo, MARGIN * self.solo.hop_length
+        with torch.no_grad():
+            batch = self.corpus.prepare(batch)
+        with self._autocast():
+            nll, codes = self.objective.nll(batch, MARGIN)
+            if solo.mel_predictor is None:
+                return [nll]
+            quantized = solo.vqvae.quantizer.lookup(codes)
+            inside = batch.waveform[:, reach:-reach]
+            return [nll, solo.mel_predictor.error(inside, quantized, batch.speaker).mean()]
+
+    def put(self, values: Sequence[Tensor]) -> None:
+        """Set the vectors to values (C,)."""
+        with torch.no_grad():
+            for vector, value in zip(self.vectors, values, strict=True):
+                vector.copy_(value)
+
+    def held_out_bits(self, values: Sequence[Tensor]) -> float:
+        """Bits per sample of the held-out recordings with vectors (C,)."""
+        self.put(values)
+        corpus = self.corpus
+        with self._autocast():
+            held_out = corpus.held_out_batches()
+            scores = validate(self.objective, held_out, corpus.prepare, corpus.group)
+        return scores.metrics["bits_per_sample"]
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.solo.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+
+def _with_one_speaker(model: Model, speaker: str) -> VQVAE:
+    """A copy of a model with one speaker alone, whose vectors are all that can learn."""
     solo = copy.deepcopy(model).requires_grad_(False)
     solo.speakers = [speaker]
     for conditioner in _conditioners(solo):
@@ -334,24 +336,15 @@ def _with_one_speaker(model: VQVAE, speaker: str) -> VQVAE:
     return solo
 
 
-def _conditioners(model: VQVAE) -> list[Conditioner]:
-    """The decoder's, and the envelope's if there is one."""
-    envelope = [] if model.envelope is None else [model.envelope.conditioner]
-    return [model.conditioner, *envelope]
+def _conditioners(model: Model) -> list[Conditioner]:
+    """The decoder's, and the mel predictor's if there is one."""
+    predictor = [] if model.mel_predictor is None else [model.mel_predictor.conditioner]
+    return [model.vqvae.decoder.conditioner, *predictor]
 
 
-def _tables(model: VQVAE) -> list[nn.Embedding]:
+def _tables(model: Model) -> list[nn.Embedding]:
     """The speaker embeddings, in the order that `add_speaker` wants their rows."""
     return [conditioner.speakers for conditioner in _conditioners(model)]
-
-
-def _voices(solo: VQVAE, recordings: Waveforms) -> SpeakerCepstra | None:
-    """The speaker's voice, for an encoder that listens to voices."""
-    if not solo.hears_voices:
-        return None
-    voices = SpeakerCepstra(solo.encoder.frames, 1).to(solo.conditioner.speakers.weight.device)
-    hear_speakers(voices, solo, recordings)
-    return voices
 
 
 def _waveforms(

@@ -7,7 +7,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from speechvq.config import DecoderStage, StageConfig
 from speechvq.data.segments import Batch
@@ -55,24 +55,28 @@ class DecoderObjective(Objective):
         return elbo_metrics(self.model)
 
     def forward(self, batch: Batch) -> Losses:
-        """Loss of segments (B, T) with MARGIN codes on either side; in eval mode without margins.
+        """Loss of segments (B, T) with MARGIN codes on either side; in eval mode without margins."""
+        margin = self.margin if self.training else 0
+        noise = self.config.input_noise if self.training else 0.0
+        nll, codes = self.nll(batch, margin, noise)
+        terms = {"bits_per_sample": nll.detach() / math.log(2)}
+        scored = batch.waveform.shape[-1] - 2 * margin * self.model.hop_length
+        return Losses(nll, terms, codes, weight=scored)
+
+    def nll(self, batch: Batch, margin: int, input_noise: float = 0.0) -> tuple[Tensor, Tensor]:
+        """-log p in nats per sample, and codes (B, N), of waveforms (B, T) without their margins.
 
         The codes are found in float32 whatever the precision, as they are when the model is used.
         """
         vqvae, hop_length = self.model.vqvae, self.model.hop_length
-        margin = self.margin if self.training else 0
-        noise = self.config.input_noise if self.training else 0.0
         with torch.no_grad(), torch.autocast(batch.waveform.device.type, enabled=False):
             codes = vqvae.encode(batch.inputs)
             quantized = vqvae.quantizer.lookup(codes)
         T = batch.waveform.shape[-1]
         x = F.pad(batch.waveform, (0, -T % hop_length))
-        log_p = vqvae.decoder.log_likelihood(x, quantized, batch.speaker, margin, noise)
-        scored = T - 2 * margin * hop_length
-        nll = -log_p[:, :scored].mean()
-        terms = {"bits_per_sample": nll.detach() / math.log(2)}
-        inner = codes[:, margin : codes.shape[1] - margin]
-        return Losses(nll, terms, inner, weight=scored)
+        log_p = vqvae.decoder.log_likelihood(x, quantized, batch.speaker, margin, input_noise)
+        nll = -log_p[:, : T - 2 * margin * hop_length].mean()
+        return nll, codes[:, margin : codes.shape[1] - margin]
 
 
 def start_decoder(model: Model, corpus: Corpus, config: StageConfig) -> None:
