@@ -326,7 +326,7 @@ class _Fitting:
         return torch.autocast(self.solo.device.type, torch.bfloat16, enabled=self.bfloat16)
 
 
-def _with_one_speaker(model: Model, speaker: str) -> VQVAE:
+def _with_one_speaker(model: Model, speaker: str) -> Model:
     """A copy of a model with one speaker alone, whose vectors are all that can learn."""
     solo = copy.deepcopy(model).requires_grad_(False)
     solo.speakers = [speaker]

@@ -55,7 +55,7 @@ class DecoderObjective(Objective):
         return elbo_metrics(self.model)
 
     def forward(self, batch: Batch) -> Losses:
-        """Loss of segments (B, T) with MARGIN codes on either side; in eval mode without margins."""
+        """Loss of segments (B, T) with a margin of codes on either side; in eval mode without."""
         margin = self.margin if self.training else 0
         noise = self.config.input_noise if self.training else 0.0
         nll, codes = self.nll(batch, margin, noise)
