@@ -233,7 +233,7 @@ def _made(path: str, model: Model, trials: list, pools: dict, options) -> Made:
             model,
             [codes[u] for u, _ in wanted],
             [speaker for _, speaker in wanted],
-            sampling_options(options),
+            options=sampling_options(options),
             seeds=seeds,
             progress=drawn,
         )
