@@ -24,8 +24,12 @@ ALLOWED = {
     "analysis": {"data"},
     "sampling": {"models"},
     "training": {"checkpoint", "codes", "data", "models", "prior_folder", "sampling"},
+    "evaluation": {"analysis", "checkpoint", "codes", "data", "models", "sampling", "training"},
+    "report": {"analysis"},
     "cli": {
         "analysis",
+        "evaluation",
+        "report",
         "checkpoint",
         "codes",
         "data",

@@ -14,7 +14,7 @@ from speechvq import audio
 from speechvq.cli.errors import OK, Parser, command
 
 if TYPE_CHECKING:
-    from speechvq.analysis.report import Section, Sound
+    from speechvq.report.page import Section, Sound
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> int:
     """Gather what there is of a model and write the page."""
     options = parser().parse_args(argv)
 
-    from speechvq.analysis.report import page
     from speechvq.checkpoint import CARD, build_config, find_model, read_config
+    from speechvq.report.page import page
 
     model = find_model(options.model)
     beside = Path(os.path.abspath(model)).parent
@@ -137,7 +137,7 @@ def _texts(whole: dict) -> dict[str, str]:
 
 def _sounds(folder: Path, texts: dict[str, str], out: Path) -> Section:
     """Originals beside what the model makes of them, by utterance."""
-    from speechvq.analysis.report import Section, SoundGroup
+    from speechvq.report.page import Section, SoundGroup
 
     title = "Speech"
     order = {"original": 0, "reconstruction": 1}
@@ -168,7 +168,7 @@ def _sounds(folder: Path, texts: dict[str, str], out: Path) -> Section:
 
 
 def _sound(caption: str, path: Path, out: Path) -> Sound:
-    from speechvq.analysis.report import Sound, data_uri
+    from speechvq.report.page import Sound, data_uri
 
     waveform, sample_rate = audio.read(path)
     kinds = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
@@ -181,7 +181,7 @@ def _sound(caption: str, path: Path, out: Path) -> Sound:
 
 def _scores(folder: Path) -> Section:
     """The scores of the codes beside their baselines, and the pictures."""
-    from speechvq.analysis.report import Section, Table
+    from speechvq.report.page import Section, Table
 
     title = "Codes and phonemes"
     path = folder / "scores.json"
@@ -236,7 +236,7 @@ def _scores(folder: Path) -> Section:
 
 def _babble(folder: Path, out: Path) -> Section:
     """New speech from the prior, and what the prior knows."""
-    from speechvq.analysis.report import Section, SoundGroup, Table
+    from speechvq.report.page import Section, SoundGroup, Table
 
     title = "Babble"
     path = folder / "scores.json"
@@ -309,7 +309,8 @@ def _score_row(name: str, scores: dict) -> list[str]:
 
 def _training(records: list[dict], codebook_size: int) -> Section:
     """Curves of the losses and of the use of codes."""
-    from speechvq.analysis.report import Section, curves_png
+    from speechvq.report.page import Section
+    from speechvq.report.pictures import curves_png
 
     picture = curves_png(records, codebook_size)
     if picture is None:
@@ -323,7 +324,7 @@ def _training(records: list[dict], codebook_size: int) -> Section:
 
 def _described(config, whole: dict, records: list[dict], card: str) -> Section:
     """What the model is and how it was trained."""
-    from speechvq.analysis.report import Section, Table
+    from speechvq.report.page import Section, Table
 
     training = whole.get("training") or {}
     steps = [
