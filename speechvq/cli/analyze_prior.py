@@ -22,8 +22,8 @@ per second of speech.
 
 2. Unconditional generation: frequencies of phones and phone bigrams, and durations of segments and
 pauses, as Jensen-Shannon divergences from held-out speech. Codes drawn from the prior are compared
-with as many codes drawn from the bigram, and with as much training speech. Codes are mapped to their
-most likely phones in the training data; without phone labels there this part is left out.
+with as many codes drawn from the bigram, and with as much training speech. Codes are mapped to
+their most likely phones in the training data; without phone labels this part is left out.
 
 Writes scores.json and babble.png.
 """
@@ -42,7 +42,7 @@ def parser() -> Parser:
     add("--train", metavar="FILE", help="training manifest of the prior (default: the model's)")
     add("--score-on", metavar="FILE", help="manifest to score on (default: the model's test data)")
     add("--codes", metavar="DIR",
-        help="folder of train.txt, the training codes (default: codes in the prior folder)")  # fmt: skip
+        help="folder of train.txt, codes of training (default: codes in the prior folder)")  # fmt: skip
     add("--out", metavar="DIR", help="folder to write to (default: babble beside the model)")
     add("--times", type=whole_number, default=10, metavar="N",
         help="draw N times as many codes as the held-out speech has (default: 10)")  # fmt: skip

@@ -103,6 +103,7 @@ def evaluate_phonemes(
     Parameters
     ----------
     model
+        Gives the codes, and K.
     map_on, score_on
         The name of a manifest, and its utterances with phone labels.
     baselines

@@ -21,8 +21,8 @@ def generation_png(
     phones
         (Y,), the phones that were counted.
     sets
-        By the set's name, counts (U, X) by the distribution's name, as :class:`speechvq.analysis.generation.Counter` gives; at
-        most four sets.
+        By the set's name, counts (U, X) by the distribution's name, as
+        :class:`speechvq.analysis.generation.Counter` gives; at most four sets.
     frame_rate
         Codes per second.
     title
