@@ -42,7 +42,7 @@ def parser() -> Parser:
     add("--train", metavar="FILE", help="training manifest of the prior (default: the model's)")
     add("--score-on", metavar="FILE", help="manifest to score on (default: the model's test data)")
     add("--codes", metavar="DIR",
-        help="folder of train.txt, codes of training (default: codes in the prior folder)")  # fmt: skip
+        help="folder of the training codes, train.txt (default: codes in the prior)")  # fmt: skip
     add("--out", metavar="DIR", help="folder to write to (default: babble beside the model)")
     add("--times", type=whole_number, default=10, metavar="N",
         help="draw N times as many codes as the held-out speech has (default: 10)")  # fmt: skip

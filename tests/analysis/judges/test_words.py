@@ -33,4 +33,4 @@ def test_silence(words):
 
 def test_a_folder_without_a_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="no model.bin"):
-        Words(tmp_path)
+        WordErrorRate(tmp_path)
