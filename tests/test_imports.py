@@ -25,7 +25,7 @@ ALLOWED = {
     "sampling": {"models"},
     "training": {"checkpoint", "codes", "data", "models", "prior_folder", "sampling"},
     "evaluation": {"analysis", "checkpoint", "codes", "data", "models", "sampling", "training"},
-    "report": {"analysis"},
+    "report": {"analysis", "data"},
     "cli": {
         "analysis",
         "evaluation",
