@@ -1,4 +1,4 @@
-"""Tables as text: scores side by side, and every code with its phones."""
+"""Tables as text: phoneme scores, and the phones of every code."""
 
 from collections.abc import Mapping, Sequence
 

@@ -15,7 +15,7 @@ from speechvq.report.pictures import spectrogram_png
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound of the page: `source` is what its player plays, a relative address or a data URI."""
+    """Audio on the page: `source` is a relative address or a data URI."""
 
     title: str
     source: str
@@ -42,9 +42,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page; the parts that are given are shown in this order.
+    """A section of the page; the given parts are shown in this order.
 
-    `missing` says which part is not there, and how to make it.
+    `missing` names parts that do not exist yet, and how to make them.
     """
 
     title: str
@@ -55,7 +55,7 @@ class Section:
     pictures: Sequence[tuple[str, bytes]] = ()
     """Captions and PNG files."""
     folded: Sequence[tuple[str, str]] = ()
-    """Titles, and texts that are shown as they are when the title is clicked."""
+    """Titles, and texts that are shown verbatim when the title is clicked."""
     missing: Sequence[str] = ()
 
 

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 DECIBELS = 70
-"""The range of a spectrogram below its loudest point."""
+"""Dynamic range of a spectrogram, in dB below the maximum."""
 
 HIGHEST = 8000
 """Hz at the top of a spectrogram, or half the sample rate."""
 
 
 def spectrogram(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float, float]:
-    """Levels of a waveform (T,) over time and frequency.
+    """Spectrogram of a waveform (T,) in dB.
 
     Returns
     -------
     levels : ndarray of float, shape (frequencies, frames)
-        Decibels below the loudest point, at least ``-DECIBELS``.
+        Decibels relative to the maximum, at least ``-DECIBELS``.
     seconds : float
-        The time that the frames cover.
+        Duration of the frames.
     highest : float
         Hz of the last row.
     """
@@ -56,14 +56,14 @@ def spectrogram_png(waveform: np.ndarray, sample_rate: int) -> bytes:
 
 
 def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> bytes | None:
-    """Draw what a training logged, one picture a measure; None when nothing can be drawn.
+    """Draw training curves, one plot for each measure; None if there is nothing to draw.
 
     Parameters
     ----------
     records
         The lines of ``metrics.jsonl``: `kind`, `phase`, `global_step` and values.
     codebook_size
-        K, to show where the perplexity could be.
+        K, the upper limit of the perplexity.
     """
     records = list(records)
     curves = [

@@ -80,7 +80,6 @@ def speech_section(folder: Path, texts: dict[str, str], out: Path) -> Section:
 
 
 def _sound(caption: str, path: Path, out: Path) -> Sound:
-
     waveform, sample_rate = audio.read(path)
     kinds = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
     if path.stat().st_size <= EMBEDDED:
