@@ -21,11 +21,11 @@ from speechvq.analysis.generation import Counter, divergences
 from speechvq.analysis.ngrams import NGram
 from speechvq.analysis.phonemes import code_to_phone
 from speechvq.data.manifest import Utterance, read_known
-from speechvq.evaluation.encoded import bits_per_sample
+from speechvq.evaluation.encoded import bits_per_sample, encode_utterances
 from speechvq.models.prior import Prior
 from speechvq.models.vqvae import VQVAE
 from speechvq.sampling.babble import sample_codes
-from speechvq.training.prior import codes_of, find_codes, held_out_bits
+from speechvq.training.prior import codes_of, held_out_bits
 
 logger = logging.getLogger(__name__)
 
@@ -182,8 +182,8 @@ def read_codes_of_speech(
     known = read_known(manifest, model.speakers, "the model")
     if kept is not None and kept.is_file():
         return CodesOfSpeech(manifest, known, codes_of(model, known, kept, False, manifest))
-    found = find_codes(model, progress(known, f"encode {Path(manifest).name}"))
-    return CodesOfSpeech(manifest, known, list(found.values()))
+    encoded = encode_utterances(model, progress(known, f"encode {Path(manifest).name}"))
+    return CodesOfSpeech(manifest, known, [e.codes for e in encoded])
 
 
 def bits_per_code(
