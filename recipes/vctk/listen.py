@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Reconstruct and convert a handful of held-out utterances, to listen to what a model does.
+"""Reconstruct and convert some held-out utterances, to listen to.
 
     python listen.py --model DIR --manifest test.jsonl --out wavs
 
 One utterance of each of up to four speakers gives UTTERANCE-original.wav, -reconstruction.wav (its
-codes in its own voice) and -to-SPEAKER.wav in the voices of two of the other speakers.
+codes, decoded for its own speaker) and -to-SPEAKER.wav for two of the other speakers.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 SPEAKERS = 4
 TARGETS = 2
-SECONDS = 4.0  # the utterance that is nearest to this long is taken
+SECONDS = 4.0  # the utterance nearest to this duration is chosen
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the sounds and print their names."""
+    """Write the recordings and print their names."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--model", required=True, metavar="DIR")
     parser.add_argument("--manifest", required=True, metavar="FILE")
@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     from speechvq import audio
     from speechvq.checkpoint import load
     from speechvq.data.manifest import read_manifest
-    from speechvq.sampling import SamplingOptions, encode, sample_batch
+    from speechvq.evaluation.encoded import encode_utterances
+    from speechvq.sampling import sample_batch
 
     model = load(options.model)
     utterances = [u for u in read_manifest(options.manifest) if u.speaker in model.speakers]
@@ -42,20 +43,21 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
     out = Path(options.out)
-    for ending in ("original", "reconstruction", "to-*"):  # of an earlier run, of other utterances
+    for ending in ("original", "reconstruction", "to-*"):  # of an earlier run
         for old in out.glob(f"*-{ending}.wav"):
             old.unlink()
-    codes, voices, names, lengths = [], [], [], []
+    codes, targets, names, lengths = [], [], [], []
     for place, speaker in enumerate(speakers):
         of_speaker = [u for u in utterances if u.speaker == speaker]
         chosen = min(of_speaker, key=lambda u: (abs(u.duration - SECONDS), u.id))
-        waveform, _ = audio.read(chosen.path, model.sample_rate, chosen.start, chosen.duration)
+        (encoded,) = encode_utterances(model, [chosen])
+        waveform = encoded.waveform
         audio.write(out / f"{chosen.id}-original.wav", waveform, model.sample_rate)
         others = speakers[place + 1 :] + speakers[:place]
-        for voice in [speaker, *others[:TARGETS]]:
-            codes.append(encode(model, waveform))
-            voices.append(voice)
-            ending = "reconstruction" if voice == speaker else f"to-{voice}"
+        for target in [speaker, *others[:TARGETS]]:
+            codes.append(encoded.codes)
+            targets.append(target)
+            ending = "reconstruction" if target == speaker else f"to-{target}"
             names.append(out / f"{chosen.id}-{ending}.wav")
             lengths.append(len(waveform))
 
@@ -64,8 +66,8 @@ def main(argv: list[str] | None = None) -> int:
         waveforms = sample_batch(
             model,
             codes,
-            voices,
-            SamplingOptions(seed=options.seed),
+            targets,
+            seeds=options.seed,
             progress=lambda samples: bar.update(samples / model.sample_rate),
         )
     for name, waveform, length in zip(names, waveforms, lengths, strict=True):

@@ -27,11 +27,11 @@ FIGURES = {  # question: heading, where in its scores, how it is written
     ),
     "conversion": (
         ("bits/sample", ("bits_per_sample",), "{:.3f}"),
-        ("words wrong", ("words", "conversion", "errors"), "{:.0%}"),
-        ("phones wrong", ("phones", "conversion", "errors"), "{:.0%}"),
-        ("named target", ("voices", "conversion", "named target"), "{:.0%}"),
-        ("voiced", ("pitch", "conversion", "voiced"), "{:.0%}"),
-        ("DNSMOS", ("quality", "conversion", "overall"), "{:.2f}"),
+        ("WER", ("WER", "conversion", "WER"), "{:.0%}"),
+        ("PER", ("PER", "conversion", "PER"), "{:.0%}"),
+        ("speaker-id accuracy", ("speaker", "conversion", "identification accuracy"), "{:.0%}"),
+        ("voiced share", ("pitch", "conversion", "voiced share"), "{:.0%}"),
+        ("DNSMOS", ("DNSMOS", "conversion", "overall"), "{:.2f}"),
     ),
 }
 

@@ -1,5 +1,5 @@
-"""What the codes stand for: statistics of arrays of codes (N,) beside arrays of labels (N,).
+"""Measures of codes and speech: arrays in, numbers out.
 
-Nothing here knows a model; only :mod:`speechvq.analysis.baselines` and
-:mod:`speechvq.analysis.align` look at waveforms, and they are given them as arrays.
+Nothing here knows a model. Most measures compare codes (N,) with labels (N,); baselines, alignment
+and judges take waveforms (T,).
 """

@@ -1,4 +1,4 @@
-"""Forced alignment: when each phone of a known text is said, by pocketsphinx, offline.
+"""Forced alignment of phones with speech of a known text, by pocketsphinx, offline.
 
 pocketsphinx carries an acoustic model and a dictionary (CMUdict) of American English. On the
 stand-in corpus, whose phone times are known exactly, half of its boundaries lie within 8 ms and
@@ -13,19 +13,19 @@ from speechvq.data.labels import SILENCE
 from speechvq.data.manifest import Phone
 
 SAMPLE_RATE = 16000
-"""Hz, the only one that the acoustic model knows."""
+"""Hz, of the acoustic model."""
 
 PADDING = 0.25
-"""Seconds of near silence put before and after the speech, which the model expects there."""
+"""Seconds of near silence added before and after the speech, as the model expects."""
 
 DITHER = 2.0
-"""Spread of the noise added, in steps of 16-bit audio: digital silence has no logarithm."""
+"""Standard deviation of the dither, in steps of 16-bit audio: log 0 is not finite."""
 
 FRAMES_PER_SECOND = 100
 
 FRAME_OFFSET = 0.0078
-"""Seconds: frame n looks at 25.6 ms of speech from n / 100 s on, so it stands for the 10 ms in the
-middle of them."""
+"""Seconds: the window of frame n is 25.6 ms from n / 100 s on, so the frame represents the 10 ms in
+the middle of the window."""
 
 SIBILANTS, VOICELESS = ("S", "Z", "SH", "ZH", "CH", "JH"), ("P", "T", "K", "F", "TH")
 FILLERS = ("SIL", "+SPN+", "+NSN+")
@@ -36,7 +36,7 @@ class AlignmentError(ValueError):
 
 
 class Aligner:
-    """Finds the phones of a text in its speech. Loading takes a second; keep one for all.
+    """Aligns the phones of a text with speech. Loading takes a second; reuse one object.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class Aligner:
                 "alignment needs pocketsphinx; install it with: pip install pocketsphinx"
             ) from error
         # The best path through the word lattice has words of one frame, which the second pass
-        # then refuses: a tenth of the stand-in corpus failed with it, nothing without.
+        # refuses: with it a tenth of the stand-in corpus failed, without it nothing.
         self._decoder = Decoder(lm=None, bestpath=False, loglevel="FATAL")
 
     def words(self, text: str) -> list[str]:
@@ -82,20 +82,20 @@ class Aligner:
         stem = self._decoder.lookup_word(word.removesuffix("'s"))
         if not word.endswith("'s") or not stem:
             return False
-        last = stem.split()[-1]  # the dictionary has few possessives: say them as English does
+        last = stem.split()[-1]  # the dictionary has few possessives: apply the English rule
         ending = "IH Z" if last in SIBILANTS else "S" if last in VOICELESS else "Z"
         self._decoder.add_word(word, f"{stem} {ending}", True)
         return True
 
     def align(self, waveform: np.ndarray, text: str) -> tuple[Phone, ...]:
-        """Find the phones of ``text`` in ``waveform``.
+        """Align the phones of ``text`` with ``waveform``.
 
         Parameters
         ----------
         waveform
             Floats (T,) in [-1, 1] at 16 kHz.
         text
-            What is said, every word of it in the dictionary (see :meth:`unknown`).
+            The words that are said, all in the dictionary (see :meth:`unknown`).
 
         Returns
         -------

@@ -1,14 +1,16 @@
-"""What an ordinary method makes of the same frames: k-means on MFCCs, and on any other vectors.
+"""Baselines for learned codes: k-means on MFCCs, or on any other features of the same frames.
 
-Of the ordinary ways this is the strongest found on the stand-in corpus, so that a model has
-something to beat: standardised coefficients averaged over the frame map to phones better than those
-of one window at its centre, than without standardising, and much better than with deltas behind
-them.
+Of the MFCC variants tried on the stand-in corpus, standardised coefficients averaged over the frame
+map to phones best: better than the coefficients of one window at the frame's centre, than without
+standardisation, and much better than with deltas.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
+
+Item = TypeVar("Item")
 
 WINDOW = 0.025
 """Seconds of speech in an MFCC window."""
@@ -17,7 +19,7 @@ STEP = 0.01
 """Seconds between MFCC windows, about: a frame is cut into whole steps near to this."""
 
 DELTA_REACH = 0.045
-"""Seconds before and after a window that its deltas look at."""
+"""Seconds before and after a window that the regression of deltas covers."""
 
 COEFFICIENTS = 13
 MEL_BANDS = 40
@@ -28,10 +30,10 @@ FITTED_FRAMES = 60_000
 def mfcc(
     waveform: np.ndarray, sample_rate: int, hop_length: int, n_frames: int, deltas: int = 0
 ) -> np.ndarray:
-    """Compute MFCCs of the frames of codes, each the mean over the 25 ms windows in it.
+    """Compute MFCCs at the frame rate of codes: means over the 25 ms windows in each frame.
 
-    Frame i covers samples ``i * hop_length`` to ``(i + 1) * hop_length``. Its windows are about
-    10 ms apart, so at 100 codes a second and more it has one, on its centre.
+    Frame i covers samples ``i * hop_length`` to ``(i + 1) * hop_length``. Windows are about
+    10 ms apart, so at 100 codes per second and more a frame has one window, at the centre.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ def kmeans_codes(
     codebook_size: int,
     seed: int = 0,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Cluster vectors, each dimension standardised, and name every vector by its cluster.
+    """Cluster vectors by k-means, each dimension standardised; a code is the index of a cluster.
 
     Parameters
     ----------
@@ -136,45 +138,27 @@ def kmeans_codes(
     return codes(map_features), codes(score_features)
 
 
-def mfcc_kmeans(
-    map_waveforms: Sequence[np.ndarray],
-    map_frames: Sequence[int],
-    score_waveforms: Sequence[np.ndarray],
-    score_frames: Sequence[int],
-    sample_rate: int,
-    hop_length: int,
+def feature_kmeans(
+    features: Callable[[Item], np.ndarray],
+    map_items: Iterable[Item],
+    score_items: Iterable[Item],
     codebook_size: int,
     seed: int = 0,
-    deltas: int = 0,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Make codes by k-means on standardised MFCCs, the ordinary baseline.
+    """Make codes by k-means on any features of utterances: the baseline for learned codes.
 
     Parameters
     ----------
-    map_waveforms, score_waveforms
-        One array of floats (T,) an utterance; k-means is fitted on the first.
-    map_frames, score_frames
-        The number of codes wanted of each.
-    sample_rate, hop_length, deltas
-        See :func:`mfcc`.
+    features
+        From an utterance, of whatever type, to its features (N, D).
+    map_items, score_items
+        Utterances; k-means is fitted on the first.
     codebook_size, seed
-        See :func:`kmeans_codes`.
-
-    Returns
-    -------
-    map_codes, score_codes
-        One array of integers (N,) an utterance.
+        See :func:`kmeans_codes`, which this calls.
     """
-
-    def features(waveforms: Sequence[np.ndarray], frames: Sequence[int]) -> list[np.ndarray]:
-        return [
-            mfcc(waveform, sample_rate, hop_length, n_frames, deltas)
-            for waveform, n_frames in zip(waveforms, frames, strict=True)
-        ]
-
     return kmeans_codes(
-        features(map_waveforms, map_frames),
-        features(score_waveforms, score_frames),
+        [features(item) for item in map_items],
+        [features(item) for item in score_items],
         codebook_size,
         seed,
     )

@@ -1,4 +1,4 @@
-"""Figures over utterances with their 95 % bootstrap intervals."""
+"""Estimates over utterances with 95 % bootstrap intervals."""
 
 import math
 from collections.abc import Callable
@@ -12,9 +12,9 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, the 95 % interval from ``low`` to ``high``, and how many utterances it is of.
+    """A value, the 95 % interval from ``low`` to ``high``, and the number of utterances.
 
-    A figure that nothing can be divided by is NaN; so is the interval of a single utterance.
+    The value of a division by zero is NaN; so is the interval of a single utterance.
     """
 
     value: float
@@ -24,16 +24,16 @@ class Estimate:
 
 
 def estimate(statistic: Callable[..., np.ndarray], *columns: ArrayLike) -> Estimate:
-    """Estimate a figure made of sums over utterances, such as the wrong words of all words.
+    """Estimate a function of sums over utterances, such as errors divided by words.
 
-    The interval comes from drawing whole utterances with replacement: what is of one utterance
-    goes wrong together, so drawing its words or frames would promise too much. All columns are
-    drawn alike, so a comparison of two sums is a paired one.
+    The interval comes from resampling whole utterances: errors within an utterance are correlated,
+    so resampling words or frames would give too narrow intervals. All columns are resampled
+    together, so a comparison of two sums is paired.
 
     Parameters
     ----------
     statistic
-        From the sum of every column to the figure; gets arrays (draws,) and works elementwise.
+        From the sum of every column to the value; takes arrays (draws,) and works elementwise.
     columns
         One number an utterance (U,) each, U at least 1.
 
@@ -58,10 +58,10 @@ def estimate(statistic: Callable[..., np.ndarray], *columns: ArrayLike) -> Estim
 
 
 def bounded(share: Estimate) -> Estimate:
-    """Give a share of 0 or 1 the interval that drawing cannot, for nothing varies.
+    """Give a share of 0 or 1 a Clopper-Pearson interval, as resampling gives none.
 
-    It is that of Clopper and Pearson ("The use of confidence or fiducial limits", 1934) for as many
-    utterances, all alike; other shares stay as they are.
+    Other shares are returned unchanged. Source: Clopper and Pearson, "The use of confidence or
+    fiducial limits", 1934.
     """
     surely = 0.025 ** (1 / share.utterances)
     if share.value == 1:

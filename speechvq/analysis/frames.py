@@ -1,4 +1,4 @@
-"""One phone label for every code: the phone at the centre of the code's frame."""
+"""Phone labels of codes: the phone at the centre of each code's frame."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,7 +10,7 @@ from speechvq.data.manifest import Phone
 
 
 def frame_labels(phones: Sequence[Phone], n_frames: int, frame_seconds: float) -> np.ndarray:
-    """Give every frame the phone at its centre.
+    """Label every frame with the phone at the centre.
 
     Frame n covers the seconds from ``n * frame_seconds`` to ``(n + 1) * frame_seconds``.
 
@@ -41,7 +41,7 @@ def frame_labels(phones: Sequence[Phone], n_frames: int, frame_seconds: float) -
 
 
 def normalise(phones: Iterable[Phone], stress: bool = False) -> tuple[Phone, ...]:
-    """Put labels in lower case and, unless ``stress``, fold ARPAbet's stress: ``AA1`` is ``aa``.
+    """Convert labels to lower case and, unless ``stress``, drop ARPAbet stress: ``AA1`` to ``aa``.
 
     Only a digit 0, 1 or 2 after an ARPAbet vowel counts as stress, so the labels of other
     alphabets (``a5``, ``2:``) keep theirs.

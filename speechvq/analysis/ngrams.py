@@ -1,8 +1,8 @@
-"""N-gram models of codes: what a prior must be better than.
+"""N-gram models of codes, the baselines of a prior.
 
-The probability of a code after a context is interpolated Kneser-Ney: the counts, less a discount,
-and in its place the probability after the shorter context, where a code counts by how many
-different contexts it has followed. The last of these is a uniform one.
+Interpolated Kneser-Ney smoothing: discounted counts are interpolated with the probability after the
+shorter context, where the count of a code is the number of different contexts before it. The
+shortest model is interpolated with the uniform distribution.
 
 Shapes: N codes, K codebook_size. Source: Chen and Goodman, "An empirical study of smoothing
 techniques for language modeling", 1999, equation 24, with one discount for each order,
@@ -20,7 +20,7 @@ Context = tuple[int, ...]
 
 
 class NGram:
-    """p(code | the `order` - 1 codes before it), learned from utterances.
+    """p(code | the `order` - 1 codes before it), estimated from utterances.
 
     Parameters
     ----------
@@ -37,24 +37,24 @@ class NGram:
             raise ValueError(f"order: must be at least 1, got {order}")
         self.order = order
         self.codebook_size = codebook_size
-        start = (codebook_size,) * (order - 1)  # what stands before the first code
+        start = (codebook_size,) * (order - 1)  # padding before the first code
         counts: Counter[Context] = Counter()
         for codes in utterances:
             sequence = start + tuple(codes.tolist())
             counts.update(sequence[i : i + order] for i in range(len(codes)))
-        # Of each order, the shortest first: what followed a context, how often, less the discount
+        # For each order, the shortest first: discounted relative counts after each context
         self._followed: list[dict[Context, dict[int, float]]] = []
         self._rest: list[dict[Context, float]] = []
         for _ in range(order):
             discounted, rest = _discounted(counts)
             self._followed.insert(0, discounted)
             self._rest.insert(0, rest)
-            # Shorter n-grams count by the different codes before them
+            # The count of a shorter n-gram is the number of different codes before it
             counts = Counter(gram[1:] for gram in counts)
         self._known: dict[Context, np.ndarray] = {}
 
     def probabilities(self, before: Sequence[int]) -> np.ndarray:
-        """(K,) of what comes after codes, of which the last `order` - 1 matter."""
+        """Probabilities (K,) of the next code; only the last `order` - 1 codes matter."""
         start = (self.codebook_size,) * (self.order - 1)
         context = (start + tuple(int(code) for code in before))[len(before) :]
         return self._after(context)
@@ -69,7 +69,7 @@ class NGram:
         return -np.log2(p)
 
     def sample(self, length: int, random: np.random.Generator) -> np.ndarray:
-        """Codes (length,) drawn one after the other."""
+        """Sample codes (length,) one after the other."""
         drawn: list[int] = []
         for u in random.random(length):
             gathered = self.probabilities(drawn).cumsum()
@@ -77,7 +77,7 @@ class NGram:
         return np.array(drawn, dtype=np.int64)
 
     def _after(self, context: Context) -> np.ndarray:
-        """(K,) of what comes after a context of at most `order` - 1 codes."""
+        """Probabilities (K,) after a context of at most `order` - 1 codes."""
         if context not in self._known:
             n = len(context)
             shorter = self._after(context[1:]) if n else np.full(self.codebook_size, 1.0)
@@ -95,7 +95,7 @@ class NGram:
 def _discounted(
     counts: Counter[Context],
 ) -> tuple[dict[Context, dict[int, float]], dict[Context, float]]:
-    """For each context: the discounted share of each code after it, and what that leaves."""
+    """For each context, the discounted relative counts of codes, and the remaining probability."""
     of_counts = Counter(counts.values())
     once, twice = of_counts[1], of_counts[2]
     discount = once / (once + 2 * twice) if once and twice else 0.5

@@ -1,4 +1,4 @@
-"""ARPAbet's phones by class, in the order in which tables and pictures show them."""
+"""ARPAbet phones by class, in the order of tables and pictures."""
 
 from collections.abc import Iterable
 
@@ -13,17 +13,17 @@ CLASSES = {
 """Lower case, no stress; the affricates are among the fricatives, TIMIT's symbols included."""
 
 OTHER = "other"
-"""The class of a phone that is none of ARPAbet's."""
+"""The class of phones outside of ARPAbet."""
 
 VOWELS = frozenset(CLASSES["vowels"])
 
 
 def class_of(phone: str) -> str:
-    """Tell the class of a phone: a key of :data:`CLASSES`, or :data:`OTHER`."""
+    """Return the class of a phone: a key of :data:`CLASSES`, or :data:`OTHER`."""
     return next((name for name, phones in CLASSES.items() if phone in phones), OTHER)
 
 
 def in_order(phones: Iterable[str]) -> list[str]:
-    """Sort phones by class and, inside a class, from alike to alike; the unknown come last."""
+    """Sort phones by class and, within a class, by similarity; unknown phones come last."""
     rank = {phone: place for place, phone in enumerate(sum(CLASSES.values(), []))}
     return sorted(set(phones), key=lambda phone: (rank.get(phone, len(rank)), phone))

@@ -1,20 +1,20 @@
-"""How well codes tell phones: the comparison of section 4.3 of the VQ-VAE paper, and its kin.
+"""Codes as phone labels: the accuracy of section 4.3 of the VQ-VAE paper, and related measures.
 
-With y the phone and z the code of a frame, and p the frequencies over the frames that are scored:
+With y the phone and z the code of a frame, and p the frequencies over the scored frames:
 
 ============== =====================================================================================
-accuracy       every code says the phone most likely for it on *other* speech (the mapping part);
-               the share of scored frames where that is right
-chance         the same, when every code says the phone most likely in the mapping part
+accuracy       each code is mapped to its most likely phone on *other* speech (the mapping part);
+               the share of scored frames where this phone is the true one
+chance         the same with every code mapped to the most likely phone of the mapping part
 phone purity   sum_z p(z) max_y p(y|z): the accuracy of a map made on the scored part itself
 cluster purity sum_y p(y) max_z p(z|y)
-PNMI           I(y; z) / H(y), the share of the phones' entropy that the codes remove
+PNMI           I(y; z) / H(y), the share of the phones' entropy that the codes explain
 V-measure      harmonic mean of I(y; z) / H(y), homogeneity, and I(y; z) / H(z), completeness
-perplexity     exp H(z): how many codes are in use, were they all used alike
+perplexity     exp H(z): the effective number of codes
 ============== =====================================================================================
 
-All but chance rise with the number of codes and with the frame rate, and the purities and PNMI also
-when few frames are scored: compare them only at the same K, frame rate, labels and data.
+All but chance increase with K and with the frame rate, and the purities and PNMI also with fewer
+scored frames: compare them only at the same K, frame rate, labels and data.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ from speechvq.analysis.bootstrap import ratio
 
 @dataclass(frozen=True)
 class PhonemeScores:
-    """What :func:`score` measures. Shares are from 0 to 1; the table above defines them.
+    """Result of :func:`score`. Shares are from 0 to 1; the table above defines them.
 
-    ``accuracy_interval`` is the 95 % bootstrap interval over utterances, or None when the
-    utterances were not told apart. ``codes_used`` and ``perplexity`` are over the scored frames,
+    ``accuracy_interval`` is the 95 % bootstrap interval over utterances, or None without
+    the utterances of the frames. ``codes_used`` and ``perplexity`` are over the scored frames,
     ``phone_classes`` counts the labels in both parts.
     """
 
@@ -51,7 +51,7 @@ class PhonemeScores:
 def joint_counts(
     codes: np.ndarray, labels: np.ndarray, codebook_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Count how often each code meets each phone.
+    """Count the frames of each code and phone.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def score(
     codebook_size
         K.
     score_utterances
-        For every scored frame which utterance it is of (M,), any kind of name; gives the interval.
+        The utterance of every scored frame (M,), as any kind of name; gives the interval.
     """
     phone_of_code = code_to_phone(map_codes, map_labels, codebook_size)
     counts, _ = joint_counts(score_codes, score_labels, codebook_size)
@@ -135,7 +135,7 @@ def score(
     classes, frequency = np.unique(np.asarray(map_labels), return_counts=True)
 
     joint = counts / counts.sum()  # p(z, y)
-    # Of counts, which add without rounding: the entropy of one phone alone is exactly 0
+    # From integer counts, so that the entropy of a single phone is exactly 0
     p_code, p_phone = counts.sum(axis=1) / counts.sum(), counts.sum(axis=0) / counts.sum()
     phone_entropy, code_entropy = _entropy(p_phone), _entropy(p_code)
     mutual_information = max(0.0, phone_entropy + code_entropy - _entropy(joint))

@@ -1,6 +1,6 @@
-"""Tables as text: scores side by side, and every code with its phones."""
+"""Tables as text: phoneme scores, and the phones of every code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from speechvq.analysis.phonemes import PhonemeScores, joint_counts
 
 
 def score_table(rows: Mapping[str, PhonemeScores]) -> str:
-    """Line up the scores of several kinds of codes, one row each.
+    """Align the scores of several kinds of codes, one row each.
 
     Parameters
     ----------
@@ -35,12 +35,18 @@ def score_table(rows: Mapping[str, PhonemeScores]) -> str:
                 f"{scores.codes_used} of {scores.codebook_size}",
             ]
         )
+    return aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]], width: int = 0) -> str:
+    """Align rows of text in columns: the first to the left, at least `width` wide."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths[0] = max(widths[0], width)
     return "\n".join(
         "  ".join(
             [
                 row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+                *(cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True)),
             ]
         )
         for row in cells

@@ -1,4 +1,4 @@
-"""speechvq-analyze: what the codes of a model stand for, one question at a time."""
+"""speechvq-analyze: experiments on a model, one subcommand each."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import sys
 from speechvq.cli.errors import Parser, command
 
 QUESTIONS = {
-    "phonemes": "how well do the codes tell phones, beside MFCC k-means and an untrained encoder?",
-    "prior": "what does a prior know of the codes, and does it babble like the language?",
-    "conversion": "whose voice, which words, how good? by judges that were not trained here",
+    "phonemes": "phone accuracy of the codes, with k-means baselines",
+    "prior": "bits per code of a prior, and unconditional generation against speech",
+    "conversion": "speaker similarity, WER, PER, DNSMOS and pitch of conversions",
 }
-"""Every question is the module ``analyze_QUESTION`` beside this one: a parser() and a run()."""
+"""Each is the module ``analyze_QUESTION`` beside this one: a parser() and a run()."""
 
 
 def parser() -> Parser:
-    """The options of speechvq-analyze before the question's own."""
+    """The options of speechvq-analyze before those of the question."""
     listed = "\n".join(f"  {name:12} {asked}" for name, asked in QUESTIONS.items())
     parser = Parser(
         "analyze",
-        "Ask what the codes of a model stand for.",
-        f"questions:\n{listed}\n\nspeechvq-analyze QUESTION --help tells the options of each.",
+        "Measure what the codes of a model represent.",
+        f"questions:\n{listed}\n\nspeechvq-analyze QUESTION --help shows the options of each.",
     )
     parser.add_argument("question", metavar="QUESTION", choices=QUESTIONS, help="see below")
     return parser
@@ -29,7 +29,7 @@ def parser() -> Parser:
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Hand the options to the question that is asked."""
+    """Run the question with the remaining options."""
     argv = sys.argv[1:] if argv is None else argv
     question = parser().parse_args(argv[:1]).question
     module = importlib.import_module(f"speechvq.cli.analyze_{question}")

@@ -1,4 +1,4 @@
-"""What the questions of speechvq-analyze share: the data they are asked on, where they write."""
+"""Shared by the questions of speechvq-analyze: manifests, output folders, progress bars."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def manifest(given: str | None, config: dict, split: str, option: str) -> str:
-    """The manifest that was given, else the one of the model's own split, as its config says.
+    """The given manifest, else the one of a split in the model's configuration.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        The model names none, or it has gone; the message names the option to pass.
+        No such manifest in the configuration, or no such file; the message names the option.
     """
     if given:
         return given
@@ -28,15 +28,15 @@ def manifest(given: str | None, config: dict, split: str, option: str) -> str:
 
 
 def beside(folder: Path, name: str) -> Path:
-    """``name`` beside the model, or in the working folder for a model inside the package."""
+    """Path of ``name`` beside the model; in the working folder for the packaged model."""
     from speechvq.checkpoint import PRETRAINED
 
     inside = folder.resolve() == PRETRAINED.resolve()
     return Path(name) if inside else folder.parent / name
 
 
-def progress(things: Iterable, what: str, unit: str = "utt"):
-    """The same things, with a bar on stderr."""
+def progress(items: Iterable, what: str, unit: str = "utt"):
+    """The items, with a progress bar on stderr."""
     from tqdm import tqdm
 
-    return tqdm(things, desc=what, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True)
+    return tqdm(items, desc=what, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from speechvq.analysis.baselines import kmeans_codes, mfcc, mfcc_kmeans
+from speechvq.analysis.baselines import feature_kmeans, kmeans_codes, mfcc
 
 SAMPLE_RATE = 16000
 
@@ -81,12 +81,16 @@ def test_kmeans_wants_as_many_frames_as_clusters():
         kmeans_codes([np.zeros((20, 2))], [], 21)
 
 
-def test_mfcc_kmeans_tells_two_sounds_apart():
+def test_kmeans_of_mfccs_tells_two_sounds_apart():
     time = np.arange(6400) / SAMPLE_RATE
     low, high = np.sin(2 * np.pi * 200 * time), np.sin(2 * np.pi * 3000 * time)
     sounds = [(0.3 * sound + noise(6400)).astype(np.float32) for sound in (low, high)]
-    map_codes, score_codes = mfcc_kmeans(sounds, [10, 10], sounds[::-1], [10, 9],
-                                         SAMPLE_RATE, 640, 2)  # fmt: skip
+    map_codes, score_codes = feature_kmeans(
+        lambda item: mfcc(item[0], SAMPLE_RATE, 640, item[1]),
+        [(sounds[0], 10), (sounds[1], 10)],
+        [(sounds[1], 10), (sounds[0], 9)],
+        2,
+    )
     assert [len(codes) for codes in score_codes] == [10, 9]
     assert len(set(map_codes[0])) == len(set(map_codes[1])) == 1
     assert map_codes[0][0] != map_codes[1][0]

@@ -74,11 +74,12 @@ def test_without_options(exp, capsys):
     out = capsys.readouterr().out
     lines = out.splitlines()
     (heading,) = [line for line in lines if "phone purity" in line]
-    rows = [line for line in lines[lines.index(heading) + 1 :]][:3]
+    rows = [line for line in lines[lines.index(heading) + 1 :]][:4]
     assert [row.split("  ")[0] for row in rows] == [
         "learned codes", "untrained encoder", "MFCC k-means",
+        "k-means of speaker-normalised cepstra",
     ]  # fmt: skip
-    assert "K = 8, 50 a second, 150 bits/s; 3 phone classes" in out
+    assert "K = 8, 50 codes/s, 150 bits/s; 3 phone classes" in out
     assert "(3 utterances, 150 frames)" in out
     assert "codebook well used" in out or "codebook poorly used" in out
     written = exp / "phonemes"
@@ -90,6 +91,7 @@ def test_without_options(exp, capsys):
     scores = json.loads((written / "scores.json").read_text())["scores"]
     assert scores["MFCC k-means"]["accuracy"] > 0.9  # three sounds that MFCCs tell apart
     assert scores["MFCC k-means"]["frames_map"] == 300
+    assert scores["k-means of speaker-normalised cepstra"]["accuracy"] > 0.9
 
 
 def test_json_options_and_reproducibility(exp, tmp_path, capsys):
@@ -99,7 +101,10 @@ def test_json_options_and_reproducibility(exp, tmp_path, capsys):
     assert analyze.main([*call, str(tmp_path / "two")]) == 0
     assert json.loads(capsys.readouterr().out) == one
     assert one["bitrate"] == 150
-    assert set(one["scores"]) == {"learned codes", "untrained encoder", "MFCC k-means"}
+    assert set(one["scores"]) == {
+        "learned codes", "untrained encoder", "MFCC k-means",
+        "k-means of speaker-normalised cepstra",
+    }  # fmt: skip
     assert one["scores"]["learned codes"]["phone_classes"] == 3
     for name in ("codes.tsv", "codes.png", "confusion.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -120,6 +125,16 @@ def test_no_baselines_and_overlap(exp, capsys):
     output = capsys.readouterr()
     assert "MFCC" not in output.out
     assert "3 utterances are both mapped on and scored" in output.err
+
+
+def test_speakers_without_speech_to_map_on_have_no_normalised_baseline(exp, capsys):
+    test = exp / "data/test.jsonl"
+    test.write_text(test.read_text().replace("p225", "p999"))
+    assert analyze.main(["phonemes"]) == 0
+    output = capsys.readouterr()
+    assert "p999" in output.err
+    assert "MFCC k-means" in output.out
+    assert "speaker-normalised" not in output.out
 
 
 def test_max_minutes_draws_whole_utterances(exp, capsys):

@@ -10,6 +10,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("rapidfuzz")
 
 from speechvq import audio, checkpoint, sampling  # noqa: E402
+from speechvq.analysis.judges import (  # noqa: E402
+    DNSMOS,
+    PhoneErrorRate,
+    Pitch,
+    SpeakerSimilarity,
+    WordErrorRate,
+)
 from speechvq.analysis.judges.level import SAMPLE_RATE  # noqa: E402
 from speechvq.analysis.judges.missing import INSTALL  # noqa: E402
 from speechvq.analysis.judges.pitch import PitchOf  # noqa: E402
@@ -37,14 +44,14 @@ class Ear:
 
     name = "ear 1.0"
 
-    def __init__(self, *_):
+    def __init__(self, *_, **__):
         pass
 
     def embed(self, waveform):
         high = frequency(waveform) > 300
         return np.array([not high, high], dtype=float)
 
-    def hear(self, waveform):
+    def transcribe(self, waveform):
         return ["high" if frequency(waveform) > 300 else "low", "tone"]
 
     def words(self, text):
@@ -59,11 +66,15 @@ class Ear:
 
 @pytest.fixture()
 def ears(monkeypatch):
-    for module, judge in {
-        "speakers": "Speakers", "words": "Words", "phones": "Phones", "quality": "Quality",
-        "pitch": "Pitch",
+    """The judges of the package, which hear as an `Ear` does."""
+    for judge, method in {
+        SpeakerSimilarity: "embed", WordErrorRate: "transcribe", PhoneErrorRate: "transcribe",
+        DNSMOS: "rate", Pitch: "measure",
     }.items():  # fmt: skip
-        monkeypatch.setattr(f"speechvq.analysis.judges.{module}.{judge}", Ear)
+        monkeypatch.setattr(judge, "__init__", Ear.__init__)
+        monkeypatch.setattr(judge, "name", Ear.name, raising=False)
+        monkeypatch.setattr(judge, method, getattr(Ear, method))
+    monkeypatch.setattr(WordErrorRate, "words", Ear.words)
 
 
 @pytest.fixture()
@@ -106,30 +117,30 @@ def test_known_answers(exp, ears, capsys):
     """Conversions that have the target's voice and, here, for that reason other words."""
     found = asked(capsys)
     assert len(found["trials"]) == 6  # all pairs of the two
-    conversion = found["voices"]["conversion"]
-    named = conversion["named target"]
+    conversion = found["speaker"]["conversion"]
+    named = conversion["identification accuracy"]
     assert (named["value"], named["high"], named["utterances"]) == (1, 1, 6)
     assert named["low"] == pytest.approx(0.541, abs=1e-3)  # six of six
-    assert conversion["to source"]["value"] == 0
-    assert found["voices"]["real target"]["named target"]["value"] == 1
-    assert found["voices"]["real source"]["named target"]["value"] == 0
-    for what in ("words", "phones"):
-        assert found[what]["source"]["errors"]["value"] == 0
-        assert found[what]["reconstruction"]["errors"]["value"] == 0
-        assert found[what]["conversion"]["errors"]["value"] == 0.5
-        assert found[what]["conversion"]["ratio"]["value"] is None  # of no errors
+    assert conversion["similarity to source"]["value"] == 0
+    assert found["speaker"]["real target"]["identification accuracy"]["value"] == 1
+    assert found["speaker"]["real source"]["identification accuracy"]["value"] == 0
+    for what in ("WER", "PER"):
+        assert found[what]["source"][what]["value"] == 0
+        assert found[what]["reconstruction"][what]["value"] == 0
+        assert found[what]["conversion"][what]["value"] == 0.5
+        assert found[what]["conversion"][f"{what} / source"]["value"] is None  # of no errors
     pitch = found["pitch"]
-    assert pitch["conversion"]["off"]["value"] == pytest.approx(0, abs=0.1)
-    assert pitch["real source"]["off"]["value"] == pytest.approx(12, abs=0.1)
-    assert found["pitch of targets"]["p226"]["conversion"]["median"]["value"] == pytest.approx(
+    assert pitch["conversion"]["semitones off target"]["value"] == pytest.approx(0, abs=0.1)
+    assert pitch["real source"]["semitones off target"]["value"] == pytest.approx(12, abs=0.1)
+    assert found["pitch by target"]["p226"]["conversion"]["median Hz"]["value"] == pytest.approx(
         400, abs=4
     )
-    assert found["quality"]["source"]["overall"]["value"] == pytest.approx(3, abs=0.05)
+    assert found["DNSMOS"]["source"]["overall"]["value"] == pytest.approx(3, abs=0.05)
     assert 0 < found["bits_per_sample"]["value"] < 20
     assert found["bits_per_sample"]["utterances"] == 6
     trial = found["trials"][0]
-    assert trial["words heard"]["source"] == trial["text"]
-    assert trial["words heard"]["conversion"] != trial["text"]
+    assert trial["transcripts"]["WER"]["source"] == trial["text"]
+    assert trial["transcripts"]["WER"]["conversion"] != trial["text"]
 
 
 def test_a_model_that_ignores_the_speaker(exp, ears, capsys, monkeypatch):
@@ -137,19 +148,19 @@ def test_a_model_that_ignores_the_speaker(exp, ears, capsys, monkeypatch):
         return [voice("p225", 0.5, MODEL_RATE) for _ in codes]
 
     monkeypatch.setattr(sampling, "sample_batch", draw)
-    assert asked(capsys)["voices"]["conversion"]["named target"]["value"] == 0.5
+    assert asked(capsys)["speaker"]["conversion"]["identification accuracy"]["value"] == 0.5
 
 
 def test_printed_and_written(exp, ears, capsys, tmp_path):
     assert analyze.main(["conversion", "--trials", "2", "--wavs"]) == 0
     out = capsys.readouterr().out
     assert "2 conversions of 2 utterances of test.jsonl: 2 sources, 2 targets" in out
-    for heading in ("voice, by ear 1.0", "words, by", "phones, by", "quality, by", "pitch, by"):
+    for heading in ("speaker, by ear 1.0", "WER, by", "PER, by", "DNSMOS, by", "pitch, by"):
         assert heading in out
     written = exp / "conversion"
     scores = json.loads((written / "scores.json").read_text())
     assert scores["judges"] == dict.fromkeys(
-        ("voices", "words", "phones", "quality", "pitch"), "ear 1.0"
+        ("speaker", "WER", "PER", "DNSMOS", "pitch"), "ear 1.0"
     )
     names = {path.name for path in (written / "wavs").iterdir()}
     trials = scores["trials"]
@@ -188,10 +199,10 @@ def test_a_source_that_the_model_does_not_know(exp, ears, capsys, tmp_path):
     output = capsys.readouterr()
     found = json.loads(output.out)
     assert {(trial["source"], trial["target"]) for trial in found["trials"]} == {("other", "p225")}
-    assert "reconstruction" not in found["words"]
+    assert "reconstruction" not in found["WER"]
     assert found["bits_per_sample"] is None
     assert "speechvq-align other.jsonl" in output.err  # no phones here
-    assert "phones" not in found
+    assert "PER" not in found
 
 
 def test_missing_judges_are_skipped_with_a_line_each(exp, capsys, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from speechvq import audio
-from speechvq.cli.report import EMBEDDED, main
+from speechvq.cli.report import main
+from speechvq.report.sections import EMBEDDED
 
 SCORES = {
     "accuracy": 0.5, "accuracy_interval": [0.4, 0.6], "chance": 0.1, "phone_purity": 0.55,
@@ -19,7 +20,7 @@ RESULT = {
     "map_on": "train.jsonl", "score_on": "test.jsonl", "seed": 0, "codebook_well_used": True,
     "scores": {"learned codes": SCORES, "MFCC k-means": SCORES | {"accuracy_interval": None}},
 }  # fmt: skip
-BABBLE = {
+GENERATION = {
     "frame_rate": 25.0,
     "decoder_bits_per_second": 1000.0,
     "bits_per_code": {"prior": {"value": 6.5}},
@@ -68,10 +69,10 @@ def test_a_whole_experiment(exp):
     (exp / "vqvae" / "metrics.jsonl").write_text(lines)
     (exp / "vqvae" / "README.md").write_text("# The card")
     audio.write(exp / "babble" / "sample-p225-0.wav", noise, 16000)
-    (exp / "babble" / "scores.json").write_text(json.dumps(BABBLE))
+    (exp / "babble" / "scores.json").write_text(json.dumps(GENERATION))
     text = report(exp)
     places = [text.index(f"<figcaption>{title}<") for title in
-              ("original", "reconstruction", "in the voice of p226")]  # fmt: skip
+              ("original", "reconstruction", "converted to p226")]  # fmt: skip
     assert places == sorted(places)
     assert text.count("data:audio/wav;base64,") == 5 and "other sounds" in text
     assert "0.500 (0.400 to 0.600)" in text and "7 of 8" in text

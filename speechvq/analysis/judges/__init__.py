@@ -1,7 +1,30 @@
-"""Judges of speech that were not trained here, each with its weights inside its package.
+"""Judges of speech that were trained elsewhere, each with its weights inside its package.
 
-Waveforms of any kind go in as numpy arrays at :data:`level.SAMPLE_RATE`, numbers and words come
-out. What a judge is made of is imported when one is made, and :class:`missing.MissingJudge` says
-how to install what is not there. They know nothing of models: `trials` chooses what to convert,
-`scores` compares what the judges said, `table` shows it.
+Each judge is one file with one class (:class:`judge.Judge`): its `score` takes a piece of speech at
+:data:`level.SAMPLE_RATE` and gives numbers. Optional packages are imported when a judge is made;
+:class:`missing.MissingJudge` says how to install a package that is missing. Judges know no models.
 """
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from speechvq.analysis.judges.judge import Judge
+from speechvq.analysis.judges.phones import PhoneErrorRate
+from speechvq.analysis.judges.pitch import Pitch
+from speechvq.analysis.judges.quality import DNSMOS
+from speechvq.analysis.judges.speakers import SpeakerSimilarity
+from speechvq.analysis.judges.words import WordErrorRate
+
+
+def judge_makers(recogniser: str | Path | None = None) -> dict[str, Callable[[], Judge]]:
+    """Every judge of the package: its title, and what makes it.
+
+    Parameters
+    ----------
+    recogniser
+        Model folder of faster-whisper for the WER; by default the packaged tiny.en.
+    """
+    makers = [SpeakerSimilarity, WordErrorRate, PhoneErrorRate, DNSMOS, Pitch]
+    options = {WordErrorRate: {"folder": recogniser}}
+    return {maker.title: partial(maker, **options.get(maker, {})) for maker in makers}

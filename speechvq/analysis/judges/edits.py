@@ -1,10 +1,10 @@
-"""How far what was heard is from what was said."""
+"""Errors of a transcript, as WER and PER count them."""
 
 from collections.abc import Sequence
 
 
-def edits(said: Sequence[str], heard: Sequence[str]) -> int:
-    """Count the words or phones to replace, leave out or put in to turn ``said`` into ``heard``."""
+def count_errors(reference: Sequence[str], transcript: Sequence[str]) -> int:
+    """Count substitutions, deletions and insertions: the Levenshtein distance."""
     from rapidfuzz.distance import Levenshtein
 
-    return Levenshtein.distance(said, heard)
+    return Levenshtein.distance(reference, transcript)

@@ -1,9 +1,9 @@
-"""The level at which the judges hear speech, the same for originals and conversions.
+"""Level normalisation of speech before it is judged, the same for recordings and conversions.
 
-It matters to most of them. On the stand-in corpus, 20 dB less cost 0.3 of DNSMOS' overall quality
-and changed a quarter of the phones that pocketsphinx hears; 10 dB more brought Resemblyzer's
-embeddings down to a similarity of 0.91 to what they were, for its spectrogram is not logarithmic.
-Whisper hears relative to the loudest, and pyworld's pitch has no level.
+Most judges depend on the level. On the stand-in corpus, 20 dB less lowered DNSMOS overall by 0.3
+and changed a quarter of the phones that pocketsphinx recognises; 10 dB more changed Resemblyzer's
+embeddings to a similarity of 0.91 with those before, as its spectrogram is not logarithmic.
+Whisper normalises by the maximum, and pyworld does not depend on the level.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ import numpy as np
 from speechvq import audio
 
 SAMPLE_RATE = 16000
-"""Hz, what all judges hear."""
+"""Hz, of the speech that is judged."""
 
 LEVEL = -26.0
-"""Of the speech, decibels below full scale, as is usual where quality is judged."""
+"""dB relative to full scale, as is usual in quality tests."""
 
 
 def normalised(waveform: np.ndarray) -> np.ndarray:
-    """Bring speech to :data:`LEVEL`, or as near as it can be without clipping.
+    """Scale speech to :data:`LEVEL`, or as near as possible without clipping.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ class MissingJudge(ImportError):
 def importing(package: str) -> Iterator[None]:
     """Turn an import that fails inside into :class:`MissingJudge`, and keep it quiet.
 
-    Some of the packages warn on import of things that are theirs to mend.
+    Some packages issue warnings on import that a user can do nothing about.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,25 +1,29 @@
-"""How speech sounds, by DNSMOS: networks trained on people's marks from 1 to 5."""
+"""Speech quality by DNSMOS: networks that predict mean opinion scores from 1 to 5."""
 
 import numpy as np
 
+from speechvq.analysis.judges.judge import Judge, Score, Speech
 from speechvq.analysis.judges.level import SAMPLE_RATE
 from speechvq.analysis.judges.missing import importing, named
 
 MARKS = {"overall": "ovrl_mos", "speech": "sig_mos", "background": "bak_mos", "p808": "p808_mos"}
-"""Our names: of ITU-T P.835 the overall quality, the speech, the background; and of P.808."""
+"""Our names for ITU-T P.835 overall quality, speech and background, and for P.808."""
 
 
-class Quality:
-    """Gives marks from 1 (bad) to 5 (excellent).
+class DNSMOS(Judge):
+    """DNSMOS from 1 (bad) to 5 (excellent).
 
-    They were learned from calls with and without noise suppression, so a difference says more
-    than a mark.
+    The training data is calls with and without noise suppression, so differences between systems
+    are more reliable than absolute scores.
 
     Raises
     ------
     MissingJudge
-        speechmos, or what it needs and does not ask for, is not installed.
+        speechmos, or a package that it needs and does not declare, is not installed.
     """
+
+    title = "DNSMOS"
+    formats = dict.fromkeys(MARKS, ".2f")
 
     def __init__(self) -> None:
         with importing("speechmos"):
@@ -27,10 +31,14 @@ class Quality:
         self.name = f"DNSMOS, {named('speechmos')}"
         self._run = dnsmos.run
 
-    def rate(self, waveform: np.ndarray) -> dict[str, float]:
-        """Mark a waveform (T,) at 16 kHz, T at least 1; the keys are those of :data:`MARKS`.
+    def score(self, speech: Speech) -> Score:
+        """Predict the opinion scores of speech."""
+        return Score(speech.measured(self.rate))
 
-        What is shorter than 9 s is heard again and again.
+    def rate(self, waveform: np.ndarray) -> dict[str, float]:
+        """Predict the scores of a waveform (T,) at 16 kHz, T at least 1, by names of :data:`MARKS`.
+
+        Speech shorter than 9 s is repeated.
         """
         marks = self._run(np.asarray(waveform, dtype=np.float32), SAMPLE_RATE)
         return {ours: float(marks[theirs]) for ours, theirs in MARKS.items()}

@@ -1,37 +1,92 @@
-"""What the judges said of real and made speech, as figures with intervals over utterances.
+"""Scores of judges, averaged over speech, with bootstrap intervals over utterances.
 
-A trial's own utterance is its unit: what one utterance was turned into, in whatever voices, is
-drawn together.
+The unit of resampling is the utterance of a trial: all conversions of one utterance, to whatever
+targets, are resampled together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from speechvq.analysis.bootstrap import Estimate, bounded, estimate, ratio
-from speechvq.analysis.judges.pitch import PitchOf
-from speechvq.analysis.judges.speakers import nearest, similarity, voice
-from speechvq.analysis.judges.trials import Trial, others
-from speechvq.data.manifest import Utterance
-
-SOURCE, RECONSTRUCTION, CONVERSION = "source", "reconstruction", "conversion"
-REAL_TARGET, REAL_SOURCE = "real target", "real source"
+from speechvq.analysis.judges.judge import (
+    CONVERSION,
+    REAL_TARGET,
+    SOURCE,
+    Errors,
+    Judge,
+    Score,
+    Speech,
+)
 
 Scores = dict[str, dict[str, Estimate]]
-"""Figures by the kind of speech, and by what was measured. What has no sense is absent."""
+"""Estimates by the kind of speech and the name of the number; undefined ones are absent."""
+
+Entry = tuple[str, Score]
+"""The id of an utterance, and a score of speech with that utterance."""
 
 
-class Misheard(NamedTuple):
-    """How many words or phones of an utterance were heard wrong, of how many that were said."""
+@dataclass(frozen=True)
+class Judged:
+    """What one judge says of speech.
 
-    utterance: str
-    errors: int
-    length: int
+    Attributes
+    ----------
+    scores : Scores
+        By kind of speech.
+    by_target : dict
+        Scores of REAL_TARGET and CONVERSION for each target; empty unless the judge asks for it.
+    transcripts : list
+        Of each piece of speech its transcript, or None.
+    """
+
+    scores: Scores
+    by_target: dict[str, Scores]
+    transcripts: list[str | None]
+
+
+def judge_speech(judge: Judge, speech: Iterable[Speech]) -> Judged:
+    """Let a judge score speech, and average the scores of each kind."""
+    scored = [(piece, judge.score(piece)) for piece in speech]
+    targets = sorted({piece.target for piece, _ in scored if piece.target is not None})
+    by_target = {}
+    for target in targets if judge.by_target else ():
+        own = [entry for entry in scored if entry[0].target == target]
+        by_target[target] = summarise(_by_kind(own, (REAL_TARGET, CONVERSION)))
+    transcripts = [score.transcript for _, score in scored]
+    return Judged(summarise(_by_kind(scored, judge.kinds)), by_target, transcripts)
+
+
+def summarise(kinds: Mapping[str, Sequence[Entry]]) -> Scores:
+    """Average scores of each kind of speech.
+
+    Returns
+    -------
+    dict
+        The mean of each number. A share that is 0 or 1 gets a Clopper-Pearson interval. An error
+        rate, ``WER`` for example, is over all references together; ``WER / source`` is its ratio to
+        the rate of the source on the utterances of both, each weighted by how often it occurs in
+        the kind.
+    """
+    sources = _errors(kinds.get(SOURCE, ()))
+    found = {}
+    for kind, entries in kinds.items():
+        numbers = _means(entries)
+        for name, sums in _errors(entries).items():
+            numbers[name] = ratio(*zip(*sums.values(), strict=True))
+            source = sources.get(name, {})
+            pairs = [_weighted(own, source[u]) for u, own in sums.items() if u in source]
+            if kind != SOURCE and pairs:
+                columns = zip(*pairs, strict=True)
+                numbers[f"{name} / source"] = estimate(_ratio_of_ratios, *columns)
+        if entries:
+            found[kind] = numbers
+    return found
 
 
 def mean(utterances: Iterable[str], values: Iterable[float]) -> Estimate | None:
-    """Estimate the mean of values, given of which utterance each is; NaNs do not count."""
+    """Estimate the mean of values, given the utterance of each; NaN is left out."""
     kept = [(u, v) for u, v in zip(utterances, values, strict=True) if not np.isnan(v)]
     if not kept:
         return None
@@ -39,183 +94,47 @@ def mean(utterances: Iterable[str], values: Iterable[float]) -> Estimate | None:
     return ratio(np.bincount(index, weights=[v for _, v in kept]), np.bincount(index))
 
 
-def voices(
-    trials: Sequence[Trial],
-    converted: Sequence[np.ndarray],
-    real: Mapping[str, np.ndarray],
-    pools: Mapping[str, Sequence[Utterance]],
-) -> Scores:
-    """Compare the voice of conversions with real voices.
-
-    A real voice is the mean of what stands for its speaker, without the utterance that is judged
-    and without others that say the same.
-
-    Parameters
-    ----------
-    trials
-        What was converted.
-    converted
-        The embedding (D,) of each conversion.
-    real
-        Embeddings of real utterances by their id: of the trials' sources and of all pools.
-    pools
-        Real utterances of every speaker that can be named, two of each at least.
-
-    Returns
-    -------
-    dict
-        Of the real target (the ceiling), the conversion and the real source (the floor):
-        similarity ``to target`` and ``to source``, and the share ``named target`` of those whose
-        nearest voice is the target's.
-    """
-
-    def without(judged: Utterance) -> dict[str, np.ndarray]:
-        return {
-            speaker: voice([real[u.id] for u in others(pool, judged)])
-            for speaker, pool in pools.items()
-        }
-
-    found: dict[str, list[tuple]] = {REAL_TARGET: [], CONVERSION: [], REAL_SOURCE: []}
-    for target in sorted({trial.target for trial in trials}):
-        for utterance in pools[target]:
-            found[REAL_TARGET].append((utterance, target, None, real[utterance.id]))
-    for trial, embedding in zip(trials, converted, strict=True):
-        judged = trial.utterance
-        found[CONVERSION].append((judged, trial.target, judged.speaker, embedding))
-        found[REAL_SOURCE].append((judged, trial.target, judged.speaker, real[judged.id]))
-
-    scores: Scores = {}
-    for kind, entries in found.items():
-        ids, to_target, to_source, named = [], [], [], []
-        for judged, target, source, embedding in entries:
-            known = without(judged)
-            ids.append(judged.id)
-            to_target.append(similarity(embedding, known[target]))
-            to_source.append(np.nan if source is None else similarity(embedding, known[source]))
-            named.append(float(nearest(embedding, known) == target))
-        scores[kind] = _present(
-            {
-                "to target": mean(ids, to_target),
-                "to source": mean(ids, to_source),
-                "named target": bounded(mean(ids, named)),
-            }
-        )
-    return scores
-
-
-def error_rates(kinds: Mapping[str, Sequence[Misheard]]) -> Scores:
-    """Compare how much of each kind of speech was misheard with how much of the source was.
-
-    Returns
-    -------
-    dict
-        The ``errors`` of each kind as a share of what was said, and their ``ratio`` to the
-        source's, on the utterances that both have, each of which counts for both alike: as often
-        as it was turned into something.
-    """
-    sums = {kind: _summed(entries) for kind, entries in kinds.items() if entries}
-    scores: Scores = {}
-    for kind, of_utterance in sums.items():
-        scores[kind] = {"errors": ratio(*zip(*of_utterance.values(), strict=True))}
-        shared = [u for u in of_utterance if u in sums.get(SOURCE, {})]
-        if kind != SOURCE and shared:
-            columns = zip(*(_beside(of_utterance[u], sums[SOURCE][u]) for u in shared), strict=True)
-            scores[kind]["ratio"] = estimate(lambda a, b, c, d: (a / b) / (c / d), *columns)
-    return scores
-
-
-def marks(kinds: Mapping[str, Sequence[tuple[str, Mapping[str, float]]]]) -> Scores:
-    """Average the marks of each kind of speech, given as (utterance id, marks by name)."""
+def _by_kind(
+    scored: Sequence[tuple[Speech, Score]], kinds: Sequence[str]
+) -> dict[str, list[Entry]]:
     return {
-        kind: _present(
-            {
-                name: mean([u for u, _ in entries], [given[name] for _, given in entries])
-                for name in entries[0][1]
-            }
-        )
-        for kind, entries in kinds.items()
-        if entries
+        kind: [(piece.utterance.id, score) for piece, score in scored if piece.kind == kind]
+        for kind in kinds
     }
 
 
-def pitches(
-    trials: Sequence[Trial],
-    converted: Sequence[PitchOf],
-    real: Mapping[str, PitchOf],
-    pools: Mapping[str, Sequence[Utterance]],
-) -> tuple[Scores, dict[str, Scores]]:
-    """Compare the pitch of conversions with that of the target's and the source's real speech.
-
-    Parameters
-    ----------
-    trials, converted, real, pools
-        As for :func:`voices`, with pitches in the place of embeddings.
-
-    Returns
-    -------
-    scores : dict
-        ``median`` in Hz, ``semitones`` of range and share ``voiced``, means over utterances; and
-        ``off``: by how many semitones an utterance's median misses the target's usual one.
-    speakers : dict
-        The same for each target by itself, of its real speech and of what was turned into it.
-    """
-
-    def usual(speaker: str, judged: Utterance) -> float:
-        medians = [real[u.id].median for u in others(pools[speaker], judged)]
-        medians = [median for median in medians if not np.isnan(median)]
-        return float(np.mean(medians)) if medians else np.nan
-
-    entries = []  # (target, kind, utterance id, pitch, semitones off)
-    targets = sorted({trial.target for trial in trials})
-    for target in targets:
-        for u in pools[target]:
-            entries.append((target, REAL_TARGET, u.id, real[u.id], usual(target, u)))
-    for trial, made in zip(trials, converted, strict=True):
-        u, aim = trial.utterance, usual(trial.target, trial.utterance)
-        entries.append((trial.target, CONVERSION, u.id, made, aim))
-        entries.append((trial.target, REAL_SOURCE, u.id, real[u.id], aim))
-
-    def of(wanted: list[tuple]) -> dict[str, Estimate]:
-        ids = [u for _, _, u, _, _ in wanted]
-        measured = [pitch for _, _, _, pitch, _ in wanted]
-        off = [abs(12 * np.log2(pitch.median / aim)) for _, _, _, pitch, aim in wanted]
-        return _present(
-            {
-                "median": mean(ids, [pitch.median for pitch in measured]),
-                "semitones": mean(ids, [pitch.semitones for pitch in measured]),
-                "voiced": mean(ids, [pitch.voiced for pitch in measured]),
-                "off": mean(ids, off),
-            }
-        )
-
-    kinds = (REAL_TARGET, CONVERSION, REAL_SOURCE)
-    return (
-        {kind: of([entry for entry in entries if entry[1] == kind]) for kind in kinds},
-        {
-            target: {
-                kind: of([entry for entry in entries if entry[:2] == (target, kind)])
-                for kind in (REAL_TARGET, CONVERSION)
-            }
-            for target in targets
-        },
-    )
+def _means(entries: Sequence[Entry]) -> dict[str, Estimate]:
+    values: dict[str, list[tuple[str, float | bool]]] = {}
+    for utterance, score in entries:
+        for name, number in score.numbers.items():
+            if not isinstance(number, Errors):
+                values.setdefault(name, []).append((utterance, number))
+    found = {}
+    for name, pairs in values.items():
+        average = mean(*zip(*pairs, strict=True))
+        if average is not None:
+            share = all(isinstance(number, bool) for _, number in pairs)
+            found[name] = bounded(average) if share else average
+    return found
 
 
-def _summed(entries: Iterable[Misheard]) -> dict[str, tuple[int, int]]:
-    """Errors and length of every utterance, over all that it was turned into."""
-    sums: dict[str, tuple[int, int]] = {}
-    for utterance, errors, length in entries:
-        before = sums.get(utterance, (0, 0))
-        sums[utterance] = (before[0] + errors, before[1] + length)
+def _errors(entries: Iterable[Entry]) -> dict[str, dict[str, Errors]]:
+    """Errors and lengths, by the name of the rate and the utterance, summed over its speech."""
+    sums: dict[str, dict[str, Errors]] = {}
+    for utterance, score in entries:
+        for name, number in score.numbers.items():
+            if isinstance(number, Errors):
+                of_name = sums.setdefault(name, {})
+                before = of_name.get(utterance, Errors(0, 0))
+                of_name[utterance] = Errors(*map(sum, zip(before, number, strict=True)))
     return sums
 
 
-def _beside(made: tuple[int, int], source: tuple[int, int]) -> tuple[float, ...]:
-    """Errors and length of what was made of an utterance, and as much of the source."""
-    (errors, length), (its_errors, its_length) = made, source
-    times = length / its_length if its_length else 0.0
-    return errors, length, its_errors * times, its_length * times
+def _weighted(own: Errors, source: Errors) -> tuple[float, ...]:
+    """Errors and length, then those of the source, weighted to the same length."""
+    weight = own.length / source.length if source.length else 0.0
+    return (*own, source.errors * weight, source.length * weight)
 
 
-def _present(figures: Mapping[str, Estimate | None]) -> dict[str, Estimate]:
-    return {name: figure for name, figure in figures.items() if figure is not None}
+def _ratio_of_ratios(a, b, c, d):
+    return (a / b) / (c / d)

@@ -1,20 +1,40 @@
-"""Who is speaking, by Resemblyzer: a speaker encoder trained on thousands of voices."""
+"""Speaker similarity and speaker identification, by the speaker embeddings of Resemblyzer."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from speechvq.analysis.judges.judge import (
+    CONVERSION,
+    REAL_SOURCE,
+    REAL_TARGET,
+    Judge,
+    Score,
+    Speech,
+)
 from speechvq.analysis.judges.missing import importing, named
+from speechvq.analysis.judges.trials import others
 
 
-class Speakers:
-    """Turns speech into an embedding of its voice.
+class SpeakerSimilarity(Judge):
+    """Cosine similarity to the target and the source, and accuracy of naming the target.
+
+    A speaker's embedding is the mean over recordings, without the utterance that is judged and
+    without recordings of the same text.
 
     Raises
     ------
     MissingJudge
         Resemblyzer is not installed.
     """
+
+    title = "speaker"
+    kinds = (REAL_TARGET, CONVERSION, REAL_SOURCE)
+    formats = {
+        "similarity to target": ".2f",
+        "similarity to source": ".2f",
+        "identification accuracy": ".0%",
+    }
 
     def __init__(self) -> None:
         with importing("resemblyzer"):
@@ -24,25 +44,41 @@ class Speakers:
         self._encoder = VoiceEncoder("cpu", verbose=False)
 
     def embed(self, waveform: np.ndarray) -> np.ndarray:
-        """Embed the voice of a waveform (T,) at 16 kHz: (256,) of length 1, or 0 for silence."""
+        """Speaker embedding (256,) of a waveform (T,) at 16 kHz: of length 1, or 0 for silence."""
         waveform = np.asarray(waveform, dtype=np.float32)
         if not waveform.any():
             return np.zeros(256, dtype=np.float32)
         speech = self._prepare(waveform)  # without long pauses
         return self._encoder.embed_utterance(speech if len(speech) else waveform)
 
+    def score(self, speech: Speech) -> Score:
+        """Compare the voice of speech with those of its target, its source and all speakers."""
+        recordings = speech.recordings
+        voices = {
+            speaker: voice(
+                [recordings.measured(self.embed, u) for u in others(pool, speech.utterance)]
+            )
+            for speaker, pool in recordings.pools.items()
+        }
+        embedding = speech.measured(self.embed)
+        numbers = {"similarity to target": similarity(embedding, voices[speech.target])}
+        if speech.source is not None:
+            numbers["similarity to source"] = similarity(embedding, voices[speech.source])
+        named_target = nearest(embedding, voices) == speech.target
+        return Score(numbers | {"identification accuracy": named_target})
+
 
 def voice(embeddings: Sequence[np.ndarray]) -> np.ndarray:
-    """The voice (D,) that several embeddings (D,) have in common: their mean, of length 1."""
+    """Mean of speaker embeddings (D,), scaled to length 1."""
     mean = np.mean(embeddings, axis=0)
     return mean / max(np.linalg.norm(mean), 1e-12)
 
 
 def similarity(one: np.ndarray, other: np.ndarray) -> float:
-    """The cosine of two embeddings of length 1: 1 for the same voice."""
+    """Cosine similarity of two embeddings of length 1."""
     return float(np.dot(one, other))
 
 
 def nearest(embedding: np.ndarray, voices: Mapping[str, np.ndarray]) -> str:
-    """Name the speaker whose voice is the most like an embedding."""
+    """Identify the speaker with the most similar embedding."""
     return max(voices, key=lambda speaker: similarity(embedding, voices[speaker]))

@@ -1,4 +1,4 @@
-"""What is converted into what: a few trials, balanced over the speakers."""
+"""Trials of voice conversion, balanced over source and target speakers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import numpy as np
 from speechvq.data.manifest import Utterance
 
 REFERENCES = 10
-"""At most so many utterances of a speaker stand for the voice."""
+"""Maximum number of recordings that represent a speaker."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One conversion: an utterance, and the speaker whose voice is to say it."""
+    """One conversion: an utterance and the target speaker."""
 
     utterance: Utterance
     target: str
@@ -24,9 +24,9 @@ def choose(
 ) -> list[Trial]:
     """Choose trials, all different and the same for the same seed.
 
-    The speakers take turns as sources, each with another utterance every time, and the targets go
-    round against them: as long as nobody runs out of utterances, and sources and targets are the
-    same speakers, every turn has each of them once as either.
+    The sources take turns, each time with another utterance, and the targets rotate against them:
+    as long as no source runs out of utterances, and sources and targets are the same speakers, each
+    round has every speaker once as source and once as target.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def choose(
     Raises
     ------
     ValueError
-        There is nothing to convert, or nobody to convert it to.
+        There are no sources or no targets.
     """
     random = np.random.default_rng(seed)
     sources: dict[str, list[Utterance]] = {}
@@ -73,12 +73,12 @@ def choose(
 def pools(
     utterances: Sequence[Utterance], speakers: Sequence[str], seed: int = 0
 ) -> dict[str, list[Utterance]]:
-    """Choose the real speech that stands for each speaker: at most :data:`REFERENCES` utterances.
+    """Choose recordings that represent each speaker: at most :data:`REFERENCES` utterances.
 
     Returns
     -------
     dict
-        For every one of ``speakers`` its utterances, in a random order.
+        The utterances of each of ``speakers``, in random order.
     """
     found: dict[str, list[Utterance]] = {speaker: [] for speaker in speakers}
     for index in np.random.default_rng([seed, 1]).permutation(len(utterances)):
@@ -89,7 +89,7 @@ def pools(
 
 
 def others(pool: Sequence[Utterance], judged: Utterance) -> list[Utterance]:
-    """Leave the judged utterance out of a pool, and where any are left, what says the same."""
+    """Leave the judged utterance out of a pool and, if any remain, those of the same text."""
     rest = [utterance for utterance in pool if utterance.id != judged.id]
     differing = [u for u in rest if u.text is None or u.text != judged.text]
     return differing or rest

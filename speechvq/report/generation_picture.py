@@ -1,32 +1,32 @@
-"""A picture of sampled codes beside speech: which phones, how long, and how long the pauses."""
+"""A picture of unconditional generation beside speech: phones, durations, pauses."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from speechvq.analysis.confusion import png
 from speechvq.analysis.phone_classes import in_order
+from speechvq.report.pictures import png
 
 
-def babble_png(
+def generation_png(
     phones: np.ndarray,
     sets: Mapping[str, Mapping[str, np.ndarray]],
     frame_rate: float,
     title: str,
 ) -> bytes:
-    """Draw the distributions of sets of utterances over each other.
+    """Draw the distributions of several sets of utterances in the same plots.
 
     Parameters
     ----------
     phones
         (Y,), the phones that were counted.
     sets
-        By the set's name, counts (U, X) by the distribution's name, as `babble.Counter` gives; at
-        most four sets.
+        By the set's name, counts (U, X) by the distribution's name, as
+        :class:`speechvq.analysis.generation.Counter` gives; at most four sets.
     frame_rate
         Codes per second.
     title
-        Stands above the picture.
+        Of the picture.
     """
     from matplotlib.figure import Figure
 

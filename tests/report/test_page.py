@@ -4,18 +4,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from speechvq.analysis.report import (
-    DECIBELS,
-    Section,
-    Sound,
-    SoundGroup,
-    Table,
-    curves_png,
-    data_uri,
-    page,
-    spectrogram,
-    spectrogram_png,
-)
+from speechvq.report.page import Section, Sound, SoundGroup, Table, data_uri, page
+from speechvq.report.pictures import DECIBELS, curves_png, spectrogram, spectrogram_png
 
 RATE = 16000
 

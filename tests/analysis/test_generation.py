@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from speechvq.analysis.babble import DISTRIBUTIONS, Counter, divergences
-from speechvq.analysis.babble_picture import babble_png
+from speechvq.analysis.generation import DISTRIBUTIONS, Counter, divergences
 
 # Codes 0 and 1 are aa, 2 is t, 3 silence
 PHONES = np.array(["aa", "aa", "t", "sil"])
@@ -62,9 +61,3 @@ def test_nothing_in_common_is_one_bit():
     counter = Counter(PHONES, RATE)
     one, other = counter.counts([np.array([0] * 5)]), counter.counts([np.array([2] * 5)])
     assert divergences(one, other)["phones"].value == pytest.approx(1)
-
-
-def test_a_picture():
-    counter = Counter(PHONES, RATE)
-    sets = {name: counter.counts(speech(i, [0.25] * 4)) for i, name in enumerate("abc")}
-    assert babble_png(counter.phones, sets, RATE, "title").startswith(b"\x89PNG")

@@ -1,19 +1,19 @@
-"""How like speech codes are that nobody has said: four distributions, beside those of speech.
+"""Unconditional generation against speech: divergences of four distributions of phones.
 
-Codes are taken for the phones that they mostly stand for, and a run of the same phone for a segment
-of speech. Of a set of utterances these are counted:
+Codes are mapped to their most likely phones; a run of the same phone is a segment. Of a set of
+utterances these are counted:
 
 phones      the phone of every code
-bigrams     pairs of segments that follow each other
-durations   lengths of the segments that are no pause, in codes
-pauses      lengths of the pauses, in codes; not of one that ends an utterance, which may have been
-            cut there
+bigrams     pairs of neighbouring segments
+durations   lengths of the segments other than pauses, in codes
+pauses      lengths of the pauses, in codes; without a pause that ends an utterance, which may have
+            been cut there
 
-Two sets differ by the Jensen-Shannon divergence of what is counted, in bits: 0 for the same
-distribution, 1 for distributions that have nothing in common. Of few utterances it is never 0, so
-compare sets of the same size.
+Two sets are compared by the Jensen-Shannon divergence of each distribution, in bits: 0 for the same
+distribution, 1 for distributions without a common outcome. The divergence of two finite samples is
+above 0, so compare sets of the same size.
 
-Shapes: N codes, U utterances, Y phones, X things that are counted.
+Shapes: N codes, U utterances, Y phones, X outcomes.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ from speechvq.data.labels import SILENCE
 
 DISTRIBUTIONS = ("phones", "bigrams", "durations", "pauses")
 LONGEST = 1.0
-"""Seconds; longer segments count as of this length."""
+"""Seconds; longer segments count as segments of this length."""
 
 
 class Counter:
-    """Counts of codes that are taken for phones.
+    """Counts phones, bigrams, durations and pauses of codes.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Counter:
         self._silence = int(silence[0]) if len(silence) else -1
 
     def counts(self, utterances: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """For each of `DISTRIBUTIONS` what is counted in each utterance's codes: (U, X)."""
+        """Counts (U, X) of each of `DISTRIBUTIONS` in the codes of each utterance."""
         Y, longest = len(self.phones), self.longest
         found: dict[str, list[np.ndarray]] = {name: [] for name in DISTRIBUTIONS}
         for codes in utterances:
@@ -66,26 +66,25 @@ class Counter:
 
 
 def divergences(ones: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> dict[str, Estimate]:
-    """How far sets of utterances are apart, in each of `DISTRIBUTIONS`.
+    """Jensen-Shannon divergence of two sets of utterances in each of `DISTRIBUTIONS`, in bits.
 
     Parameters
     ----------
     ones
-        Counts (U, X) by distribution; their utterances are drawn anew for the 95 % intervals.
+        Counts (U, X) by distribution; the utterances are resampled for the 95 % intervals.
     others
-        Counts (U', X), which stay.
+        Counts (U', X), which are not resampled.
     """
     found = {}
     for name, counts in ones.items():
         fixed = others[name].sum(0, dtype=float)
-        used = (counts.sum(0) > 0) | (fixed > 0)  # what neither has makes no difference
-        used[0] = True  # where there is nothing at all, the figure is NaN
+        used = (counts.sum(0) > 0) | (fixed > 0)  # outcomes of neither contribute nothing
+        used[0] = True  # without any outcome the estimate is NaN
         apart = _divergence_from(fixed[used])
-        its = estimate(apart, *counts[:, used].T)
-        # A divergence of utterances that are drawn anew is too large, as they are fewer different
-        # ones; how much it varies is right
-        half = (its.high - its.low) / 2
-        found[name] = replace(its, low=max(0.0, its.value - half), high=its.value + half)
+        point = estimate(apart, *counts[:, used].T)
+        # Resampling adds bias, as a resample has fewer different utterances; the width is right
+        half = (point.high - point.low) / 2
+        found[name] = replace(point, low=max(0.0, point.value - half), high=point.value + half)
     return found
 
 

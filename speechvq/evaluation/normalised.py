@@ -1,0 +1,63 @@
+"""Speaker-normalised cepstra of labelled speech, with nothing learned but the speaker transforms.
+
+A baseline for codes: an encoder is trained to predict these features, so k-means on them shows
+what the features alone give. Shapes: T samples, N frames, D cepstra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from speechvq.data.manifest import Utterance
+from speechvq.data.segments import Waveforms
+from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
+from speechvq.models.sounds import Sounds
+from speechvq.models.spectral import BANDS
+from speechvq.training.speakers import fit_sounds, fit_speakers
+
+Features = Callable[[np.ndarray, str], np.ndarray]
+"""From a waveform (T,) and the name of its speaker to features (N, D)."""
+
+
+def speaker_normalised_cepstra(
+    utterances: Sequence[Utterance], sample_rate: int, hop_length: int, cepstra: int, seed: int = 0
+) -> Features:
+    """Fit speaker transforms to utterances; return the function that applies them.
+
+    Each speaker gets a VTLN warp, a level, a mean and a linear transform (INCA), then a mapping of
+    Gaussian components, all without transcripts.
+
+    Parameters
+    ----------
+    utterances
+        Speech of all speakers that are to be normalised.
+    sample_rate
+        Hz.
+    hop_length
+        Samples per frame.
+    cepstra
+        D, at most the number of mel bands.
+    seed
+        Of the frames that are compared.
+
+    Returns
+    -------
+    callable
+        Raises ValueError for a speaker that is not among those of `utterances`.
+    """
+    speakers = sorted({utterance.speaker for utterance in utterances})
+    frames = FrameCepstra(sample_rate, hop_length, BANDS, min(cepstra, BANDS))
+    normalise = SpeakerCepstra(frames, len(speakers))
+    mapping = Sounds(min(cepstra, BANDS), len(speakers))
+    waveforms = Waveforms(list(utterances), sample_rate)
+    fit_sounds(mapping, fit_speakers(normalise, waveforms, speakers, seed), seed)
+
+    @torch.no_grad()
+    def features(waveform: np.ndarray, speaker: str) -> np.ndarray:
+        index = torch.tensor([speakers.index(speaker)])
+        return mapping(normalise(torch.from_numpy(waveform)[None], index), index)[0].numpy()
+
+    return features

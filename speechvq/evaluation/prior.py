@@ -1,0 +1,224 @@
+"""What a prior knows of the codes of speech, and how its unconditional generation compares with it.
+
+Bits per code of held-out speech are compared with those of n-grams; phones and durations of sampled
+codes are compared with those of held-out speech by Jensen-Shannon divergences.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from speechvq.analysis.bootstrap import Estimate, ratio
+from speechvq.analysis.frames import frame_labels, normalise
+from speechvq.analysis.generation import Counter, divergences
+from speechvq.analysis.ngrams import NGram
+from speechvq.analysis.phonemes import code_to_phone
+from speechvq.data.manifest import Utterance, read_known
+from speechvq.evaluation.encoded import bits_per_sample, encode_utterances
+from speechvq.models.prior import Prior
+from speechvq.models.vqvae import VQVAE
+from speechvq.sampling.babble import sample_codes
+from speechvq.training.prior import codes_of, held_out_bits
+
+logger = logging.getLogger(__name__)
+
+UNIFORM, LEARNED = "uniform (log2 K)", "prior"
+TRAINING, HELD_OUT = "training speech", "held-out speech"
+DRAWN, BIGRAM = "drawn from the prior", "drawn from the bigram"
+NGRAMS = {"unigram": 1, "bigram": 2, "trigram": 3}
+
+Progress = Callable[[Iterable, str], Iterable]
+"""Wraps an iterable and its name, to show a progress bar."""
+
+
+@dataclass(frozen=True)
+class CodesOfSpeech:
+    """The utterances of a manifest and their codes (N,)."""
+
+    manifest: str
+    utterances: list[Utterance]
+    codes: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class PhoneCounts:
+    """The phones of codes, and for each set of utterances counts (U, X) by distribution."""
+
+    phones: np.ndarray
+    counts: dict[str, dict[str, np.ndarray]]
+
+    @property
+    def divergences(self) -> dict[str, dict[str, Estimate]]:
+        """Of each set from held-out speech, by distribution, in bits."""
+        return {
+            name: divergences(counts, self.counts[HELD_OUT])
+            for name, counts in self.counts.items()
+            if name != HELD_OUT
+        }
+
+
+@dataclass(frozen=True)
+class PriorEvaluation:
+    """Bits of held-out speech and, with phone labels, divergences of sampled codes.
+
+    Attributes
+    ----------
+    bits_per_code : dict
+        By the name of the prior.
+    decoder_bits_per_second : float
+        Of waveforms given codes, the reconstruction term of the ELBO.
+    codes : dict
+        Number of codes of each set of utterances.
+    phone_counts : PhoneCounts or None
+        None where the training data has no phone labels.
+    divergences : dict
+        Estimates by set and distribution, in bits; empty without phone labels.
+    """
+
+    codebook_size: int
+    frame_rate: float
+    score_on: str
+    seed: int
+    bits_per_code: dict[str, Estimate]
+    decoder_bits_per_second: float
+    codes: dict[str, int]
+    phone_counts: PhoneCounts | None
+    divergences: dict[str, dict[str, Estimate]]
+
+    def to_dict(self) -> dict:
+        """For JSON."""
+        return {
+            "codebook_size": self.codebook_size,
+            "frame_rate": self.frame_rate,
+            "score_on": self.score_on,
+            "codes": self.codes[HELD_OUT],
+            "seed": self.seed,
+            "bits_per_code": {
+                name: dataclasses.asdict(bits) for name, bits in self.bits_per_code.items()
+            },
+            "decoder_bits_per_second": self.decoder_bits_per_second,
+            "divergences": {
+                row: {name: dataclasses.asdict(found) for name, found in of_row.items()}
+                for row, of_row in self.divergences.items()
+            },
+        }
+
+
+def evaluate_prior(
+    model: VQVAE,
+    prior: Prior,
+    train: CodesOfSpeech,
+    held_out: CodesOfSpeech,
+    times: int = 10,
+    seed: int = 0,
+    progress: Progress = lambda items, _: items,
+) -> PriorEvaluation:
+    """Score a prior on held-out speech, and compare codes drawn from the prior with that speech.
+
+    Parameters
+    ----------
+    model
+        The codes are of this model.
+    prior
+        The prior to score.
+    train
+        The speech that the prior was trained on; the n-grams are fitted to its codes.
+    held_out
+        Other speech.
+    times
+        As many times the codes of the held-out speech are drawn.
+    seed
+        Of what is drawn.
+    progress
+        Shows a progress bar.
+    """
+    K = prior.codebook_size
+    ngrams = {name: NGram(train.codes, order, K) for name, order in NGRAMS.items()}
+    bits = bits_per_code(prior, ngrams, held_out)
+    decoder = bits_per_sample(model, progress(held_out.utterances, "decoder"))
+    lengths = [len(codes) for codes in held_out.codes] * times
+    random = np.random.default_rng(seed)
+    speakers = [u.speaker for u in held_out.utterances] * times
+    # In lock-step, all as long as the longest, then cut: no code depends on a later one
+    seeds = [seed + i for i in range(len(lengths))]
+    drawn = sample_codes(prior, max(lengths), speakers, seeds=seeds)
+    order = random.permutation(len(train.codes))
+    enough = np.cumsum([len(train.codes[i]) for i in order]).searchsorted(sum(lengths)) + 1
+    bigram = ngrams["bigram"]
+    sets = {
+        HELD_OUT: held_out.codes,
+        DRAWN: [codes[:n] for codes, n in zip(drawn, lengths, strict=True)],
+        BIGRAM: [bigram.sample(n, random) for n in progress(lengths, "bigram")],
+        TRAINING: [train.codes[i] for i in order[:enough]],
+    }
+    counts = phone_counts(model, train, sets)
+    return PriorEvaluation(
+        K,
+        model.frame_rate,
+        held_out.manifest,
+        seed,
+        bits,
+        decoder.value * model.sample_rate,
+        {name: sum(map(len, utterances)) for name, utterances in sets.items()},
+        counts,
+        {} if counts is None else counts.divergences,
+    )
+
+
+def read_codes_of_speech(
+    model: VQVAE,
+    manifest: str,
+    kept: Path | None = None,
+    progress: Progress = lambda items, _: items,
+) -> CodesOfSpeech:
+    """Utterances of the model's speakers, with codes from the file `kept`, else encoded now."""
+    known = read_known(manifest, model.speakers, "the model")
+    if kept is not None and kept.is_file():
+        return CodesOfSpeech(manifest, known, codes_of(model, known, kept, False, manifest))
+    encoded = encode_utterances(model, progress(known, f"encode {Path(manifest).name}"))
+    return CodesOfSpeech(manifest, known, [e.codes for e in encoded])
+
+
+def bits_per_code(
+    prior: Prior, ngrams: dict[str, NGram], held_out: CodesOfSpeech
+) -> dict[str, Estimate]:
+    """Bits per code of held-out speech under the uniform prior, n-grams and the prior."""
+    lengths = [len(codes) for codes in held_out.codes]
+    speakers = prior.speaker([u.speaker for u in held_out.utterances]).tolist()
+    found = {UNIFORM: [n * math.log2(prior.codebook_size) for n in lengths]}
+    for name, ngram in ngrams.items():
+        found[name] = [float(ngram.bits(codes).sum()) for codes in held_out.codes]
+    learned = held_out_bits(prior, held_out.codes, speakers)
+    found[LEARNED] = [float(bits.sum()) for bits in learned]
+    return {name: ratio(sums, lengths) for name, sums in found.items()}
+
+
+def phone_counts(
+    model: VQVAE, train: CodesOfSpeech, sets: dict[str, list[np.ndarray]]
+) -> PhoneCounts | None:
+    """Count phones in sets of utterances; None if no utterance of `train` has phone labels."""
+    labelled = [i for i, u in enumerate(train.utterances) if u.phones is not None]
+    if not labelled:
+        logger.warning(
+            "%s: no utterance has phones, so codes cannot be mapped to phones; make them with: "
+            "speechvq-align", train.manifest,
+        )  # fmt: skip
+        return None
+    labels = [
+        frame_labels(
+            normalise(train.utterances[i].phones), len(train.codes[i]), 1 / model.frame_rate
+        )
+        for i in labelled
+    ]
+    codes = np.concatenate([train.codes[i] for i in labelled])
+    phone_of_code = code_to_phone(codes, np.concatenate(labels), model.config.codebook_size)
+    counter = Counter(phone_of_code, model.frame_rate)
+    counts = {name: counter.counts(utterances) for name, utterances in sets.items()}
+    return PhoneCounts(counter.phones, counts)

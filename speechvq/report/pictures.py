@@ -1,0 +1,164 @@
+"""Pictures for the page, as PNG: spectrograms and training curves."""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+DECIBELS = 70
+"""Dynamic range of a spectrogram, in dB below the maximum."""
+
+HIGHEST = 8000
+"""Hz at the top of a spectrogram, or half the sample rate."""
+
+
+def spectrogram(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float, float]:
+    """Spectrogram of a waveform (T,) in dB.
+
+    Returns
+    -------
+    levels : ndarray of float, shape (frequencies, frames)
+        Decibels relative to the maximum, at least ``-DECIBELS``.
+    seconds : float
+        Duration of the frames.
+    highest : float
+        Hz of the last row.
+    """
+    window_length, hop_length = round(0.025 * sample_rate), round(0.005 * sample_rate)
+    n_fft = 2 * (1 << (window_length - 1).bit_length())
+    padded = np.pad(np.asarray(waveform, dtype=np.float32), window_length // 2 + 1)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window_length)[::hop_length]
+    power = np.abs(np.fft.rfft(frames * np.hanning(window_length), n_fft)) ** 2  # (frames, bins)
+    rows = min(n_fft // 2, round(HIGHEST / sample_rate * n_fft)) + 1
+    power = power[:, :rows].T
+    levels = 10 * np.log10(np.maximum(power, 1e-12))
+    levels = np.maximum(levels - levels.max(), -DECIBELS)
+    return levels, len(waveform) / sample_rate, (rows - 1) * sample_rate / n_fft
+
+
+def spectrogram_png(waveform: np.ndarray, sample_rate: int) -> bytes:
+    """Draw :func:`spectrogram`."""
+    levels, seconds, highest = spectrogram(waveform, sample_rate)
+    figure = _figure(4.4, 1.9)
+    axes = figure.add_subplot()
+    axes.imshow(
+        levels,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        extent=(0, seconds, 0, highest / 1000),
+        interpolation="antialiased",
+    )
+    axes.set_ylabel("kHz", fontsize=8)
+    axes.set_xlabel("seconds", fontsize=8)
+    axes.tick_params(labelsize=7, length=2)
+    return png(figure, dpi=120)
+
+
+def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> bytes | None:
+    """Draw training curves, one plot for each measure; None if there is nothing to draw.
+
+    Parameters
+    ----------
+    records
+        The lines of ``metrics.jsonl``: `kind`, `phase`, `global_step` and values.
+    codebook_size
+        K, the upper limit of the perplexity.
+    """
+    records = list(records)
+    curves = [
+        (
+            "loss of the latents",
+            {
+                "train": _points(records, "train", "loss", "latents"),
+                "valid": _points(records, "valid", "latent_loss"),
+            },
+        ),
+        (
+            "spectral loss",
+            {
+                "train": _points(records, "train", "loss", "spectral"),
+                "valid": _points(records, "valid", "spectral_loss"),
+            },
+        ),
+        (
+            "bits per sample",
+            {kind: _points(records, kind, "bits_per_sample") for kind in ("train", "valid")},
+        ),
+        (
+            "perplexity of the codes",
+            {kind: _points(records, kind, "perplexity") for kind in ("epoch", "valid")},
+        ),
+    ]
+    curves = [(title, lines) for title, lines in curves if any(len(x) for x, _ in lines.values())]
+    if not curves:
+        return None
+    figure = _figure(4.4 * len(curves), 2.9)
+    names = {"train": "training", "epoch": "training, per epoch", "valid": "validation"}
+    for axes, (title, lines) in zip(
+        np.atleast_1d(figure.subplots(1, len(curves))), curves, strict=True
+    ):
+        for kind, (steps, values) in lines.items():
+            held_out = kind == "valid"
+            axes.plot(
+                steps,
+                values,
+                label=names[kind],
+                color="#c2410c" if held_out else "#94a3b8",
+                marker="o" if held_out or len(steps) < 3 else None,
+                markersize=3,
+                linewidth=1.4,
+                zorder=3 if held_out else 2,
+            )
+        if title.startswith("perplexity"):
+            axes.set_ylim(bottom=0)
+            if codebook_size:
+                axes.set_ylim(top=1.06 * codebook_size)
+                axes.axhline(codebook_size, color="#64748b", linewidth=0.8, linestyle=":")
+                axes.annotate(
+                    f"K = {codebook_size}",
+                    (0.02, codebook_size),
+                    xycoords=("axes fraction", "data"),
+                    textcoords="offset points",
+                    xytext=(0, -10),
+                    fontsize=7,
+                    color="#475569",
+                )
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("step", fontsize=8)
+        axes.tick_params(labelsize=7, length=2)
+        axes.grid(color="#e2e8f0", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=7, frameon=False)
+    return png(figure, dpi=120)
+
+
+def _points(
+    records: Sequence[Mapping], kind: str, name: str, phase: str | None = None
+) -> tuple[list, list]:
+    """Steps and values of a number, of one phase or of all."""
+    found = [
+        r
+        for r in records
+        if r.get("kind") == kind
+        and r.get(name) is not None
+        and (phase is None or r.get("phase") == phase)
+    ]
+    return [r.get("global_step", r.get("step", 0)) for r in found], [r[name] for r in found]
+
+
+def _figure(width: float, height: float):
+    """Make a figure independent of pyplot and its backend."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def png(figure, dpi: int = 130) -> bytes:
+    """A matplotlib figure as a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=dpi)
+    return picture.getvalue()

@@ -1,0 +1,268 @@
+"""The sections of the page, from the files beside a model.
+
+Each section is made from one folder or file; where files are missing, it says how to make them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from speechvq import audio
+from speechvq.config import VQVAEConfig
+from speechvq.data.manifest import read_manifest
+from speechvq.report.page import Section, Sound, SoundGroup, Table, data_uri
+from speechvq.report.pictures import curves_png
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED = 1 << 20
+"""Bytes of the largest sound file that is embedded in the page; larger ones are linked."""
+
+_NAME = re.compile(r"(?P<id>.+?)-(?P<kind>original|reconstruction|to-(?P<speaker>.+))")
+
+
+def read_records(path: Path) -> list[dict]:
+    """The lines of a metrics file; a line that is not JSON, such as a truncated one, is skipped."""
+    records = []
+    if path.is_file():
+        for line in path.read_text("utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                logger.warning("%s: a line that is not JSON is skipped", path)
+    return records
+
+
+def read_texts(whole: dict) -> dict[str, str]:
+    """Texts of the test utterances by id, if the manifest exists."""
+    path = (whole.get("data") or {}).get("test")
+    if not path or not Path(path).is_file():
+        return {}
+    try:
+        return {u.id: u.text for u in read_manifest(path) if u.text}
+    except ValueError:
+        return {}
+
+
+def speech_section(folder: Path, texts: dict[str, str], out: Path) -> Section:
+    """Original recordings, reconstructions and conversions, grouped by utterance."""
+    title = "Speech"
+    order = {"original": 0, "reconstruction": 1}
+    groups: dict[str, list[tuple]] = {}
+    paths = audio.find(folder) if folder.is_dir() and any(folder.iterdir()) else []
+    for path in paths:
+        match = _NAME.fullmatch(path.stem)
+        id, kind = (match["id"], match["kind"]) if match else ("other sounds", path.stem)
+        caption = f"converted to {match['speaker']}" if match and match["speaker"] else kind
+        groups.setdefault(id, []).append((order.get(kind, 2), caption, path))
+    if not groups:
+        missing = f"no sounds in {folder}; stage 4 of the recipe makes them"
+        return Section(title, missing=[missing])
+    found: list[SoundGroup] = []
+    for id, sounds in groups.items():
+        sounds.sort(key=lambda sound: sound[:2])
+        found.append(
+            SoundGroup(
+                id, texts.get(id), [_sound(caption, path, out) for _, caption, path in sounds]
+            )
+        )
+    intro = (
+        "Sentences that the model was not trained on. A reconstruction is decoded from the codes "
+        "for the original speaker, a conversion from the same codes for another speaker."
+    )
+    return Section(title, intro, groups=found)
+
+
+def _sound(caption: str, path: Path, out: Path) -> Sound:
+    waveform, sample_rate = audio.read(path)
+    kinds = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
+    if path.stat().st_size <= EMBEDDED:
+        source = data_uri(path.read_bytes(), kinds[path.suffix.lower()])
+    else:
+        source = quote(os.path.relpath(path, out.parent))
+    return Sound(caption, source, waveform, sample_rate)
+
+
+def phoneme_section(folder: Path) -> Section:
+    """Phoneme scores of the codes and the baselines, and the pictures."""
+    title = "Codes and phonemes"
+    path = folder / "scores.json"
+    if not path.is_file():
+        return Section(title, missing=[f"no {path}; speechvq-analyze phonemes writes it"])
+
+    def parse(result: dict) -> tuple[list, list[str]]:
+        return [_score_row(name, scores) for name, scores in result["scores"].items()], [
+            f"K = {result['codebook_size']}, {result['frame_rate']:g} codes/s, "
+            f"{result['bitrate']:.0f} bits/s, {result['phone_classes']} phone classes; "
+            "scores are comparable at equal values only.",
+            f"Mapped on {result['map_on']}, scored on {result['score_on']}.",
+        ]
+
+    result, (rows, notes) = _read_scores(path, parse, "speechvq-analyze phonemes")
+    if result.get("codebook_well_used") is False:
+        notes.append("The codebook is poorly used: its perplexity is under K/4.")
+    captions = {
+        "confusion.png": "Confusion of phones: for each true phone, the phones of its codes.",
+        "codes.png": "The phones of each code.",
+    }
+    found = [(text, folder / name) for name, text in captions.items()]
+    pictures = [(text, picture.read_bytes()) for text, picture in found if picture.is_file()]
+    missing = [
+        f"no {picture}; speechvq-analyze phonemes draws it"
+        for _, picture in found
+        if not picture.is_file()
+    ]
+    codes = folder / "codes.tsv"
+    folded = []
+    if codes.is_file():
+        folded.append(("Every code and its phones", codes.read_text("utf-8").expandtabs(9)))
+    intro = (
+        "Each code is mapped to its most likely phone on one part of the data; the map is scored "
+        "on another part. Chance is the accuracy of always choosing the most likely phone."
+    )
+    headings = ("", *_MEASURES.values())
+    return Section(
+        title,
+        intro,
+        table=Table(headings, rows),
+        notes=notes,
+        pictures=pictures,
+        folded=folded,
+        missing=missing,
+    )
+
+
+def generation_section(folder: Path, out: Path) -> Section:
+    """Unconditional generation, and bits per code of the prior."""
+    title = "Unconditional generation"
+    path = folder / "scores.json"
+    if not path.is_file():
+        return Section(title, missing=[f"no {path}; speechvq-analyze prior writes it"])
+
+    def parse(result: dict) -> tuple[list, list[str]]:
+        rate, bound = result["frame_rate"], result["decoder_bits_per_second"]
+        rows = [
+            [
+                name,
+                f"{bits['value']:.3f}",
+                f"{bits['value'] * rate:.1f}",
+                f"{bits['value'] * rate + bound:,.0f}",
+            ]
+            for name, bits in result["bits_per_code"].items()
+        ]
+        apart = [
+            f"{row}, from held-out speech: "
+            + ", ".join(f"{name} {bits['value']:.3f}" for name, bits in found.items())
+            for row, found in result["divergences"].items()
+        ]
+        return rows, apart
+
+    _, (rows, apart) = _read_scores(path, parse, "speechvq-analyze prior")
+    sounds = [_sound(path.stem, path, out) for path in sorted(folder.glob("*.wav"))]
+    picture = folder / "babble.png"
+    pictures = []
+    if picture.is_file():
+        pictures = [("Sampled codes and held-out speech.", picture.read_bytes())]
+    intro = (
+        "Codes are sampled from the prior, one after the other, and decoded to speech. The fewer "
+        "bits per held-out code, the better the prior."
+    )
+    notes = ["Jensen-Shannon divergences, in bits. " + "; ".join(apart) + "."] if apart else []
+    return Section(
+        title,
+        intro,
+        table=Table(("prior", "bits per code", "bits/s of codes", "bits/s in all"), rows),
+        groups=[SoundGroup("from the prior", None, sounds)] if sounds else [],
+        notes=notes,
+        pictures=pictures,
+    )
+
+
+def _read_scores(path: Path, parse: Callable, command: str) -> tuple[dict, tuple]:
+    """What is in a scores.json, and what `parse` makes of it; ValueError if it is damaged."""
+    try:
+        result = json.loads(path.read_text("utf-8"))
+        return result, parse(result)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: damaged ({error}); run {command} again") from error
+
+
+_MEASURES = {
+    "accuracy": "accuracy",
+    "chance": "chance",
+    "phone_purity": "phone purity",
+    "cluster_purity": "cluster purity",
+    "pnmi": "PNMI",
+    "v_measure": "V-measure",
+    "perplexity": "perplexity",
+    "codes_used": "codes used",
+}
+
+
+def _score_row(name: str, scores: dict) -> list[str]:
+    row = [name]
+    for measure in _MEASURES:
+        value = scores[measure]
+        if measure == "codes_used":
+            row.append(f"{value} of {scores['codebook_size']}")
+        else:
+            row.append(f"{value:.1f}" if measure == "perplexity" else f"{value:.3f}")
+    if scores.get("accuracy_interval"):
+        low, high = scores["accuracy_interval"]
+        row[1] += f" ({low:.3f} to {high:.3f})"
+    return row
+
+
+def training_section(records: list[dict], codebook_size: int) -> Section:
+    """Curves of the losses and of the perplexity."""
+    picture = curves_png(records, codebook_size)
+    if picture is None:
+        missing = "no training curves: the model folder has no metrics.jsonl with numbers in it"
+        return Section("Training", missing=[missing])
+    phases = list(dict.fromkeys(record.get("phase", "") for record in records))
+    intro = "Phases: " + ", then ".join(filter(None, phases)) + "." if len(phases) > 1 else ""
+    caption = "Losses (lower is better) and the perplexity of the codes, by training step."
+    return Section("Training", intro, pictures=[(caption, picture)])
+
+
+def model_section(config: VQVAEConfig, whole: dict, records: list[dict], card: str) -> Section:
+    """The model's dimensions and its training."""
+    training = whole.get("training") or {}
+    steps = [
+        f"{training[name]['steps']:,} {name}"
+        for name in ("spectral", "likelihood")
+        if isinstance(training.get(name), dict) and training[name].get("steps")
+    ]
+    strides = " x ".join(map(str, config.strides))
+    wavenet = config.wavenet
+    rows = [
+        ("samples per code", f"{config.hop_length} = {strides}"),
+        ("codebook", f"K = {config.codebook_size}, D = {config.codebook_dim}"),
+        (
+            "decoder",
+            f"WaveNet, {wavenet.layers} layers, {wavenet.residual_channels} residual and "
+            f"{wavenet.skip_channels} skip channels; receptive field {wavenet.receptive_field}",
+        ),
+    ]
+    if steps:
+        rows.append(("training steps", " + ".join(steps)))
+    # The last validation of each phase
+    for name, title, form in (
+        ("latent_loss", "loss of the latents, validation", "{:.3f}"),
+        ("spectral_loss", "spectral loss, validation", "{:.3f}"),
+        ("bits_per_sample", "bits per sample, validation", "{:.3f}"),
+        ("perplexity", "perplexity of the codes, validation", "{:.1f}"),
+        ("dead_codes", "codes unused, validation", "{:.0f}"),
+    ):
+        values = [r[name] for r in records if r.get("kind") == "valid" and r.get(name) is not None]
+        if values:
+            rows.append((title, form.format(values[-1])))
+    missing = [] if card else ["no model card: the model folder has no README.md"]
+    folded = [("Model card", card)] if card else []
+    return Section("Model", table=Table(("", ""), rows), folded=folded, missing=missing)

@@ -1,0 +1,77 @@
+"""The experiments as functions, on a tiny model and made-up speech."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from speechvq import audio  # noqa: E402
+from speechvq.analysis.judges.judge import CONVERSION, Judge, Score  # noqa: E402
+from speechvq.data.manifest import Utterance, write_manifest  # noqa: E402
+from speechvq.evaluation.conversion import choose_trials, evaluate_conversion  # noqa: E402
+from speechvq.evaluation.encoded import bits_per_sample, encode_utterances  # noqa: E402
+from speechvq.evaluation.normalised import speaker_normalised_cepstra  # noqa: E402
+from speechvq.models.vqvae import VQVAE  # noqa: E402
+from speechvq.sampling import encode  # noqa: E402
+
+RATE = 16000
+
+
+@pytest.fixture()
+def utterances(tmp_path):
+    found = []
+    for speaker in ("p225", "p226"):
+        for i in range(2):
+            path = tmp_path / f"{speaker}_{i}.wav"
+            noise = np.random.default_rng(i).normal(0, 0.1, 4000).astype(np.float32)
+            audio.write(path, noise, 8000)
+            found.append(Utterance(path.stem, speaker, str(path), 0.5))
+    return found
+
+
+@pytest.fixture()
+def model(tiny_config):
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    return VQVAE(tiny_config, ["p225", "p226"]).eval()
+
+
+def test_codes_are_those_of_encode(model, utterances):
+    encoded = encode_utterances(model, utterances)
+    assert [e.utterance for e in encoded] == utterances
+    for e in encoded:
+        assert np.array_equal(e.codes, encode(model, e.waveform))
+        assert len(e.codes) == -(-len(e.waveform) // model.hop_length)
+
+
+def test_bits_are_averaged_over_samples(model, utterances):
+    each = [bits_per_sample(model, [u]).value for u in utterances]
+    both = bits_per_sample(model, utterances)
+    assert both.value == pytest.approx(np.mean(each))  # all of one length
+    assert both.utterances == 4
+    assert bits_per_sample(model, []) is None
+
+
+def test_a_judge_from_outside_is_run(model, utterances, tmp_path):
+    class Duration(Judge):
+        title, name, formats, kinds = "duration", "mine 1.0", {"seconds": ".1f"}, (CONVERSION,)
+
+        def score(self, speech):
+            return Score({"seconds": speech.measured(len) / RATE})
+
+    write_manifest(tmp_path / "test.jsonl", utterances)
+    trials = choose_trials(str(tmp_path / "test.jsonl"), model, None, 2, 0)
+    result = evaluate_conversion(model, trials, [Duration()])
+    found = result.to_dict()
+    assert found["judges"] == {"duration": "mine 1.0"}
+    assert found["duration"][CONVERSION]["seconds"]["value"] == pytest.approx(0.5)
+
+
+def test_normalised_cepstra_are_of_frames_and_known_speakers(utterances):
+    features = speaker_normalised_cepstra(utterances, 8000, 80, 12)
+    noise = np.random.default_rng(9).normal(0, 0.1, 4001).astype(np.float32)
+    assert features(noise, "p225").shape == (51, 12)
+    louder = features(np.concatenate([noise, noise]), "p226")
+    assert np.isfinite(louder).all()
+    with pytest.raises(ValueError):
+        features(noise, "p999")
