@@ -16,12 +16,12 @@ __version__ = "0.1.0"
 # Public names and where they live: imported when first asked for, so that commands start fast.
 _PUBLIC = {
     "SamplingOptions": "speechvq.sampling",
-    "VQVAE": "speechvq.models.vqvae",
-    "VQVAEConfig": "speechvq.config",
+    "Model": "speechvq.model",
+    "ModelConfig": "speechvq.config",
     "audio": "speechvq.audio",
     "convert": "speechvq.sampling",
     "encode": "speechvq.sampling",
-    "load": "speechvq.checkpoint",
+    "load": "speechvq.model_folder",
     "sample": "speechvq.sampling",
     "sample_batch": "speechvq.sampling",
     "stream": "speechvq.sampling",

@@ -176,7 +176,7 @@ def draw(
 
     Parameters
     ----------
-    model : VQVAE
+    model : Model
         In eval mode.
     drawings : iterable of Drawing
         May be a generator that encodes recordings as they are needed.

@@ -32,7 +32,7 @@ from speechvq.analysis.judges.scores import Judged, judge_speech
 from speechvq.analysis.judges.trials import Trial, choose, pools
 from speechvq.data.manifest import CorpusError, Utterance, read_manifest
 from speechvq.evaluation.encoded import bits_per_sample, encode_utterances, read_waveform
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class ConversionEvaluation:
 
 
 def evaluate_conversion(
-    model: VQVAE,
+    model: Model,
     trials: Trials,
     judges: Sequence[Judge],
     sampling: Mapping | None = None,
@@ -193,7 +193,7 @@ def available_judges(makers: Mapping[str, Callable[[], Judge]]) -> list[Judge]:
 
 
 def choose_trials(
-    manifest: str, model: VQVAE, targets: Sequence[str] | None, count: int, seed: int
+    manifest: str, model: Model, targets: Sequence[str] | None, count: int, seed: int
 ) -> Trials:
     """Choose trials from a manifest, balanced over sources and targets.
 
@@ -246,7 +246,7 @@ def choose_trials(
 
 
 def synthesise(
-    model: VQVAE,
+    model: Model,
     trials: Trials,
     options: Mapping,
     seed: int = 0,
@@ -275,7 +275,7 @@ def synthesise(
     )
 
 
-def seconds_to_draw(model: VQVAE, trials: Trials) -> float:
+def seconds_to_draw(model: Model, trials: Trials) -> float:
     """Seconds of speech that :func:`synthesise` draws, for a progress bar."""
     known = [u for u in trials.utterances.values() if u.speaker in model.speakers]
     return sum(u.duration for u in [*known, *(trial.utterance for trial in trials.trials)])

@@ -13,12 +13,16 @@ import torch
 
 from speechvq import audio
 from speechvq.analysis.bootstrap import Estimate, ratio
+from speechvq.config import DecoderStage
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
-from speechvq.models.vqvae import VQVAE
+from speechvq.distributed import Processes
+from speechvq.model import Model
 from speechvq.sampling import encode
-from speechvq.training.processes import Processes
-from speechvq.training.validation import Validator
+from speechvq.sampling.encode import estimate_transform
+from speechvq.training.corpus import Corpus
+from speechvq.training.objectives.decoder import DecoderObjective
+from speechvq.training.validate import validate
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def read_waveform(utterance: Utterance, sample_rate: int) -> np.ndarray:
     return audio.read(utterance.path, sample_rate, utterance.start, utterance.duration)[0]
 
 
-def encode_utterances(model: VQVAE, utterances: Iterable[Utterance]) -> list[Encoded]:
+def encode_utterances(model: Model, utterances: Iterable[Utterance]) -> list[Encoded]:
     """Read utterances and encode them, in the order given."""
     encoded = []
     for utterance in utterances:
@@ -45,7 +49,7 @@ def encode_utterances(model: VQVAE, utterances: Iterable[Utterance]) -> list[Enc
 
 
 def bits_per_sample(
-    model: VQVAE, utterances: Iterable[Utterance], device: str = "cpu"
+    model: Model, utterances: Iterable[Utterance], device: str = "cpu"
 ) -> Estimate | None:
     """Bits per sample of utterances given their codes and speakers: the reconstruction term.
 
@@ -64,10 +68,16 @@ def bits_per_sample(
         With a 95 % interval over utterances; None without utterances.
     """
     processes = Processes(torch.device(device))
+    objective = DecoderObjective(DecoderStage(), model)
     bits, samples = [], []
     for utterance in utterances:
         waveforms = Waveforms([utterance], model.sample_rate)
-        validator = Validator(model, waveforms, processes, bfloat16=False)
+        corpus = Corpus(model, waveforms, waveforms, processes, seed=0)
         samples.append(int(waveforms.lengths[0]))
-        bits.append(validator.likelihood().metrics["bits_per_sample"] * samples[-1])
+        if corpus.transforms is not None:
+            index = model.speaker_index(utterance.speaker)
+            whole = waveforms.crop(0, 0, samples[-1])
+            corpus.transforms.put(index, estimate_transform(model, whole))
+        scores = validate(objective, corpus.held_out_batches(), corpus.prepare, processes)
+        bits.append(scores.metrics["bits_per_sample"] * samples[-1])
     return ratio(bits, samples) if bits else None

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from speechvq.config import SpeakerNormalisationConfig
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
-from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
-from speechvq.models.sounds import Sounds
-from speechvq.models.spectral import BANDS
-from speechvq.training.speakers import fit_sounds, fit_speakers
+from speechvq.features.gmm_mapping import GMMSpeakerMapping
+from speechvq.features.mfcc import MFCC, SpeakerTransforms
+from speechvq.features.speaker_normalisation import fit_speaker_transforms
 
 Features = Callable[[np.ndarray, str], np.ndarray]
 """From a waveform (T,) and the name of its speaker to features (N, D)."""
@@ -49,15 +49,19 @@ def speaker_normalised_cepstra(
         Raises ValueError for a speaker that is not among those of `utterances`.
     """
     speakers = sorted({utterance.speaker for utterance in utterances})
-    frames = FrameCepstra(sample_rate, hop_length, BANDS, min(cepstra, BANDS))
-    normalise = SpeakerCepstra(frames, len(speakers))
-    mapping = Sounds(min(cepstra, BANDS), len(speakers))
+    config = SpeakerNormalisationConfig()
+    D = min(cepstra, config.mel_bands)
+    cepstra_of = MFCC(sample_rate, hop_length, config.mel_bands, D, config.dynamic_range)
+    transforms = SpeakerTransforms(D, len(speakers))
+    mapping = GMMSpeakerMapping(D, len(speakers), config)
     waveforms = Waveforms(list(utterances), sample_rate)
-    fit_sounds(mapping, fit_speakers(normalise, waveforms, speakers, seed), seed)
+    normalised = fit_speaker_transforms(transforms, cepstra_of, waveforms, speakers, config, seed)
+    mapping.fit(normalised, seed)
 
     @torch.no_grad()
     def features(waveform: np.ndarray, speaker: str) -> np.ndarray:
         index = torch.tensor([speakers.index(speaker)])
-        return mapping(normalise(torch.from_numpy(waveform)[None], index), index)[0].numpy()
+        found = cepstra_of(torch.from_numpy(waveform)[None], transforms(index))
+        return mapping(found, index)[0].numpy()
 
     return features

@@ -21,7 +21,7 @@ from speechvq.analysis.phonemes import PhonemeScores, score
 from speechvq.data.manifest import CorpusError, Utterance, read_manifest
 from speechvq.evaluation.encoded import Encoded, encode_utterances
 from speechvq.evaluation.normalised import speaker_normalised_cepstra
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class PhonemeEvaluation:
 
 
 def evaluate_phonemes(
-    model: VQVAE,
+    model: Model,
     map_on: tuple[str, Sequence[Utterance]],
     score_on: tuple[str, Sequence[Utterance]],
     baselines: bool = True,
@@ -121,7 +121,7 @@ def evaluate_phonemes(
     codes = {LEARNED: (mapped.codes, scored.codes)}
     if baselines:
         codes |= baseline_codes(model, mapped, scored, seed, progress)
-    K = model.config.codebook_size
+    K = model.codebook_size
     scores = {
         name: score(
             np.concatenate(map_codes),
@@ -137,7 +137,7 @@ def evaluate_phonemes(
     return PhonemeEvaluation(K, model.frame_rate, bitrate, mapped, scored, scores, seed)
 
 
-def label_codes(model: VQVAE, manifest: str, utterances: Iterable[Utterance]) -> LabelledCodes:
+def label_codes(model: Model, manifest: str, utterances: Iterable[Utterance]) -> LabelledCodes:
     """Encode utterances and label each code with a phone."""
     speech = encode_utterances(model, utterances)
     labels = [
@@ -175,10 +175,10 @@ def labelled_utterances(path: str, max_minutes: float, seed: int) -> list[Uttera
 
 
 def baseline_codes(
-    model: VQVAE, mapped: LabelledCodes, scored: LabelledCodes, seed: int, progress: Progress
+    model: Model, mapped: LabelledCodes, scored: LabelledCodes, seed: int, progress: Progress
 ) -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
     """Codes (N,) of both parts by k-means with the model's K, on several kinds of features."""
-    K = model.config.codebook_size
+    K = model.codebook_size
     if (frames := sum(mapped.frames)) < K:
         logger.warning("%d frames are too few for %d clusters: no baselines", frames, K)
         return {}
@@ -190,13 +190,13 @@ def baseline_codes(
 
 
 def _baseline_features(
-    model: VQVAE, mapped: LabelledCodes, scored: LabelledCodes, seed: int
+    model: Model, mapped: LabelledCodes, scored: LabelledCodes, seed: int
 ) -> dict[str, Callable[[Encoded], np.ndarray]]:
     """From encoded utterances to features (N, D), by the name of the baseline."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        untrained = type(model)(model.config, model.speakers).eval()
-    device = next(model.parameters()).device
+        untrained = Model(model.config, model.speakers).eval()
+    device = model.device
     untrained.to(device)
 
     @torch.no_grad()
@@ -217,6 +217,10 @@ def _baseline_features(
         )  # fmt: skip
         return features
     normalised = speaker_normalised_cepstra(
-        [e.utterance for e in mapped.speech], rate, hop_length, model.config.codebook_dim, seed
+        [e.utterance for e in mapped.speech],
+        rate,
+        hop_length,
+        model.config.quantizer.codebook_dim,
+        seed,
     )
     return features | {NORMALISED: lambda e: normalised(e.waveform, e.utterance.speaker)}

@@ -22,9 +22,9 @@ from speechvq.analysis.ngrams import NGram
 from speechvq.analysis.phonemes import code_to_phone
 from speechvq.data.manifest import Utterance, read_known
 from speechvq.evaluation.encoded import bits_per_sample, encode_utterances
+from speechvq.model import Model
 from speechvq.models.prior import Prior
-from speechvq.models.vqvae import VQVAE
-from speechvq.sampling.babble import sample_codes
+from speechvq.sampling.generation import sample_codes
 from speechvq.training.prior import codes_of, held_out_bits
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class PriorEvaluation:
 
 
 def evaluate_prior(
-    model: VQVAE,
+    model: Model,
     prior: Prior,
     train: CodesOfSpeech,
     held_out: CodesOfSpeech,
@@ -173,7 +173,7 @@ def evaluate_prior(
 
 
 def read_codes_of_speech(
-    model: VQVAE,
+    model: Model,
     manifest: str,
     kept: Path | None = None,
     progress: Progress = lambda items, _: items,
@@ -201,7 +201,7 @@ def bits_per_code(
 
 
 def phone_counts(
-    model: VQVAE, train: CodesOfSpeech, sets: dict[str, list[np.ndarray]]
+    model: Model, train: CodesOfSpeech, sets: dict[str, list[np.ndarray]]
 ) -> PhoneCounts | None:
     """Count phones in sets of utterances; None if no utterance of `train` has phone labels."""
     labelled = [i for i, u in enumerate(train.utterances) if u.phones is not None]
@@ -218,7 +218,7 @@ def phone_counts(
         for i in labelled
     ]
     codes = np.concatenate([train.codes[i] for i in labelled])
-    phone_of_code = code_to_phone(codes, np.concatenate(labels), model.config.codebook_size)
+    phone_of_code = code_to_phone(codes, np.concatenate(labels), model.codebook_size)
     counter = Counter(phone_of_code, model.frame_rate)
     counts = {name: counter.counts(utterances) for name, utterances in sets.items()}
     return PhoneCounts(counter.phones, counts)

@@ -231,7 +231,7 @@ def training_section(records: list[dict], codebook_size: int) -> Section:
     return Section("Training", intro, pictures=[(caption, picture)])
 
 
-def model_section(config: VQVAEConfig, whole: dict, records: list[dict], card: str) -> Section:
+def model_section(config: ModelConfig, whole: dict, records: list[dict], card: str) -> Section:
     """The model's dimensions and its training."""
     training = whole.get("training") or {}
     steps = [
