@@ -20,7 +20,7 @@ _PUBLIC = {
     "audio": "speechvq.audio",
     "convert": "speechvq.sampling",
     "encode": "speechvq.sampling",
-    "load": "speechvq.checkpoint",
+    "load": "speechvq.model_folder",
     "sample": "speechvq.sampling",
     "sample_batch": "speechvq.sampling",
     "stream": "speechvq.sampling",

@@ -8,27 +8,29 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "speechvq"
 
 # Leaves: they import nothing of ours, so anyone may import them.
-LEAVES = {"audio", "config", "mu_law"}
+LEAVES = {"audio", "config", "mu_law", "settings"}
 
 # Room or top-level module -> the rooms that it may import, leaves and itself apart.
 ALLOWED = {
-    "__init__": {"checkpoint", "models", "sampling"},
+    "__init__": {"model_folder", "models", "sampling"},
     "audio": set(),
     "config": set(),
     "mu_law": set(),
+    "settings": set(),
+    "weights": set(),
     "codes": set(),
-    "checkpoint": {"codes", "models"},
-    "prior_folder": {"checkpoint", "codes", "models"},
+    "model_folder": {"codes", "models", "weights"},
+    "prior_folder": {"codes", "model_folder", "models", "weights"},
     "models": set(),
     "data": set(),
     "analysis": {"data"},
     "sampling": {"models"},
-    "training": {"checkpoint", "codes", "data", "models", "prior_folder", "sampling"},
+    "training": {"codes", "data", "model_folder", "models", "prior_folder", "sampling"},
     "cli": {
         "analysis",
-        "checkpoint",
         "codes",
         "data",
+        "model_folder",
         "models",
         "prior_folder",
         "sampling",

@@ -30,8 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     from tqdm import tqdm
 
     from speechvq import audio
-    from speechvq.checkpoint import load
     from speechvq.data.manifest import read_manifest
+    from speechvq.model_folder import load
     from speechvq.sampling import encode, sample_batch
 
     model = load(options.model)

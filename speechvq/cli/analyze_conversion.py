@@ -100,11 +100,11 @@ def run(options: argparse.Namespace) -> int:
     if options.trials < 1:
         raise ValueError(f"--trials must be 1 or more, got {options.trials}")
     started = time.monotonic()
-    from speechvq import checkpoint
+    from speechvq import model_folder
 
-    folder = checkpoint.find_model(options.model)
-    path = manifest(options.manifest, checkpoint.read_config(folder), "test", "--manifest")
-    model = checkpoint.load_model(folder, options.device)
+    folder = model_folder.find_model(options.model)
+    path = manifest(options.manifest, model_folder.read_config(folder), "test", "--manifest")
+    model = model_folder.load_model(folder, options.device)
     trials, pools = _trials(path, model, options)
     judges = _judges(options)
     made = _made(path, model, trials, pools, options)

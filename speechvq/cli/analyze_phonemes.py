@@ -71,10 +71,10 @@ def run(options: argparse.Namespace) -> int:
     """Score the codes, write tables and pictures, and print the scores."""
     if options.max_minutes <= 0:
         raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
-    from speechvq import checkpoint
+    from speechvq import model_folder
 
-    folder = checkpoint.find_model(options.model)
-    config = checkpoint.read_config(folder)
+    folder = model_folder.find_model(options.model)
+    config = model_folder.read_config(folder)
     map_on, score_on = (
         _map_manifest(options.map_on, config),
         manifest(options.score_on, config, "test", "--score-on"),
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
         logger.warning(
             "%d utterances are both mapped on and scored: the scores flatter the codes", len(shared)
         )
-    model = checkpoint.load_model(folder, options.device)
+    model = model_folder.load_model(folder, options.device)
     mapped, scored = (
         _encoded(model, path, part, options.device)
         for path, part in zip((map_on, score_on), spoken, strict=True)

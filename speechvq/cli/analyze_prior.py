@@ -74,18 +74,18 @@ class Part:
 
 def run(options: argparse.Namespace) -> int:
     """Score the prior, write table and picture, and print the scores."""
-    from speechvq import checkpoint
+    from speechvq import model_folder
     from speechvq.prior_folder import CODES, find_prior, load_prior
 
-    folder = checkpoint.find_model(options.model)
-    config = checkpoint.read_config(folder)
+    folder = model_folder.find_model(options.model)
+    config = model_folder.read_config(folder)
     paths = (
         manifest(options.train, config, "train", "--train"),
         manifest(options.score_on, config, "test", "--score-on"),
     )
-    model = checkpoint.load_model(folder)
+    model = model_folder.load_model(folder)
     prior_folder = find_prior(options.prior or folder)
-    prior = load_prior(prior_folder, checkpoint.codebook_of(model))
+    prior = load_prior(prior_folder, model_folder.codebook_of(model))
     kept = Path(options.codes or prior_folder / CODES, "train.txt")
     train, held_out = _encoded(model, paths[0], kept), _encoded(model, paths[1])
     ngrams = _ngrams(train.codes, prior.codebook_size)

@@ -29,7 +29,7 @@ def manifest(given: str | None, config: dict, split: str, option: str) -> str:
 
 def beside(folder: Path, name: str) -> Path:
     """``name`` beside the model, or in the working folder for a model inside the package."""
-    from speechvq.checkpoint import PRETRAINED
+    from speechvq.model_folder import PRETRAINED
 
     inside = folder.resolve() == PRETRAINED.resolve()
     return Path(name) if inside else folder.parent / name

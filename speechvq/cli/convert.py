@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     if not options.stream:
         speaking.check_outputs([job.output for job in jobs], [job.source for job in jobs])
 
-    from speechvq.checkpoint import find_model, load_model, read_config
+    from speechvq.model_folder import find_model, load_model, read_config
 
     folder = find_model(options.model)
     model = load_model(folder, options.device)
@@ -275,7 +275,7 @@ def _stream(model: VQVAE, level: float | None, job: Job, form: str, sampling: di
 
 
 def _list_speakers(model: str | None, as_json: bool) -> int:
-    from speechvq.checkpoint import find_model, read_speakers
+    from speechvq.model_folder import find_model, read_speakers
 
     speakers = read_speakers(find_model(model))
     print(json.dumps(speakers) if as_json else "\n".join(speakers))

@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
 
     from speechvq.analysis.report import page
-    from speechvq.checkpoint import CARD, build_config, find_model, read_config
+    from speechvq.model_folder import CARD, build_config, find_model, read_config
 
     model = find_model(options.model)
     beside = Path(os.path.abspath(model)).parent

@@ -36,8 +36,8 @@ def run(argv: list[str]) -> int:
     """Train a prior and print its folder."""
     options, sections = parser().parse_settings(argv)
 
-    from speechvq.checkpoint import find_model, read_config
     from speechvq.cli.analyzing import manifest
+    from speechvq.model_folder import find_model, read_config
 
     model = find_model(options.model)
     config = read_config(model)

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from speechvq import audio
-from speechvq.checkpoint import add_speaker, check_new_speaker, load_model, read_config
 from speechvq.config import PhaseConfig
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import SegmentBatches, Waveforms
 from speechvq.data.trim import sound_seconds, speech_bounds
+from speechvq.model_folder import add_speaker, check_new_speaker, load_model, read_config
 from speechvq.models.cepstra import SpeakerCepstra
 from speechvq.models.conditioner import Conditioner
 from speechvq.models.vqvae import VQVAE

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from speechvq import audio
-from speechvq.checkpoint import CARD, CONFIG, WEIGHTS, codebook_of, load_model
 from speechvq.codes import Codebook, read_codes, write_codes
 from speechvq.config import PriorConfig, PriorTrainingConfig
 from speechvq.data.code_batches import CodeBatches, padded
 from speechvq.data.manifest import Utterance, read_known
+from speechvq.model_folder import CARD, CONFIG, WEIGHTS, codebook_of, load_model
 from speechvq.models.prior import Prior
 from speechvq.models.vqvae import VQVAE
 from speechvq.prior_folder import CODES, FOLDER, save_prior

@@ -26,15 +26,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechvq.checkpoint import (
-    CARD,
-    CONFIG,
-    SPEAKERS,
-    WEIGHTS,
-    load_model,
-    read_speakers,
-    save_model,
-)
 from speechvq.config import (
     DataConfig,
     PhaseConfig,
@@ -44,6 +35,15 @@ from speechvq.config import (
 )
 from speechvq.data.manifest import Utterance, read_known, read_manifest
 from speechvq.data.segments import Labels, SegmentBatches, Waveforms
+from speechvq.model_folder import (
+    CARD,
+    CONFIG,
+    SPEAKERS,
+    WEIGHTS,
+    load_model,
+    read_speakers,
+    save_model,
+)
 from speechvq.models.cepstra import SpeakerCepstra, Voice, voice_of
 from speechvq.models.spectral import (
     CepstralTarget,

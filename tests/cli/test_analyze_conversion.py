@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("rapidfuzz")
 
-from speechvq import audio, checkpoint, sampling  # noqa: E402
+from speechvq import audio, model_folder, sampling  # noqa: E402
 from speechvq.analysis.judges.level import SAMPLE_RATE  # noqa: E402
 from speechvq.analysis.judges.missing import INSTALL  # noqa: E402
 from speechvq.analysis.judges.pitch import PitchOf  # noqa: E402
@@ -87,7 +87,7 @@ def exp(tmp_path, tiny_config, monkeypatch):
     write_manifest("test.jsonl", utterances)
     torch.manual_seed(0)
     model = VQVAE(tiny_config, list(HERTZ))
-    checkpoint.save_model("exp/vqvae", model, {"data": {"test": "test.jsonl"}}, "# test\n")
+    model_folder.save_model("exp/vqvae", model, {"data": {"test": "test.jsonl"}}, "# test\n")
 
     def draw(model, codes, speakers, **_):
         lengths = [len(c) * model.hop_length / MODEL_RATE for c in codes]
