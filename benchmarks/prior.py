@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
 
-    from speechvq.checkpoint import codebook_of, find_model, load_model
+    from speechvq.model_folder import codebook_of, find_model, load_model
     from speechvq.prior_folder import load_prior
     from speechvq.sampling.generation import sample_codes
 

@@ -45,7 +45,7 @@ class Codebook:
     sample_rate : int
         Hz.
     model : str
-        `speechvq.checkpoint.fingerprint` of the model.
+        `speechvq.model_folder.fingerprint` of the model.
     """
 
     codebook_size: int

@@ -1,24 +1,32 @@
-"""Prior folders: a prior beside the model whose codes it has learned.
+"""Prior folders: a prior beside the model whose codes it was trained on.
 
-``prior/`` in a model folder, or a folder anywhere, holds ``config.yaml`` (keys `prior`, `data`,
-`training`), ``model.safetensors`` and ``README.md``. The header of the weights says of which codes
-the prior is, so that it is never asked for those of another model.
+``prior/`` in a model folder, or a folder anywhere, holds ``model.safetensors``, whose header has the
+prior's configuration, its speakers and what its codes refer to, so that it is never used with the
+codes of another model. ``config.yaml`` repeats the configuration for people; ``README.md`` is the
+model card.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
-from speechvq.audio import write_together
-from speechvq.checkpoint import CARD, CONFIG, SPEAKERS, WEIGHTS, built, fill, plain, read_weights
+from speechvq.audio import write_bytes
 from speechvq.codes import Codebook
 from speechvq.config import PriorConfig
+from speechvq.model_folder import CARD, CONFIG, FORMAT, PRIOR_FORMAT, WEIGHTS, export_config
+from speechvq.settings import build, plain
+from speechvq.weights import (
+    COPY_AGAIN,
+    fill,
+    make_header,
+    parsed,
+    read_header,
+    read_weights,
+    speakers_of,
+    write_weights,
+)
 
 if TYPE_CHECKING:
     from speechvq.models.prior import Prior
@@ -26,48 +34,33 @@ if TYPE_CHECKING:
 FOLDER = "prior"
 """Of a model folder, where its prior lies."""
 CODES = "codes"
-"""Of a prior folder, where the codes that it has learned from are kept."""
-_FORMAT = "speechvq prior 1"
+"""Of a prior folder, where the codes that it was trained on are kept."""
 
 
 def save_prior(
     folder: str | os.PathLike, prior: Prior, codebook: Codebook, config: dict, card: str
 ) -> None:
-    """Write a prior folder; all its files change or none.
+    """Write a prior folder; each file appears whole or not at all, and the weights come last.
 
     Parameters
     ----------
     folder
         Made when missing.
     prior
-        Its weights and speakers are written.
+        Its weights, configuration and speakers are written.
     codebook
         What its codes refer to.
     config
-        Plain values for ``config.yaml``, beside the key `prior`.
+        Whatever else the header is to keep, beside the key `prior`.
     card
         The model card, Markdown.
     """
-    from safetensors.torch import save
-
     folder = Path(folder)
-    described = plain(dataclasses.asdict(prior.config))
-    header = {
-        "format": _FORMAT,
-        "prior": json.dumps(described),
-        "speakers": json.dumps(prior.speakers, ensure_ascii=False),
-        "codebook": json.dumps(dataclasses.asdict(codebook)),
-    }
-    tensors = {name: x.detach().cpu().contiguous() for name, x in prior.state_dict().items()}
-    whole = {"prior": described, **plain(config)}
-    text = yaml.safe_dump(whole, sort_keys=False, allow_unicode=True)
-    write_together(
-        {
-            folder / CONFIG: text.encode(),
-            folder / CARD: card.encode(),
-            folder / WEIGHTS: save(tensors, metadata=header),
-        }
-    )
+    whole = {"prior": plain(prior.config), **plain(config)}
+    header = make_header(PRIOR_FORMAT, whole, prior.speakers, codebook=plain(codebook))
+    export_config(folder, whole)
+    write_bytes(folder / CARD, card.encode())
+    write_weights(folder / WEIGHTS, prior.state_dict(), header)
 
 
 def copy_prior(model: str | os.PathLike, to: str | os.PathLike) -> None:
@@ -75,8 +68,9 @@ def copy_prior(model: str | os.PathLike, to: str | os.PathLike) -> None:
     prior = Path(model) / FOLDER
     if not (prior / WEIGHTS).is_file():
         return
-    files = (prior / name for name in (CONFIG, CARD, WEIGHTS))
-    write_together({Path(to) / FOLDER / f.name: f.read_bytes() for f in files if f.is_file()})
+    for name in (CONFIG, CARD, WEIGHTS):
+        if (prior / name).is_file():
+            write_bytes(Path(to) / FOLDER / name, (prior / name).read_bytes())
 
 
 def find_prior(folder: str | os.PathLike) -> Path:
@@ -100,33 +94,35 @@ def load_prior(folder: str | os.PathLike, codebook: Codebook) -> Prior:
     FileNotFoundError
         There is no prior.
     ValueError
-        Its file is damaged, or it has learned the codes of another model.
+        Its file is damaged, or it was trained on the codes of another model.
     """
     from speechvq.models.prior import Prior
 
     folder = find_prior(folder)
     path = folder / WEIGHTS
-    if not path.is_file() or (folder / SPEAKERS).is_file():  # the latter is a model's
+    header = read_header(path) if path.is_file() else {"format": FORMAT}
+    if header.get("format") == FORMAT:  # a model without a prior
         raise FileNotFoundError(
             f"{folder}: no prior there; train one with: speechvq-train prior --model MODEL"
         )
-    tensors, header = read_weights(path)
-    if header.get("format") != _FORMAT:
+    if header.get("format") != PRIOR_FORMAT:
         raise ValueError(
             f"{path}: not a prior of this version (format {header.get('format')!r}, expected "
-            f"{_FORMAT!r}); pass --prior with a folder of speechvq-train prior"
+            f"{PRIOR_FORMAT!r}); pass --prior with a folder of speechvq-train prior"
         )
     try:
-        config = built(PriorConfig, json.loads(header["prior"]), "prior")
-        speakers = json.loads(header["speakers"])
-        its = Codebook(**json.loads(header["codebook"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: its header is damaged ({error}); copy it again") from error
-    if its != codebook:
+        config = build(PriorConfig, parsed(path, header, "config", dict).get("prior"), "prior")
+        trained_on = build(Codebook, parsed(path, header, "codebook", dict), "codebook")
+    except ValueError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise ValueError(f"{path}: its header is damaged ({error}); {COPY_AGAIN}") from error
+    if trained_on != codebook:
         raise ValueError(
-            f"{path}: learned from the codes of model {its.model}, and this model is "
+            f"{path}: trained on the codes of model {trained_on.model}, and this model is "
             f"{codebook.model}; train a prior for it with: speechvq-train prior"
         )
-    prior = Prior(config, codebook.codebook_size, speakers)
+    prior = Prior(config, codebook.codebook_size, speakers_of(path, header))
+    tensors, _ = read_weights(path)
     fill(prior, tensors, path)
     return prior.eval()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from speechvq.checkpoint import PRETRAINED, save_model
+from speechvq.model_folder import PRETRAINED, save_model
 from speechvq.models.vqvae import VQVAE
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import speechvq
-from speechvq.checkpoint import PRETRAINED, codebook_of, load_model
+from speechvq.model_folder import PRETRAINED, codebook_of, load_model
 from speechvq.prior_folder import load_prior
 from speechvq.sampling.generation import sample_codes
 

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     from tqdm import tqdm
 
     from speechvq import audio
-    from speechvq.checkpoint import load
+    from speechvq.model_folder import load
     from speechvq.data.manifest import read_manifest
     from speechvq.evaluation.encoded import encode_utterances
     from speechvq.sampling import sample_batch

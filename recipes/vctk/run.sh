@@ -96,7 +96,7 @@ python=${PYTHON:-python3}
 command -v "$python" >/dev/null || fail "no $python on the PATH; install Python 3.11 or newer"
 missing=$("$python" - <<'CHECK' 2>&1
 import importlib.util as u
-names = "speechvq torch numpy tensorboard librosa soundfile soxr jsonargparse yaml safetensors numba scipy sklearn matplotlib tqdm"
+names = "speechvq torch numpy tensorboard librosa soundfile soxr yaml safetensors numba scipy sklearn matplotlib tqdm"
 print(*[name for name in names.split() if u.find_spec(name) is None])
 CHECK
 ) || fail "$python does not work: $missing"

@@ -9,15 +9,7 @@ from speechvq.audio.errors import AudioError
 from speechvq.audio.finding import SUFFIXES, find
 from speechvq.audio.level import speech_level
 from speechvq.audio.reading import blocks, info, read
-from speechvq.audio.writing import (
-    WRITTEN,
-    Writer,
-    stream_header,
-    to_pcm,
-    write,
-    write_bytes,
-    write_together,
-)
+from speechvq.audio.writing import WRITTEN, Writer, stream_header, to_pcm, write, write_bytes
 
 __all__ = [
     "SHORTEST",
@@ -37,5 +29,4 @@ __all__ = [
     "to_pcm",
     "write",
     "write_bytes",
-    "write_together",
 ]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
-import signal
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -189,70 +187,12 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         new.discard()
 
 
-def write_together(files: Mapping[str | os.PathLike, bytes]) -> None:
-    """Write several files, of which all change or none.
-
-    They are written under temporary names first, so that a full disk shows before anything has
-    changed. If one cannot be put in its place, or Ctrl-C or a request to terminate comes meanwhile,
-    the earlier ones are put back.
-    """
-    new: list[_NewFile] = []
-    try:
-        for path, content in files.items():
-            new.append(_NewFile(Path(path)))
-            with _naming(new[-1].path):
-                new[-1].raw.write(content)
-                new[-1].raw.close()
-        with _signals_held() as came, contextlib.ExitStack() as undo:
-            for file in new:
-                undo.callback(_putting_back(file))
-                file.keep()
-            if not came:
-                undo.pop_all()
-    finally:
-        for file in new:
-            file.discard()
-            with contextlib.suppress(OSError):
-                file.old.unlink()
-
-
-def _putting_back(file: _NewFile) -> Callable[[], None]:
-    """What undoes `file.keep()`."""
-    if not os.path.lexists(file.path):
-        return lambda: file.path.unlink(missing_ok=True)
-    with _naming(file.path):
-        try:
-            os.link(file.path, file.old, follow_symlinks=False)
-        except OSError:  # a file system without hard links
-            shutil.copy2(file.path, file.old, follow_symlinks=False)
-    return lambda: os.replace(file.old, file.path)
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[list[int]]:
-    """Hold Ctrl-C and termination back until the end; yields the list of those that came."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # where they do not arrive
-        yield came
-        return
-    held = (signal.SIGINT, signal.SIGTERM)
-    before = {s: signal.signal(s, lambda number, frame: came.append(number)) for s in held}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
-
-
 class _NewFile:
     """A file under a temporary name in its own folder, until it is kept or discarded."""
 
     def __init__(self, path: Path):
         self.path = path
         self.temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-        self.old = self.temporary.with_suffix(".old")
         with _naming(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")

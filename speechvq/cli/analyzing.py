@@ -29,7 +29,7 @@ def manifest(given: str | None, config: dict, split: str, option: str) -> str:
 
 def beside(folder: Path, name: str) -> Path:
     """Path of ``name`` beside the model; in the working folder for the packaged model."""
-    from speechvq.checkpoint import PRETRAINED
+    from speechvq.model_folder import PRETRAINED
 
     inside = folder.resolve() == PRETRAINED.resolve()
     return Path(name) if inside else folder.parent / name

@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     if not options.stream:
         speaking.check_outputs([job.output for job in jobs], [job.source for job in jobs])
 
-    from speechvq.checkpoint import find_model, load_model
+    from speechvq.model_folder import find_model, load_model
 
     folder = find_model(options.model)
     model = load_model(folder, options.device)
@@ -197,7 +197,7 @@ def _stream(model: Model, job: Job, form: str, options: SamplingOptions) -> int:
 
 
 def _list_speakers(model: str | None, as_json: bool) -> int:
-    from speechvq.checkpoint import find_model, read_speakers
+    from speechvq.model_folder import find_model, read_speakers
 
     speakers = read_speakers(find_model(model))
     print(json.dumps(speakers) if as_json else "\n".join(speakers))

@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
     _check_distinct(jobs)
 
-    from speechvq.checkpoint import codebook_of, find_model, load_model
+    from speechvq.model_folder import codebook_of, find_model, load_model
 
     folder = find_model(options.model)
     model = load_model(folder, options.device)

@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         speaking.check_outputs(out, inputs)
 
     from speechvq import codes
-    from speechvq.checkpoint import codebook_of, load
+    from speechvq.model_folder import codebook_of, load
 
     model = load(options.model, options.device)
     codebook = codebook_of(model)

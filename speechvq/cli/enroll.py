@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     audio.find(options.wavs)  # a wrong path shows before torch is loaded
 
-    from speechvq.checkpoint import find_model
+    from speechvq.model_folder import find_model
 
     model = find_model(options.model)
     out = _output(model, options.out, options.name)
@@ -96,19 +96,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def _output(model: Path, given: str | None, name: str) -> Path | None:
     """The folder for a copy, None for the model's own; refuse what could not be written."""
-    from speechvq import checkpoint
+    from speechvq import model_folder
 
     if given is not None and Path(given).resolve() != model.resolve():
         out = Path(given)
-        if (out / checkpoint.WEIGHTS).exists():
+        if (out / model_folder.WEIGHTS).exists():
             raise ValueError(
                 f"--out {out}: holds a model already; to add to that one, pass it as --model"
             )
         if out.exists() and not out.is_dir():
             raise NotADirectoryError(f"--out {out}: a file, where a folder was expected")
-        speaking.check_writable(out / checkpoint.WEIGHTS)
+        speaking.check_writable(out / model_folder.WEIGHTS)
         return out
-    if model.resolve() == checkpoint.PRETRAINED.resolve():
+    if model.resolve() == model_folder.PRETRAINED.resolve():
         what = "is inside the package, where the next installation would remove the new speaker"
     elif not os.access(model, os.W_OK):
         what = "cannot be written to"

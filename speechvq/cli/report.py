@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     """Read the files beside a model and write the page."""
     options = parser().parse_args(argv)
 
-    from speechvq.checkpoint import CARD, build_config, find_model, read_config
+    from speechvq.model_folder import CARD, build_config, find_model, read_config
     from speechvq.report import sections as report
     from speechvq.report.page import page
 
@@ -74,11 +74,11 @@ def main(argv: list[str] | None = None) -> int:
         report.speech_section(wavs, report.read_texts(whole), out),
         report.phoneme_section(phonemes),
         report.generation_section(babble, out),
-        report.training_section(records, config.codebook_size),
+        report.training_section(records, config.quantizer.codebook_size),
         report.model_section(config, whole, records, card_text),
     ]
     subtitle = (
-        f"{config.frame_rate:g} codes per second, each one of {config.codebook_size}, "
+        f"{config.frame_rate:g} codes per second, each one of {config.quantizer.codebook_size}, "
         f"from {config.sample_rate} Hz speech."
     )
     text = page(f"speechvq: {_shown(model)}", subtitle, sections)

@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
             if path.resolve() == Path(options.codes).resolve():
                 raise ValueError(f"--codes {path}: a sample goes there; name another file")
 
-    from speechvq.checkpoint import codebook_of, find_model, load_model
+    from speechvq.model_folder import codebook_of, find_model, load_model
     from speechvq.prior_folder import load_prior
 
     folder = find_model(options.model)

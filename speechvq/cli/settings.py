@@ -1,121 +1,191 @@
-"""Commands whose every setting is an option and a key of a YAML file: those that train."""
+"""Commands whose every setting is a key of a YAML file and an option: those that train."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import difflib
-import itertools
-import re
-from collections.abc import Callable, Mapping
-from typing import NoReturn
+import fnmatch
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+import yaml
 
-from speechvq.cli.errors import ERROR
+from speechvq import settings
+from speechvq.cli.errors import Parser
+from speechvq.cli.options import Option, options
 
-_TYPES = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "a text",
-    "tuple": "a list such as [4, 4]",
+MOVED: dict[str, str] = {
+    "training.spectral": "now two entries of the list 'stages': {objective: cepstra, steps: …} and "
+    "{objective: mel_predictor, steps: …}",
+    "training.likelihood": "now an entry of the list 'stages': {objective: decoder, steps: …} on "
+    "frozen codes, or {objective: likelihood, steps: …}",
+    "training.phase": "now an entry of the list 'stages': {objective: prior, steps: …}",
+    "training.freeze_codes": "now the choice of a stage: objective decoder keeps the codes, "
+    "likelihood trains them, too",
+    "training.codes_from": "now training.init_from, a model folder to begin with",
+    "training.history_noise": "now input_noise of the stage decoder or likelihood",
+    "training.dialects": "gone: conversions were no worse without (recipes/vctk/RESULTS.md)",
+    "model.strides": "now model.encoder.strides",
+    "model.encoder_input": "now model.features.kind: waveform or normalised_cepstra",
+    "model.encoder_*": "now a key of the section model.encoder, without the prefix",
+    "model.codebook_update": "now model.quantizer.update",
+    "model.codebook_*": "now a key of the section model.quantizer",
+    "model.decay": "now model.quantizer.decay",
+    "model.beta": "now model.quantizer.beta",
+    "model.restart_below": "now model.quantizer.restart_below",
+    "model.condition_*": "now a key of model.decoder.conditioner, without the prefix",
+    "model.subbands": "now model.decoder.subbands",
+    "model.wavenet": "now model.decoder.wavenet",
+    "model.envelope_bands": "now model.mel_predictor.bands",
 }
+"""Former paths of settings, as shell patterns, and what takes their place.
+
+A path that is a setting today is never looked up here.
+"""
 
 
-class SettingsParser(ArgumentParser):
-    """A parser whose errors are one line that begins with the key's path.
+class SettingsParser(Parser):
+    """A parser for ``--config FILE`` and one option for each setting, which overrides the file.
 
     Parameters
     ----------
-    name : str
+    name
         The command without its prefix.
-    description : str
+    description
         For ``--help``.
-    sections : mapping of str to type
-        The dataclass behind each section of the file.
+    sections
+        Of the file: a dataclass each, or a tuple of a tagged union, such as
+        ``tuple[StageConfig, ...]``.
     """
 
-    def __init__(self, name: str, description: str, sections: Mapping[str, type]):
-        super().__init__(prog=f"speechvq-{name}", description=description)
+    def __init__(self, name: str, description: str, sections: Mapping[str, Any]):
+        super().__init__(name, description)
+        self.usage = "%(prog)s [--config FILE] [--SECTION.KEY VALUE …] [options]"
         self._sections = sections
-        named = ", ".join(sections)
-        self.add_argument(
-            "--config", action=ActionConfigFile, help=f"YAML file with the sections {named}"
-        )
+        self._settings = {
+            option.path: option
+            for section, hint in sections.items()
+            for option in options(hint, section)
+        }
+        add = self.add_argument
+        add("--config", metavar="FILE", help=f"YAML file with the sections {', '.join(sections)}")
+        add("--print_config", action="store_true", help="print all settings as YAML and exit")
 
     def add_sections(self) -> None:
-        """Add an option for every setting; after the command's own, which --help shows first."""
-        for name, section in self._sections.items():
-            self.add_class_arguments(section, name)
+        """Add an option for every setting, after the command's own, which ``--help`` shows first."""
+        groups = {name: self.add_argument_group(name) for name in self._sections}
+        for path, option in self._settings.items():
+            groups[path.split(".")[0]].add_argument(
+                f"--{path}",
+                dest=path,
+                metavar=option.kind,
+                default=argparse.SUPPRESS,
+                help=_help(option),
+            )
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Exit with status 2 and one line."""
-        line = f"{self.prog}: error: {_explained(str(message), self._hint)}"
-        self.exit(ERROR, f"{line} (see {self.prog} --help)\n")
+    def parse_settings(self, argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+        """Parse the command line and the file that it names.
 
-    def _hint(self, key: str, prefix: str = "") -> str:
-        keys = [key for name, section in self._sections.items() for key in _keys(section, name)]
-        keys += ["config", "out", "device", "resume", "overwrite"]
-        near = difflib.get_close_matches(key, keys, n=1)
-        return f"; did you mean {prefix}{near[0]}?" if near else ""
+        Returns
+        -------
+        parsed : argparse.Namespace
+            The command's own options.
+        sections : dict
+            What `settings.build` makes of each section.
+
+        Raises
+        ------
+        ValueError
+            A setting cannot be used; the message begins with its path.
+        OSError
+            The file cannot be read.
+        """
+        parsed, unknown = self.parse_known_args(argv)
+        if unknown:
+            self._refuse(unknown[0])
+        values = {} if parsed.config is None else settings.read_yaml(parsed.config)
+        self._check_keys(values)
+        for path in [name for name in vars(parsed) if name in self._settings]:
+            value = _value(self._settings[path], getattr(parsed, path))
+            section, *keys = path.split(".")
+            hint = self._sections[section]
+            values[section] = settings.override(hint, values.get(section), keys, value, section)
+            delattr(parsed, path)
+        sections = {
+            name: settings.build(hint, values.get(name, _nothing(hint)), name)
+            for name, hint in self._sections.items()
+        }
+        if parsed.print_config:
+            text = yaml.safe_dump(settings.plain(sections), sort_keys=False, allow_unicode=True)
+            self._print_message(text, sys.stdout)
+            self.exit()
+        return parsed, sections
+
+    def _check_keys(self, values: dict) -> None:
+        """Refuse sections that there are not and settings that have moved."""
+        for path in _paths(values):
+            if advice := self._moved(path):
+                raise ValueError(f"{path}: {advice}")
+        for name in values:
+            if name in self._sections:
+                continue
+            if f"--{name}" in self._option_string_actions:
+                raise ValueError(f"{name}: not a section; give it as an option, --{name}")
+            raise settings.unknown(str(name), self._sections, "section")
+
+    def _moved(self, path: str) -> str | None:
+        """What takes the place of a path that is no setting any more."""
+        if any(known == path or known.startswith(f"{path}.") for known in self._settings):
+            return None
+        patterns = (advice for old, advice in MOVED.items() if fnmatch.fnmatchcase(path, old))
+        return next(patterns, None)
+
+    def _refuse(self, argument: str) -> NoReturn:
+        """Exit because of an argument that is no option."""
+        if not argument.startswith("--"):
+            self.error(f"unrecognized arguments: {argument}")
+        name = argument[2:].partition("=")[0]
+        keys = name.split(".")
+        for end in range(len(keys), 0, -1):
+            if advice := self._moved(".".join(keys[:end])):
+                self.error(f"--{name}: {advice}")
+        near = difflib.get_close_matches(f"--{name}", self._option_string_actions, n=1)
+        self.error(f"--{name}: no such option{f'; did you mean {near[0]}?' if near else ''}")
 
 
-def file_first(argv: list[str]) -> list[str]:
-    """The arguments with --config before all others, so that these override the file."""
-    first, others = [], []
-    arguments = iter(argv)
-    for argument in arguments:
-        if argument == "--config":
-            first += [argument, *itertools.islice(arguments, 1)]
-        else:
-            (first if argument.startswith("--config=") else others).append(argument)
-    return first + others
+def _paths(values: dict, prefix: str = "") -> Iterator[str]:
+    """The path of every key of nested mappings."""
+    for key, value in values.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _paths(value, f"{prefix}{key}.")
 
 
-def built(cls: type, values: dict, path: str):
-    """The dataclass `cls` from plain values; a value out of range is named by its whole path."""
-    fields = {f.name: f.type for f in dataclasses.fields(cls)}
-    values = {
-        name: built(fields[name], value, f"{path}.{name}")
-        if dataclasses.is_dataclass(fields[name])
-        else value
-        for name, value in values.items()
-    }
-    try:
-        return cls(**values)
-    except ValueError as error:
-        raise ValueError(f"{path}.{error}") from error
+def _value(option: Option, text: str) -> Any:
+    """What an option's text stands for: YAML, but for settings that are text."""
+    if option.hint is str:
+        return text
+    value = settings.parse_yaml(text, option.path)
+    return text if option.hint == str | None and value is not None else value
 
 
-def _keys(cls: type, path: str) -> list[str]:
-    """The paths of all settings of a dataclass."""
-    keys = []
-    for field in dataclasses.fields(cls):
-        key = f"{path}.{field.name}"
-        keys += _keys(field.type, key) if dataclasses.is_dataclass(field.type) else [key]
-    return keys
+def _nothing(hint: Any) -> Any:
+    """A section that the file does not have."""
+    return {} if dataclasses.is_dataclass(hint) else []
 
 
-def _explained(message: str, hint: Callable[..., str]) -> str:
-    """The parser's message as one line: the key's path, what was wrong, what was expected."""
-    message = " ".join(message.split())
-    if found := re.match(r"[Uu]nrecognized arguments: --([^\s=]+)", message):
-        return f"--{found[1]}: no such option{hint(found[1], '--')}"
-    if found := re.match(r"(?:Group '([^']+)' does not accept o|O)ption '([^']+)'", message):
-        key = f"{found[1]}.{found[2]}" if found[1] else found[2]
-        return f"{key}: no such setting{hint(key)}"
-    if found := re.match(r'Parser key "([^"]+)": (.*)', message):
-        key, what = found.groups()
-        if found := re.match(r"Expected an? (.+?)\. Got value: (.*)", what):
-            return f"{key}: expected {_named(found[1])}, got {found[2]}"
-        return f"{key}: {what[0].lower()}{what[1:]}"
-    if message.startswith("Problems parsing config: "):
-        return f"config: not YAML: {message.split(': ', 1)[1]}"
-    return message
+def _help(option: Option) -> str:
+    """The first sentence of a setting's description, and its default."""
+    sentence = option.text.split(". ")[0].removesuffix(".")
+    default = settings.plain(option.default)
+    shown = "required" if default is dataclasses.MISSING else f"default: {_written(default)}"
+    return f"{sentence} ({shown})".strip().replace("%", "%%")
 
 
-def _named(kind: str) -> str:
-    """A type as the parser writes it, in words."""
-    if choices := re.search(r"Literal\[(.*)\]", kind):
-        return "one of " + choices[1].replace("'", "")
-    return _TYPES.get(re.sub(r"<class '(\w+)'>", r"\1", kind), kind)
+def _written(value: Any) -> str:
+    """A plain value as YAML writes it on one line."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value)

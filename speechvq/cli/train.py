@@ -7,21 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from speechvq.cli.errors import INTERRUPTED, OK, command
-from speechvq.cli.settings import SettingsParser, built, file_first
-from speechvq.config import DataConfig, TrainingConfig, VQVAEConfig
+from speechvq.cli.settings import SettingsParser
+from speechvq.config import DataConfig, ModelConfig, StageConfig, TrainingConfig, check_stages
 
 DESCRIPTION = """Train a VQ-VAE on the manifests of speechvq-prepare. Every setting of the
-configuration file is an option too, which overrides the file: --model.codebook_size 128.
+configuration file is an option too, which overrides the file: --stages.decoder.steps 20000.
 Ctrl-C writes a checkpoint, and the same command with --resume goes on from it, exactly. torchrun
 --nproc-per-node N -m speechvq.cli.train … shares each batch among N processes.
-"speechvq-train prior --help" tells how to train a prior on the codes of a model."""
+"speechvq-train prior" trains an autoregressive prior on the codes of a model."""
 
-_SECTIONS = {"model": VQVAEConfig, "data": DataConfig, "training": TrainingConfig}
+SECTIONS = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "stages": tuple[StageConfig, ...],
+    "training": TrainingConfig,
+}
 
 
 def parser() -> SettingsParser:
     """The options of speechvq-train."""
-    parser = SettingsParser("train", DESCRIPTION, _SECTIONS)
+    parser = SettingsParser("train", DESCRIPTION, SECTIONS)
     add = parser.add_argument
     add("--out", default="exp/vctk/vqvae", metavar="DIR", help="model folder to write")
     add_common(parser)
@@ -44,19 +49,20 @@ def main(argv: list[str] | None = None) -> int:
     if argv[:1] == ["prior"]:
         from speechvq.cli import train_prior
 
-        return train_prior.run(train_prior.parser().parse_args(file_first(argv[1:])))
-    options = parser().parse_args(file_first(argv))
-    values = options.as_dict()
-    model, data, training = (built(cls, values[name], name) for name, cls in _SECTIONS.items())
+        return train_prior.run(argv[1:])
+    options, sections = parser().parse_settings(argv)
+    data, stages = sections["data"], sections["stages"]
+    check_stages(sections["model"], stages, sections["training"].init_from is not None)
     check_manifests(data.train, data.valid)
 
     def train() -> Path:
-        from speechvq.training.vqvae import train_vqvae
+        from speechvq.training.train import train as train_model
 
-        return train_vqvae(
-            model,
+        return train_model(
+            sections["model"],
             data,
-            training,
+            stages,
+            sections["training"],
             options.out,
             device=options.device,
             resume=options.resume,

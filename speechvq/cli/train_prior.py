@@ -1,25 +1,24 @@
-"""speechvq-train prior: the codes of a model to a prior."""
+"""speechvq-train prior: train an autoregressive prior on the codes of a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from speechvq.cli.settings import SettingsParser, built
+from speechvq.cli.settings import SettingsParser
 from speechvq.cli.train import add_common, check_manifests, finished
-from speechvq.config import PriorConfig, PriorTrainingConfig
+from speechvq.config import LoopConfig, PriorConfig, PriorStage
 
-DESCRIPTION = """Train a prior on the codes of a model: what follows what. The codes of the
-utterances that the model learned from are found once and kept. Every setting of the configuration
-file is an option too, which overrides the file: --prior.wavenet.layers 8. Ctrl-C writes a
-checkpoint, and the same command with --resume goes on from it, exactly."""
+DESCRIPTION = """Train an autoregressive prior on the codes of a model. The codes of the training
+utterances are computed once and kept. Every setting of the configuration file is an option too,
+which overrides the file: --prior.wavenet.layers 8. Ctrl-C writes a checkpoint, and the same command
+with --resume continues from it, exactly."""
 
-_SECTIONS = {"prior": PriorConfig, "training": PriorTrainingConfig}
+SECTIONS = {"prior": PriorConfig, "stages": tuple[PriorStage, ...], "training": LoopConfig}
 
 
 def parser() -> SettingsParser:
     """The options of speechvq-train prior."""
-    parser = SettingsParser("train prior", DESCRIPTION, _SECTIONS)
+    parser = SettingsParser("train prior", DESCRIPTION, SECTIONS)
     add = parser.add_argument
     add("--model", metavar="DIR", help="model folder (default: as speechvq-convert finds it)")
     add("--train", metavar="FILE", help="manifest to learn from (default: the model's own)")
@@ -33,13 +32,16 @@ def parser() -> SettingsParser:
     return parser
 
 
-def run(options: Any) -> int:
-    """Train as the configuration says and print the prior's folder."""
-    from speechvq.checkpoint import find_model, read_config
-    from speechvq.cli.analyzing import manifest
+def run(argv: list[str]) -> int:
+    """Train a prior and print its folder."""
+    options, sections = parser().parse_settings(argv)
+    stages = sections["stages"] or (PriorStage(),)
+    if len(stages) > 1:
+        raise ValueError(f"stages: {len(stages)} of them; a prior is trained in one")
 
-    values = options.as_dict()
-    prior, training = (built(cls, values[name], name) for name, cls in _SECTIONS.items())
+    from speechvq.cli.analyzing import manifest
+    from speechvq.model_folder import find_model, read_config
+
     model = find_model(options.model)
     config = read_config(model)
     manifests = {
@@ -53,8 +55,9 @@ def run(options: Any) -> int:
 
         return train_prior(
             model,
-            prior,
-            training,
+            sections["prior"],
+            stages[0],
+            sections["training"],
             manifests,
             options.out,
             options.codes,

@@ -38,7 +38,6 @@ from speechvq.config.training import (
     DataConfig,
     LoopConfig,
     PriorStage,
-    PriorTrainingConfig,
     TrainingConfig,
 )
 
@@ -62,7 +61,6 @@ __all__ = [
     "PerturbationConfig",
     "PriorConfig",
     "PriorStage",
-    "PriorTrainingConfig",
     "QuantizerConfig",
     "SpeakerNormalisationConfig",
     "StageConfig",

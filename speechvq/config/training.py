@@ -102,15 +102,3 @@ class PriorStage(StageConfig):
     segment_length: int = 512
     learning_rate: float = 2e-3
     warmup_steps: int = 50
-
-
-@dataclass(frozen=True)
-class PriorTrainingConfig(LoopConfig):
-    """How a prior is trained on a model's codes.
-
-    Attributes
-    ----------
-    stage : PriorStage
-    """
-
-    stage: PriorStage = field(default_factory=PriorStage)

@@ -61,25 +61,19 @@ def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> 
     Parameters
     ----------
     records
-        The lines of ``metrics.jsonl``: `kind`, `phase`, `global_step` and values.
+        The lines of ``metrics.jsonl``: `kind`, `stage`, `global_step` and values.
     codebook_size
         K, the upper limit of the perplexity.
     """
     records = list(records)
     curves = [
-        (
-            "loss of the latents",
-            {
-                "train": _points(records, "train", "loss", "latents"),
-                "valid": _points(records, "valid", "latent_loss"),
-            },
-        ),
-        (
-            "spectral loss",
-            {
-                "train": _points(records, "train", "loss", "spectral"),
-                "valid": _points(records, "valid", "spectral_loss"),
-            },
+        *(
+            (
+                f"loss, {stage}",
+                {kind: _points(records, kind, "loss", stage) for kind in ("train", "valid")},
+            )
+            for stage in dict.fromkeys(r.get("stage") for r in records if "bits_per_sample" not in r)
+            if stage is not None
         ),
         (
             "bits per sample",
@@ -134,15 +128,15 @@ def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> 
 
 
 def _points(
-    records: Sequence[Mapping], kind: str, name: str, phase: str | None = None
+    records: Sequence[Mapping], kind: str, name: str, stage: str | None = None
 ) -> tuple[list, list]:
-    """Steps and values of a number, of one phase or of all."""
+    """Steps and values of a number, of one stage or of all."""
     found = [
         r
         for r in records
         if r.get("kind") == kind
         and r.get(name) is not None
-        and (phase is None or r.get("phase") == phase)
+        and (stage is None or r.get("stage") == stage)
     ]
     return [r.get("global_step", r.get("step", 0)) for r in found], [r[name] for r in found]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from speechvq import audio
-from speechvq.config import VQVAEConfig
+from speechvq.config import DecoderConfig, ModelConfig, WaveNetDecoderConfig
 from speechvq.data.manifest import read_manifest
 from speechvq.report.page import Section, Sound, SoundGroup, Table, data_uri
 from speechvq.report.pictures import curves_png
@@ -225,37 +225,29 @@ def training_section(records: list[dict], codebook_size: int) -> Section:
     if picture is None:
         missing = "no training curves: the model folder has no metrics.jsonl with numbers in it"
         return Section("Training", missing=[missing])
-    phases = list(dict.fromkeys(record.get("phase", "") for record in records))
-    intro = "Phases: " + ", then ".join(filter(None, phases)) + "." if len(phases) > 1 else ""
+    stages = list(dict.fromkeys(record.get("stage", "") for record in records))
+    intro = "Stages: " + ", then ".join(filter(None, stages)) + "." if len(stages) > 1 else ""
     caption = "Losses (lower is better) and the perplexity of the codes, by training step."
     return Section("Training", intro, pictures=[(caption, picture)])
 
 
 def model_section(config: ModelConfig, whole: dict, records: list[dict], card: str) -> Section:
     """The model's dimensions and its training."""
-    training = whole.get("training") or {}
     steps = [
-        f"{training[name]['steps']:,} {name}"
-        for name in ("spectral", "likelihood")
-        if isinstance(training.get(name), dict) and training[name].get("steps")
+        f"{stage['steps']:,} {stage.get('name') or stage['objective']}"
+        for stage in whole.get("stages") or []
     ]
-    strides = " x ".join(map(str, config.strides))
-    wavenet = config.wavenet
+    quantizer = config.quantizer
     rows = [
-        ("samples per code", f"{config.hop_length} = {strides}"),
-        ("codebook", f"K = {config.codebook_size}, D = {config.codebook_dim}"),
-        (
-            "decoder",
-            f"WaveNet, {wavenet.layers} layers, {wavenet.residual_channels} residual and "
-            f"{wavenet.skip_channels} skip channels; receptive field {wavenet.receptive_field}",
-        ),
+        ("samples per code", f"{config.hop_length}"),
+        ("encoder", f"{config.encoder.kind}, of features: {config.features.kind}"),
+        ("codebook", f"K = {quantizer.codebook_size}, D = {quantizer.codebook_dim}"),
+        ("decoder", _decoder(config.decoder)),
     ]
     if steps:
         rows.append(("training steps", " + ".join(steps)))
-    # The last validation of each phase
     for name, title, form in (
-        ("latent_loss", "loss of the latents, validation", "{:.3f}"),
-        ("spectral_loss", "spectral loss, validation", "{:.3f}"),
+        ("loss", "loss of the last stage, validation", "{:.3f}"),
         ("bits_per_sample", "bits per sample, validation", "{:.3f}"),
         ("perplexity", "perplexity of the codes, validation", "{:.1f}"),
         ("dead_codes", "codes unused, validation", "{:.0f}"),
@@ -266,3 +258,14 @@ def model_section(config: ModelConfig, whole: dict, records: list[dict], card: s
     missing = [] if card else ["no model card: the model folder has no README.md"]
     folded = [("Model card", card)] if card else []
     return Section("Model", table=Table(("", ""), rows), folded=folded, missing=missing)
+
+
+def _decoder(config: DecoderConfig) -> str:
+    """The dimensions of a decoder."""
+    if not isinstance(config, WaveNetDecoderConfig):
+        return type(config).__name__
+    wavenet = config.wavenet
+    return (
+        f"WaveNet, {wavenet.layers} layers, {wavenet.residual_channels} residual and "
+        f"{wavenet.skip_channels} skip channels; receptive field {wavenet.receptive_field}"
+    )

@@ -17,9 +17,9 @@ import torch
 from tqdm import tqdm
 
 from speechvq import audio
-from speechvq.checkpoint import codebook_of, load_model
+from speechvq.model_folder import codebook_of, load_model
 from speechvq.codes import read_codes, write_codes
-from speechvq.config import PriorConfig, PriorTrainingConfig
+from speechvq.config import LoopConfig, PriorConfig, PriorStage
 from speechvq.data.code_batches import CodeBatch, CodeBatches, padded
 from speechvq.data.manifest import Utterance, read_known
 from speechvq.distributed import Processes, processes
@@ -44,7 +44,8 @@ VALIDATION_BATCH = 16
 def train_prior(
     model: str | os.PathLike,
     prior: PriorConfig,
-    training: PriorTrainingConfig,
+    stage: PriorStage,
+    training: LoopConfig,
     manifests: Mapping[str, str],
     out: str | os.PathLike | None = None,
     codes: str | os.PathLike | None = None,
@@ -59,7 +60,7 @@ def train_prior(
     ----------
     model
         A model folder.
-    prior, training
+    prior, stage, training
         The configuration.
     manifests
         Paths of the manifests `train` and `valid`: utterances of the model's speakers.
@@ -101,6 +102,7 @@ def train_prior(
         settings = {
             "prior": asdict(prior),
             "data": dict(manifests),
+            "stages": [asdict(stage)],
             "training": asdict(training),
             "codebook": asdict(codebook),
             "fingerprint": fingerprint(utterances["train"]),
@@ -109,15 +111,15 @@ def train_prior(
         def build(resume: bool) -> Plan:
             trained = Prior(prior, codebook.codebook_size, vqvae.speakers).to(group.device)
             objective = PriorObjective(trained, codebook.frame_rate)
-            stage = _stage(objective, training, utterances, corpus, group)
+            built = _stage(objective, stage, training, utterances, corpus, group)
 
             def publish(state: State) -> None:
-                config = {key: settings[key] for key in ("data", "training")}
+                config = {key: settings[key] for key in ("data", "stages", "training")}
                 count = sum(map(len, corpus["train"]))
-                card = prior_card(trained, codebook, manifests, count, training, state)
+                card = prior_card(trained, codebook, manifests, count, stage, training, state)
                 save_prior(out, trained, codebook, config, card)
 
-            return Plan([stage], {"prior": trained}, lambda x: x.to(group.device), publish)
+            return Plan([built], {"prior": trained}, lambda x: x.to(group.device), publish)
 
         run_training(out, settings, training, build, group, resume, overwrite, progress)
     return out
@@ -141,12 +143,13 @@ def _encode(
 
 def _stage(
     objective: PriorObjective,
-    training: PriorTrainingConfig,
+    config: PriorStage,
+    training: LoopConfig,
     utterances: Mapping[str, list[Utterance]],
     codes: Mapping[str, list[np.ndarray]],
     group: Processes,
 ) -> Stage:
-    prior, config = objective.prior, training.stage
+    prior = objective.prior
     speakers = {
         part: [prior.speakers.index(u.speaker) for u in listed]
         for part, listed in utterances.items()
@@ -164,7 +167,7 @@ def _stage(
             world_size=group.world_size,
         )
     except ValueError as error:
-        raise ValueError(f"training.stage.{error}") from error
+        raise ValueError(f"stages.{config.label}.{error}") from error
 
     def held_out() -> Iterator[CodeBatch]:
         share = slice(group.rank, None, group.world_size)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from speechvq.codes import Codebook
-from speechvq.config import PriorTrainingConfig
+from speechvq.config import LoopConfig, PriorStage
 from speechvq.models.prior import Prior
 from speechvq.training.card import duration
 from speechvq.training.checkpoint import State
@@ -15,7 +15,8 @@ def prior_card(
     codebook: Codebook,
     manifests: Mapping[str, str],
     codes: int,
-    training: PriorTrainingConfig,
+    stage: PriorStage,
+    training: LoopConfig,
     state: State,
 ) -> str:
     """Markdown for the README.md of a prior folder."""
@@ -36,7 +37,7 @@ Codes of `{manifests["train"]}`: {codes:,} codes, {codes / rate / 60:.1f} minute
 
 ## Training
 
-{training.stage.steps} steps; these weights are from step {state.best_global_step}. \
+{stage.steps} steps; these weights are from step {state.best_global_step}. \
 {duration(state.seconds)}, seed {training.seed}.
 `config.yaml` holds every setting, `metrics.jsonl` every logged number.
 

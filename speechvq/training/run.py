@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from speechvq.checkpoint import CARD, CONFIG, SPEAKERS, WEIGHTS
+from speechvq.model_folder import CARD, CONFIG, SPEAKERS, WEIGHTS
 from speechvq.config import LoopConfig
 from speechvq.data.manifest import Utterance
 from speechvq.distributed import Processes

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import signal
 import threading
 
 import numpy as np
@@ -224,73 +223,3 @@ def test_a_full_disk_leaves_nothing(tmp_path, suffix):
                 resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
         assert error.value.filename == str(path)
         assert list(tmp_path.iterdir()) == []
-
-
-class TestTogether:
-    """Several files, of which all change or none."""
-
-    @pytest.fixture
-    def files(self, tmp_path):
-        (tmp_path / "a").write_bytes(b"old a")
-        (tmp_path / "c").write_bytes(b"old c")
-        return {tmp_path / name: f"new {name}".encode() for name in "abc"}
-
-    def contents(self, folder):
-        return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    def test_all_change(self, tmp_path, files):
-        audio.write_together(files)
-        assert self.contents(tmp_path) == {"a": b"new a", "b": b"new b", "c": b"new c"}
-
-    @pytest.mark.parametrize("links", [True, False])
-    @pytest.mark.parametrize("moment", [1, 2, 3])
-    def test_or_none(self, tmp_path, files, monkeypatch, moment, links):
-        before, put, times = self.contents(tmp_path), os.replace, []
-
-        def failing(one, other):
-            times.append(1)
-            if len(times) == moment:
-                raise OSError(5, "Input/output error")
-            put(one, other)
-
-        def no_links(*_, **__):
-            raise OSError(1, "Operation not permitted")
-
-        monkeypatch.setattr(os, "replace", failing)
-        if not links:
-            monkeypatch.setattr(os, "link", no_links)
-        with pytest.raises(OSError, match="cannot be written: Input/output error"):
-            audio.write_together(files)
-        assert self.contents(tmp_path) == before
-
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_a_signal_meanwhile_comes_when_all_is_as_it_was(
-        self, tmp_path, files, monkeypatch, number
-    ):
-        before, put, seen = self.contents(tmp_path), os.replace, []
-
-        def stopped(one, other):
-            put(one, other)
-            if os.path.basename(other) == "b":
-                signal.raise_signal(number)
-
-        handler = signal.signal(number, lambda *_: seen.append(self.contents(tmp_path)["a"]))
-        monkeypatch.setattr(os, "replace", stopped)
-        try:
-            audio.write_together(files)
-        finally:
-            signal.signal(number, handler)
-        assert seen == [b"old a"]
-        assert self.contents(tmp_path) == before
-
-    def test_a_full_disk_changes_nothing(self, tmp_path, files):
-        before, unlimited = self.contents(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
-        files[tmp_path / "c"] = bytes(5000)
-        try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, unlimited[1]))
-            with pytest.raises(OSError, match="cannot be written") as error:
-                audio.write_together(files)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
-        assert error.value.filename == str(tmp_path / "c")
-        assert self.contents(tmp_path) == before

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from speechvq import audio, checkpoint  # noqa: E402
+from speechvq import audio, model_folder  # noqa: E402
 from speechvq.cli import analyze  # noqa: E402
 from speechvq.config import VQVAEConfig, WaveNetConfig  # noqa: E402
 from speechvq.data.manifest import Phone, Utterance, write_manifest  # noqa: E402
@@ -63,7 +63,7 @@ def exp(tmp_path, monkeypatch):
         latents = model.latents(torch.from_numpy(sounds(0)[0])[None])[0]
         model.quantizer.codebook.copy_(latents[torch.linspace(0, 49, CODEBOOK_SIZE).long()])
     manifests = {split: str(data / f"{split}.jsonl") for split in ("train", "valid", "test")}
-    checkpoint.save_model(folder, model, {"data": manifests}, "# test model\n")
+    model_folder.save_model(folder, model, {"data": manifests}, "# test model\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
     return folder.parent
@@ -156,10 +156,10 @@ def test_too_few_frames_for_the_baselines(exp, capsys):
 
 
 def test_a_collapsed_codebook_is_named(exp, capsys):
-    model = checkpoint.load_model(exp / "vqvae")
+    model = model_folder.load_model(exp / "vqvae")
     with torch.no_grad():
         model.quantizer.codebook[1:] += 1000
-    checkpoint.save_model(exp / "vqvae", model, checkpoint.read_config(exp / "vqvae"), "# test\n")
+    model_folder.save_model(exp / "vqvae", model, model_folder.read_config(exp / "vqvae"), "# test\n")
     assert analyze.main(["phonemes", "--no-baselines"]) == 0
     assert "codebook poorly used: perplexity 1.0 is under K/4 = 2" in capsys.readouterr().out
     assert not json.loads((exp / "phonemes/scores.json").read_text())["codebook_well_used"]

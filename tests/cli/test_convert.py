@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 import speechvq
-from speechvq import audio, checkpoint
+from speechvq import audio, model_folder
 from speechvq.cli.convert import main
 from speechvq.models.vqvae import VQVAE
 
@@ -25,7 +25,7 @@ def trained(tiny_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     torch.manual_seed(0)
     model = VQVAE(tiny_config, ["p225", "p226"])
-    checkpoint.save_model(folder / "exp" / "vctk" / "vqvae", model, {}, "card")
+    model_folder.save_model(folder / "exp" / "vctk" / "vqvae", model, {}, "card")
     return folder
 
 

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 import speechvq
-from speechvq import audio, checkpoint, codes
+from speechvq import audio, codes, model_folder
 from speechvq.cli import convert, decode, encode
 from speechvq.data.manifest import Utterance, write_manifest
 from speechvq.models.vqvae import VQVAE
@@ -27,7 +27,7 @@ def saved(tiny_config, tmp_path_factory):
     with torch.no_grad():  # codes among the latents, so that several are in use
         z = model.latents(0.1 * torch.randn(1, 8 * model.hop_length))[0]
         model.quantizer.codebook.copy_(z)
-    checkpoint.save_model(folder / MODEL, model, {}, "card")
+    model_folder.save_model(folder / MODEL, model, {}, "card")
     return folder / MODEL
 
 
@@ -81,7 +81,7 @@ def test_codes_on_stdout(saved, capsys):
         "# codebook_size 8",
         "# hop_length 16",
         "# sample_rate 8000",
-        f"# model {checkpoint.fingerprint(model)}",
+        f"# model {model_folder.fingerprint(model)}",
     ]
     expected = speechvq.encode(model, audio.read("a.wav")[0])
     assert first == "a\t" + " ".join(map(str, expected))
@@ -249,7 +249,7 @@ def test_decode_refuses(capsys, saved, tiny_config, tmp_path):
     )
     torch.manual_seed(1)
     other = VQVAE(tiny_config, ["p225"])
-    checkpoint.save_model("other", other, {}, "card")
+    model_folder.save_model("other", other, {}, "card")
     decode_refused(
         capsys, text, "c.txt: made with model ", "pass --model",
         options=["--speaker", "p225", "--model", "other"],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechvq import audio, checkpoint
+from speechvq import audio, model_folder
 from speechvq.cli.convert import main as convert
 from speechvq.cli.enroll import main, parser
 from speechvq.models.vqvae import VQVAE
@@ -24,7 +24,7 @@ def working_folder(tiny_config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
     torch.manual_seed(0)
-    checkpoint.save_model(MODEL, VQVAE(tiny_config, ["p225", "p226"]), {}, "# A card\n")
+    model_folder.save_model(MODEL, VQVAE(tiny_config, ["p225", "p226"]), {}, "# A card\n")
     monkeypatch.setattr(enrolling, "PHASE", replace(enrolling.PHASE, segment_length=256))
     for i in range(3):
         record(f"wavs/{i}.wav", 5, seed=i)
@@ -79,7 +79,7 @@ def test_out_writes_a_copy(capsys):
     before = contents()
     assert main(["--name", "me", "--wavs", "wavs", "--steps", "1", "--out", "exp/me/vqvae"]) == 0
     assert contents() == before
-    assert checkpoint.read_speakers("exp/me/vqvae") == ["p225", "p226", "me"]
+    assert model_folder.read_speakers("exp/me/vqvae") == ["p225", "p226", "me"]
     assert capsys.readouterr().out.endswith("me is a speaker of exp/me/vqvae\n")
 
 
@@ -95,15 +95,15 @@ def test_out_may_be_the_model_itself():
         "./exp/vctk/../vctk/vqvae",
     ]
     assert main(arguments) == 0
-    assert checkpoint.read_speakers(MODEL) == ["p225", "p226", "me"]
+    assert model_folder.read_speakers(MODEL) == ["p225", "p226", "me"]
 
 
 def test_replace():
     arguments = ["--name", "p226", "--wavs", "wavs", "--steps", "2"]
     assert main(arguments) == 2
-    before = checkpoint.load_model(MODEL).conditioner.speakers.weight
+    before = model_folder.load_model(MODEL).conditioner.speakers.weight
     assert main([*arguments, "--replace"]) == 0
-    after = checkpoint.load_model(MODEL)
+    after = model_folder.load_model(MODEL)
     assert after.speakers == ["p225", "p226"]
     assert torch.equal(after.conditioner.speakers.weight[0], before[0])
     assert not torch.equal(after.conditioner.speakers.weight[1], before[1])
@@ -131,7 +131,7 @@ def test_replace():
     ],
 )
 def test_every_mistake_is_one_line_and_code_2(capsys, tiny_config, change, reason):
-    checkpoint.save_model("exp/other", VQVAE(tiny_config, ["x"]), {}, "card")
+    model_folder.save_model("exp/other", VQVAE(tiny_config, ["x"]), {}, "card")
     Path("empty").mkdir()
     Path("bad").mkdir()
     Path("bad/a.wav").write_bytes(b"no sound")
@@ -162,7 +162,7 @@ def test_a_model_that_cannot_be_written_to(capsys, monkeypatch):
 
 def test_the_model_inside_the_package(capsys, monkeypatch, tmp_path):
     before = contents()
-    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / MODEL)
+    monkeypatch.setattr(model_folder, "PRETRAINED", tmp_path / MODEL)
     assert main(["--name", "me", "--wavs", "wavs"]) == 2
     err = capsys.readouterr().err
     assert "is inside the package" in err

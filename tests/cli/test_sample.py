@@ -9,7 +9,7 @@ import torch
 import yaml
 
 import speechvq
-from speechvq import audio, checkpoint
+from speechvq import audio, model_folder
 from speechvq.cli.sample import main
 from speechvq.cli.train import main as train
 from speechvq.codes import read_codes
@@ -28,7 +28,7 @@ def model(tiny_config, tmp_path, monkeypatch) -> VQVAE:
     monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
     torch.manual_seed(0)
     vqvae = VQVAE(tiny_config, ["p225", "p226"]).eval()
-    checkpoint.save_model("exp/tiny/vqvae", vqvae, {}, "card")
+    model_folder.save_model("exp/tiny/vqvae", vqvae, {}, "card")
     wavenet = WaveNetConfig(1, 1, 2, 4, 4, 4)
     prior = Prior(PriorConfig(condition_channels=4, wavenet=wavenet), 8, ["p225", "p226"])
     keep(prior)
@@ -36,7 +36,7 @@ def model(tiny_config, tmp_path, monkeypatch) -> VQVAE:
 
 
 def keep(prior: Prior) -> None:
-    codebook = checkpoint.codebook_of(speechvq.load("exp/tiny/vqvae"))
+    codebook = model_folder.codebook_of(speechvq.load("exp/tiny/vqvae"))
     save_prior("exp/tiny/vqvae/prior", prior, codebook, {}, "card")
 
 
@@ -71,7 +71,7 @@ def test_several_at_once_are_each_as_alone(capsys):
 def test_codes_can_be_kept(model):
     assert main(["--speaker", "p225", "--seconds", "0.25", "--codes", "kept/codes.txt"]) == 0
     codebook, kept = read_codes("kept/codes.txt")
-    assert codebook == checkpoint.codebook_of(model)
+    assert codebook == model_folder.codebook_of(model)
     codes = kept["sample-p225-0"]
     assert len(codes) == round(0.25 * model.frame_rate)
     said = speechvq.sample(model, codes, "p225")
@@ -139,7 +139,7 @@ def test_a_speaker_whom_the_prior_does_not_know(tiny_config, capsys):
             for name, x in speechvq.load("exp/tiny/vqvae").state_dict().items()
         }
     )
-    checkpoint.save_model("exp/tiny/vqvae", vqvae, {}, "card")
+    model_folder.save_model("exp/tiny/vqvae", vqvae, {}, "card")
     assert main(["--speaker", "new", "--seconds", "0.1"]) == 0
     assert "the prior does not know new" in capsys.readouterr().err
 

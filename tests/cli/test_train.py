@@ -9,8 +9,8 @@ from dataclasses import asdict
 import pytest
 import yaml
 
-from speechvq.checkpoint import load_model
 from speechvq.cli.train import main, parser
+from speechvq.model_folder import load_model
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from speechvq.checkpoint import build_config
 from speechvq.cli.train import parser
 from speechvq.cli.train_prior import parser as prior_parser
 from speechvq.config import PhaseConfig, SpectralPhaseConfig, TrainingConfig
+from speechvq.model_folder import build_config
 
 CONF = Path(__file__).parents[2] / "recipes" / "vctk" / "conf"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechvq import audio, checkpoint, mu_law
+from speechvq import audio, model_folder, mu_law
 from speechvq.config import PriorConfig
 from speechvq.models.prior import Prior
 from speechvq.models.vqvae import VQVAE
@@ -44,7 +44,7 @@ def model(tiny_config):
 
 @pytest.fixture
 def folder(model, tmp_path):
-    checkpoint.save_model(tmp_path / "m", model, {"training": {"seed": 3}}, CARD)
+    model_folder.save_model(tmp_path / "m", model, {"training": {"seed": 3}}, CARD)
     return tmp_path / "m"
 
 
@@ -84,7 +84,7 @@ def test_a_voice_for_an_encoder_that_listens_to_voices(tiny_config, wavs, tmp_pa
     config = replace(tiny_config, encoder_input="cepstra", strides=(80,))
     model = VQVAE(config, SPEAKERS).eval()
     folder = tmp_path / "m"
-    checkpoint.save_model(folder, model, {}, CARD)
+    model_folder.save_model(folder, model, {}, CARD)
     heard = []
     latents = VQVAE.latents
 
@@ -97,9 +97,9 @@ def test_a_voice_for_an_encoder_that_listens_to_voices(tiny_config, wavs, tmp_pa
         enroll(folder, "me", wavs, steps=2)
     assert len(heard) > 5
     assert {float(voice.level[0]) for voice in heard} == {float(heard[0].level[0])}
-    enrolled = checkpoint.load_model(folder)
+    enrolled = model_folder.load_model(folder)
     assert enrolled.speakers == [*SPEAKERS, "me"]
-    assert checkpoint.fingerprint(enrolled) == checkpoint.fingerprint(model)
+    assert model_folder.fingerprint(enrolled) == model_folder.fingerprint(model)
 
 
 def contents(folder):
@@ -144,15 +144,15 @@ def test_the_nearest_is_who_spoke(model, tmp_path, speaker):
 
 
 def test_all_else_stays_bit_for_bit(folder, model, wavs):
-    before = checkpoint.load_model(folder)
+    before = model_folder.load_model(folder)
     files = contents(folder)
     codes = np.arange(40) % 8
     said = {name: sample(before, codes, name, SamplingOptions(seed=5)) for name in SPEAKERS}
     done = enroll(folder, "me", wavs, steps=5)
-    after = checkpoint.load_model(folder)
+    after = model_folder.load_model(folder)
     assert done.folder == folder
     assert after.speakers == [*SPEAKERS, "me"]
-    assert checkpoint.fingerprint(after) == checkpoint.fingerprint(before)
+    assert model_folder.fingerprint(after) == model_folder.fingerprint(before)
     old, new = before.state_dict(), after.state_dict()
     tables = ("conditioner.speakers.weight", "envelope.conditioner.speakers.weight")
     for table, vector in zip(tables, done.fit.vectors, strict=True):
@@ -181,11 +181,11 @@ def test_the_seed_decides(model, wavs):
 def test_a_second_one_and_a_replacement(folder, model, hidden, wavs, tmp_path):
     enroll(folder, "me", wavs, steps=60)
     enroll(folder, "you", record(tmp_path / "you", model, -hidden), steps=5)
-    first = checkpoint.load_model(folder).conditioner.speakers.weight
+    first = model_folder.load_model(folder).conditioner.speakers.weight
     with pytest.raises(ValueError, match=r"name 'me': .* has a speaker of this name; .*--replace"):
         enroll(folder, "me", wavs)
     done = enroll(folder, "me", wavs, steps=7, replace=True)
-    after = checkpoint.load_model(folder)
+    after = model_folder.load_model(folder)
     assert after.speakers == [*SPEAKERS, "me", "you"]
     second = after.conditioner.speakers.weight
     assert torch.equal(second[[0, 1, 3]], first[[0, 1, 3]])
@@ -206,13 +206,13 @@ def test_a_copy(folder, wavs, tmp_path):
     done = enroll(folder, "me", wavs, steps=2, out=tmp_path / "new" / "m")
     assert done.folder == tmp_path / "new" / "m"
     assert contents(folder) == files
-    assert checkpoint.load_model(done.folder).speakers == [*SPEAKERS, "me"]
+    assert model_folder.load_model(done.folder).speakers == [*SPEAKERS, "me"]
     assert contents(done.folder).keys() == files.keys()
 
 
 def test_a_copy_has_the_prior(folder, wavs, tmp_path):
-    model = checkpoint.load_model(folder)
-    codebook = checkpoint.codebook_of(model)
+    model = model_folder.load_model(folder)
+    codebook = model_folder.codebook_of(model)
     prior = Prior(PriorConfig(), codebook.codebook_size, SPEAKERS)
     save_prior(folder / "prior", prior, codebook, {}, "card")
     (folder / "prior/codes").mkdir()  # what it has learned from stays behind
@@ -220,7 +220,7 @@ def test_a_copy_has_the_prior(folder, wavs, tmp_path):
     assert sorted(path.name for path in (out / "prior").iterdir()) == [
         "README.md", "config.yaml", "model.safetensors"
     ]  # fmt: skip
-    load_prior(out, checkpoint.codebook_of(checkpoint.load_model(out)))
+    load_prior(out, model_folder.codebook_of(model_folder.load_model(out)))
 
 
 @pytest.mark.parametrize("rate", [1e6, float("inf")])  # the latter ends in NaN
@@ -228,7 +228,7 @@ def test_what_does_not_learn_takes_the_nearest_voice(folder, wavs, monkeypatch, 
     monkeypatch.setattr(enrolling, "PHASE", replace(enrolling.PHASE, learning_rate=rate))
     fit = enroll(folder, "me", wavs, steps=20).fit
     assert "nothing better was found" in caplog.text
-    table = checkpoint.load_model(folder).conditioner.speakers.weight
+    table = model_folder.load_model(folder).conditioner.speakers.weight
     assert torch.equal(table[2], table[SPEAKERS.index(fit.nearest)])
     assert fit.bits_after == fit.bits_before
 
@@ -272,7 +272,7 @@ def test_names_that_are_not_fit_for_files(folder, wavs, name):
 
 @pytest.mark.parametrize("name", ["me", "p225.2", "José", "7", "a_b-c", "x" * 50])
 def test_names_that_are(folder, name):
-    checkpoint.check_new_speaker(folder, name)
+    model_folder.check_new_speaker(folder, name)
 
 
 class TestHear:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechvq import checkpoint
+from speechvq import model_folder
 from speechvq.codes import read_codes
 from speechvq.config import PriorConfig, PriorStage, PriorTrainingConfig, WaveNetConfig
 from speechvq.data.manifest import read_manifest, write_manifest
@@ -46,7 +46,7 @@ def model(tiny_config, tmp_path):
     with torch.no_grad():
         z = vqvae.latents(torch.randn(1, 4000))[0]
         vqvae.quantizer.initialise(z)
-    checkpoint.save_model(tmp_path / "vqvae", vqvae, {}, "card")
+    model_folder.save_model(tmp_path / "vqvae", vqvae, {}, "card")
     return tmp_path / "vqvae"
 
 
@@ -57,8 +57,8 @@ def final(folder):
 def test_the_folder(model, manifests, read_lines):
     folder = train_prior(model, CONFIG, TRAINING, manifests)
     assert folder == model / "prior"
-    vqvae = checkpoint.load_model(model)
-    codebook = checkpoint.codebook_of(vqvae)
+    vqvae = model_folder.load_model(model)
+    codebook = model_folder.codebook_of(vqvae)
     prior = load_prior(model, codebook)
     assert prior.config == CONFIG and prior.speakers == ["p225", "p226"]
     assert not prior.training
@@ -78,10 +78,10 @@ def test_the_folder(model, manifests, read_lines):
 
 def test_codes_are_found_once(model, manifests, monkeypatch):
     folder = train_prior(model, CONFIG, TRAINING, manifests)
-    vqvae = checkpoint.load_model(model)
+    vqvae = model_folder.load_model(model)
     for part, manifest in manifests.items():
         codebook, kept = read_codes(folder / "codes" / f"{part}.txt")
-        assert codebook == checkpoint.codebook_of(vqvae)
+        assert codebook == model_folder.codebook_of(vqvae)
         for u in read_manifest(manifest):
             from speechvq import audio
 
@@ -96,11 +96,11 @@ def test_stale_codes_are_refused(model, manifests, tiny_config):
     train_prior(model, CONFIG, TRAINING, manifests)
     torch.manual_seed(1)
     vqvae = VQVAE(tiny_config, ["p225", "p226"])
-    checkpoint.save_model(model, vqvae, {}, "card")
+    model_folder.save_model(model, vqvae, {}, "card")
     with pytest.raises(ValueError, match=r"train\.txt: stale, the codes of model .*; delete"):
         train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
     with pytest.raises(ValueError, match=r"learned from the codes of model .* train a prior"):
-        load_prior(model, checkpoint.codebook_of(vqvae))
+        load_prior(model, model_folder.codebook_of(vqvae))
 
 
 def test_codes_of_other_utterances_are_refused(model, manifests):
@@ -180,7 +180,7 @@ def test_speakers_whom_the_model_does_not_know(model, manifests, tmp_path, caplo
 
 
 def test_a_folder_without_a_prior(model):
-    codebook = checkpoint.codebook_of(checkpoint.load_model(model))
+    codebook = model_folder.codebook_of(model_folder.load_model(model))
     with pytest.raises(FileNotFoundError, match="no prior there; train one with"):
         load_prior(model, codebook)
     with pytest.raises(FileNotFoundError):

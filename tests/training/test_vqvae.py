@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from speechvq.checkpoint import (
+from speechvq.config import PhaseConfig, SpectralPhaseConfig, TrainingConfig
+from speechvq.data.manifest import read_manifest
+from speechvq.data.segments import Waveforms
+from speechvq.model_folder import (
     WEIGHTS,
     fingerprint,
     load_model,
@@ -19,9 +22,6 @@ from speechvq.checkpoint import (
     read_speakers,
     save_model,
 )
-from speechvq.config import PhaseConfig, SpectralPhaseConfig, TrainingConfig
-from speechvq.data.manifest import read_manifest
-from speechvq.data.segments import Waveforms
 from speechvq.models.quantizer import Quantizer
 from speechvq.models.spectral import SpectralObjective
 from speechvq.models.vqvae import VQVAE

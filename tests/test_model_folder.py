@@ -10,7 +10,7 @@ import torch
 import yaml
 
 import speechvq
-from speechvq import checkpoint
+from speechvq import model_folder
 from speechvq.config import DataConfig, TrainingConfig, VQVAEConfig
 from speechvq.models.vqvae import VQVAE
 
@@ -25,17 +25,17 @@ def model(tiny_config):
 
 @pytest.fixture
 def folder(model, tmp_path):
-    checkpoint.save_model(tmp_path / "m", model, {"training": TrainingConfig()}, "# A card\n")
+    model_folder.save_model(tmp_path / "m", model, {"training": TrainingConfig()}, "# A card\n")
     return tmp_path / "m"
 
 
 def make_model(folder, config, seed=0):
     torch.manual_seed(seed)
-    checkpoint.save_model(folder, VQVAE(config, SPEAKERS), {}, "card")
+    model_folder.save_model(folder, VQVAE(config, SPEAKERS), {}, "card")
 
 
 def test_a_model_survives_the_folder(model, folder):
-    loaded = checkpoint.load_model(folder)
+    loaded = model_folder.load_model(folder)
     assert loaded.config == model.config
     assert loaded.speakers == SPEAKERS
     assert not any(module.training for module in loaded.modules())
@@ -53,11 +53,11 @@ def test_a_model_survives_the_folder(model, folder):
 
 def test_the_folder_keeps_the_other_sections(model, tmp_path):
     config = {"data": DataConfig(train="x.jsonl"), "training": {"likelihood": {"steps": 3}}}
-    checkpoint.save_model(tmp_path, model, config, "card")
-    values = checkpoint.read_config(tmp_path)
+    model_folder.save_model(tmp_path, model, config, "card")
+    values = model_folder.read_config(tmp_path)
     assert values["data"]["train"] == "x.jsonl"
     assert values["training"] == {"likelihood": {"steps": 3}}
-    assert checkpoint.build_config(values["model"]) == model.config
+    assert model_folder.build_config(values["model"]) == model.config
     assert list(values)[0] == "model"
 
 
@@ -72,15 +72,15 @@ def test_nothing_is_pickled(folder):
 def test_a_missing_file(folder, name):
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=rf"no {name} in it; a model folder holds"):
-        checkpoint.load_model(folder)
+        model_folder.load_model(folder)
 
 
 def test_a_missing_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such model folder"):
-        checkpoint.load_model(tmp_path / "nowhere")
+        model_folder.load_model(tmp_path / "nowhere")
     (tmp_path / "file").touch()
     with pytest.raises(FileNotFoundError, match="a file, not a model folder"):
-        checkpoint.load_model(tmp_path / "file")
+        model_folder.load_model(tmp_path / "file")
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
@@ -88,7 +88,7 @@ def test_truncated_weights(folder, keep):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError, match=r"model\.safetensors: truncated") as caught:
-        checkpoint.load_model(folder)
+        model_folder.load_model(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -123,7 +123,7 @@ def change(folder, **values):
 def test_a_spoilt_config(folder, values, message):
     change(folder, **values)
     with pytest.raises(ValueError, match=message):
-        checkpoint.load_model(folder)
+        model_folder.load_model(folder)
 
 
 def test_a_key_that_was_lost(folder):
@@ -132,14 +132,14 @@ def test_a_key_that_was_lost(folder):
     del config["model"]["strides"]
     path.write_text(yaml.safe_dump(config))
     with pytest.raises(ValueError, match=r"model\.strides is .* not of one save"):
-        checkpoint.load_model(folder)
+        model_folder.load_model(folder)
 
 
 @pytest.mark.parametrize("text", ["", "model: 3", "{model: [", "\x00", "data: {}"])
 def test_a_config_that_is_none(folder, text):
     (folder / "config.yaml").write_text(text)
     with pytest.raises(ValueError, match=r"config\.yaml: (not YAML|no section 'model')"):
-        checkpoint.load_model(folder)
+        model_folder.load_model(folder)
 
 
 @pytest.mark.parametrize(
@@ -148,14 +148,14 @@ def test_a_config_that_is_none(folder, text):
 def test_spoilt_speakers(folder, text):
     (folder / "speakers.json").write_text(text)
     with pytest.raises(ValueError, match=r"speakers\.json: "):
-        checkpoint.load_model(folder)
+        model_folder.load_model(folder)
 
 
 def test_files_of_two_saves_are_refused(folder):
     """As after a kill between two files, or a careless copy: the embedding would be swapped."""
     (folder / "speakers.json").write_text('[{"name": "p226"}, {"name": "p225"}]')
     with pytest.raises(ValueError, match="other speakers than model.safetensors"):
-        checkpoint.load_model(folder)
+        model_folder.load_model(folder)
 
 
 def test_weights_of_another_version(folder, model):
@@ -177,23 +177,23 @@ def test_weights_of_another_version(folder, model):
     for tensors, message in cases:
         save_file(tensors, path, metadata=header)
         with pytest.raises(ValueError, match=message):
-            checkpoint.load_model(folder)
+            model_folder.load_model(folder)
     save_file(weights, path)
     with pytest.raises(ValueError, match="format None"):
-        checkpoint.load_model(folder)
+        model_folder.load_model(folder)
 
 
 def test_a_device_that_is_not_there(folder):
     for device in ("cuda:99", "toaster"):
         with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
-            checkpoint.load_model(folder, device)
+            model_folder.load_model(folder, device)
 
 
 def test_a_killed_save_leaves_the_old_model(folder, model, tiny_config, monkeypatch):
     """Whatever file the kill comes before, the folder is the old or the new model, or refused."""
-    expected = checkpoint.fingerprint(model)
+    expected = model_folder.fingerprint(model)
     names = ["config.yaml", "speakers.json", "README.md", "model.safetensors"]
-    write = checkpoint.write_bytes
+    write = model_folder.write_bytes
     for killed_before in names:
 
         def write_until(path, content, stop=killed_before):
@@ -201,42 +201,42 @@ def test_a_killed_save_leaves_the_old_model(folder, model, tiny_config, monkeypa
                 raise KeyboardInterrupt
             write(path, content)
 
-        monkeypatch.setattr(checkpoint, "write_bytes", write_until)
+        monkeypatch.setattr(model_folder, "write_bytes", write_until)
         torch.manual_seed(1)
         with pytest.raises(KeyboardInterrupt):
-            checkpoint.save_model(folder, VQVAE(tiny_config, SPEAKERS), {}, "card")
-        assert checkpoint.fingerprint(checkpoint.load_model(folder)) == expected
+            model_folder.save_model(folder, VQVAE(tiny_config, SPEAKERS), {}, "card")
+        assert model_folder.fingerprint(model_folder.load_model(folder)) == expected
 
 
 def test_no_model_before_its_weights(model, tmp_path, monkeypatch):
-    write = checkpoint.write_bytes
+    write = model_folder.write_bytes
 
     def killed(path, content):
         if path.name == "model.safetensors":
             raise KeyboardInterrupt
         write(path, content)
 
-    monkeypatch.setattr(checkpoint, "write_bytes", killed)
+    monkeypatch.setattr(model_folder, "write_bytes", killed)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.save_model("exp/vctk/vqvae", model, {}, "card")
-    assert checkpoint.find_model() == checkpoint.PRETRAINED
+        model_folder.save_model("exp/vctk/vqvae", model, {}, "card")
+    assert model_folder.find_model() == model_folder.PRETRAINED
 
 
 def test_the_fingerprint_is_of_the_codes(model, tiny_config):
-    before = checkpoint.fingerprint(model)
+    before = model_folder.fingerprint(model)
     assert len(before) == 12
     with torch.no_grad():
         next(model.decoder.parameters()).add_(1)
         next(model.conditioner.parameters()).add_(1)
-    assert checkpoint.fingerprint(model) == before
+    assert model_folder.fingerprint(model) == before
     with torch.no_grad():
         next(model.encoder.parameters()).add_(1)
-    changed = checkpoint.fingerprint(model)
+    changed = model_folder.fingerprint(model)
     assert changed != before
     model.quantizer.codebook.data.add_(1)
-    assert checkpoint.fingerprint(model) not in (before, changed)
+    assert model_folder.fingerprint(model) not in (before, changed)
 
 
 class TestFind:
@@ -250,10 +250,10 @@ class TestFind:
             make_model(f"exp/{name}", tiny_config)
             os.utime(f"exp/{name}/model.safetensors", (1000 + i, 1000 + i))
         with caplog.at_level(logging.INFO, "speechvq"):
-            assert str(checkpoint.find_model()) == "exp/b/c"
+            assert str(model_folder.find_model()) == "exp/b/c"
         assert caplog.messages == ["model: exp/b/c (newest below exp/)"]
         os.utime("exp/a/model.safetensors", (2000, 2000))
-        assert str(checkpoint.find_model()) == "exp/a"
+        assert str(model_folder.find_model()) == "exp/a"
 
     def test_the_environment_goes_before_exp_and_model_before_both(
         self, tiny_config, monkeypatch, caplog
@@ -262,22 +262,22 @@ class TestFind:
             make_model(name, tiny_config)
         monkeypatch.setenv("SPEECHVQ_MODEL", "mine")
         with caplog.at_level(logging.INFO, "speechvq"):
-            assert str(checkpoint.find_model()) == "mine"
-            assert str(checkpoint.find_model("yours")) == "yours"
+            assert str(model_folder.find_model()) == "mine"
+            assert str(model_folder.find_model("yours")) == "yours"
         assert caplog.messages == ["model: mine (from SPEECHVQ_MODEL)", "model: yours (as given)"]
 
     def test_where_nothing_was_trained_the_package_has_one(self, caplog):
         with caplog.at_level(logging.INFO, "speechvq"):
             model = speechvq.load()
-        assert caplog.messages == [f"model: {checkpoint.PRETRAINED} (inside the package)"]
+        assert caplog.messages == [f"model: {model_folder.PRETRAINED} (inside the package)"]
         assert model.speakers == ["p225", "p226", "p227", "p232"]
 
     def test_a_folder_that_is_no_model(self, monkeypatch):
         with pytest.raises(FileNotFoundError, match="gone: no such model folder"):
-            checkpoint.find_model("gone")
+            model_folder.find_model("gone")
         monkeypatch.setenv("SPEECHVQ_MODEL", "gone")
         with pytest.raises(FileNotFoundError, match="SPEECHVQ_MODEL: gone: no such model folder"):
-            checkpoint.find_model()
+            model_folder.find_model()
 
     def test_load_is_public(self, tiny_config):
         make_model("exp/a/b", tiny_config)
@@ -286,10 +286,10 @@ class TestFind:
 
 def test_a_config_from_plain_values():
     values = {"strides": [2, 4], "encoder_channels": [8, 16], "beta": 1, "wavenet": {"layers": 3}}
-    config = checkpoint.build_config(values)
+    config = model_folder.build_config(values)
     assert config.strides == (2, 4)
     assert config.encoder_channels == (8, 16)
     assert config.beta == 1.0
     assert isinstance(config.beta, float)
     assert config.wavenet.layers == 3
-    assert checkpoint.build_config({}) == VQVAEConfig()
+    assert model_folder.build_config({}) == VQVAEConfig()

@@ -1,0 +1,384 @@
+"""Model folders: write, find and read them, and build a model from one.
+
+A model folder is ``model.safetensors``: the weights, and a header with the configuration and the
+speakers. Nothing else is needed. ``config.yaml`` and ``speakers.json`` repeat the header for people,
+and nothing reads them; ``README.md`` is the model card. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from speechvq.audio import write_bytes
+from speechvq.codes import Codebook
+from speechvq.config import ModelConfig
+from speechvq.settings import build, plain
+from speechvq.weights import (
+    COPY_AGAIN,
+    OTHER_VERSION,
+    as_json,
+    fill,
+    make_header,
+    parsed,
+    read_header,
+    read_weights,
+    speakers_of,
+    write_weights,
+)
+
+if typing.TYPE_CHECKING:
+    from torch import Tensor
+
+    from speechvq.model import Model
+
+logger = logging.getLogger(__name__)
+
+CONFIG = "config.yaml"
+WEIGHTS = "model.safetensors"
+SPEAKERS = "speakers.json"
+CARD = "README.md"
+
+ENVIRONMENT = "SPEECHVQ_MODEL"
+"""The environment variable that names a model folder."""
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""The model that comes with the package."""
+
+FORMAT = "speechvq 2"
+PRIOR_FORMAT = "speechvq prior 2"
+_TABLES = (
+    "vqvae.decoder.conditioner.speakers.weight",
+    "mel_predictor.conditioner.speakers.weight",
+)
+"""The speaker embeddings."""
+_NAME = re.compile(r"[^\W_][\w.-]{0,49}")
+_WANTED = f"a model folder holds {WEIGHTS}"
+
+
+def save_model(folder: str | os.PathLike, model: Model, config: dict, card: str) -> None:
+    """Write a model folder.
+
+    Each file appears whole or not at all, and the weights come last: when the process is killed,
+    the folder is the previous model, or no model if there was none.
+
+    Parameters
+    ----------
+    folder
+        Made when missing.
+    model
+        Its weights, configuration and speakers are written.
+    config
+        Whatever else the header is to keep, as dataclasses or plain values: sections such as
+        `data` and `training`. The key `model` is set from
+        `model.config`.
+    card
+        The model card, Markdown.
+    """
+    folder = Path(folder)
+    whole = {
+        "model": plain(model.config),
+        **plain({k: v for k, v in config.items() if k != "model"}),
+    }
+    header = make_header(FORMAT, whole, model.speakers)
+    export_config(folder, whole)
+    _export_speakers(folder, model.speakers)
+    write_bytes(folder / CARD, card.encode())
+    write_weights(folder / WEIGHTS, model.state_dict(), header)
+
+
+def check_new_speaker(folder: str | os.PathLike, name: str, replace: bool = False) -> None:
+    """Refuse a name that cannot be given to a new speaker of a model folder.
+
+    Raises
+    ------
+    ValueError
+        Not fit for a file's name, or taken and not to be replaced.
+    OSError
+        The folder holds no model.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"name {name!r}: files are named after speakers; expected a letter or digit, then "
+            "letters, digits, '_', '-' and '.', 50 at most in all"
+        )
+    if name in read_speakers(folder) and not replace:
+        raise ValueError(
+            f"name {name!r}: {folder} has a speaker of this name; take another, or replace it "
+            "with --replace"
+        )
+
+
+def add_speaker(
+    folder: str | os.PathLike,
+    name: str,
+    vectors: Sequence[Tensor],
+    card: Callable[[str], str],
+    out: str | os.PathLike | None = None,
+    replace: bool = False,
+) -> Path:
+    """Add a speaker to a model folder, or to a copy of it.
+
+    The weights with their header are one file, which appears whole or not at all; the exports and
+    the card follow. Every other weight is kept bit for bit.
+
+    Parameters
+    ----------
+    folder
+        A model folder.
+    name
+        Of the new speaker.
+    vectors
+        (C,) each: the row of the decoder's speaker embedding, and that of the mel predictor's if
+        the model has one.
+    card
+        Makes the new model card from the old one; gets "" where there is none.
+    out
+        Folder to write the model to, with the new speaker; None for `folder` itself.
+    replace
+        Whether a speaker of this name may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder with the new speaker.
+
+    Raises
+    ------
+    ValueError
+        As `check_new_speaker`; or the weights are damaged.
+    OSError
+        A file cannot be read or written.
+    """
+    import torch
+
+    folder, target = Path(folder), Path(folder if out is None else out)
+    check_new_speaker(folder, name, replace)
+    config, names = read_config(folder), read_speakers(folder)
+    tensors, header = read_weights(folder / WEIGHTS)
+    place = names.index(name) if name in names else len(names)
+    tables = [table for table in _TABLES if table in tensors]
+    for table, vector in zip(tables, vectors, strict=True):
+        rows = tensors[table]
+        row = vector.detach().to("cpu", rows.dtype).unsqueeze(0)
+        tensors[table] = torch.cat([rows[:place], row, rows[place + 1 :]])
+    names[place:] = [name, *names[place + 1 :]]
+    old_card = folder / CARD
+    text = card(old_card.read_text(encoding="utf-8") if old_card.is_file() else "")
+    write_weights(target / WEIGHTS, tensors, header | {"speakers": as_json(names)})
+    if out is not None:
+        export_config(target, config)
+    _export_speakers(target, names)
+    write_bytes(target / CARD, text.encode())
+    return target
+
+
+def load_model(folder: str | os.PathLike, device: str = "cpu") -> Model:
+    """Build the model of a folder, in eval mode.
+
+    Parameters
+    ----------
+    folder
+        A model folder.
+    device
+        "cpu", "cuda", "cuda:1" or another device of PyTorch's.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder or its weights are missing.
+    ValueError
+        The weights are damaged or of another version; the message begins with their path.
+    """
+    import torch
+
+    from speechvq.model import Model
+
+    folder = Path(folder)
+    values, speakers = read_config(folder), read_speakers(folder)
+    path = folder / WEIGHTS
+    try:
+        config = build_config(values["model"])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; {OTHER_VERSION}") from error
+    tensors, _ = read_weights(path)
+    model = Model(config, speakers)
+    fill(model, tensors, path)
+    try:
+        return model.eval().to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:  # how PyTorch refuses a device
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"device {device!r} cannot be used here ({reason}); try cpu") from error
+
+
+def load(folder: str | os.PathLike | None = None, device: str = "cpu") -> Model:
+    """Load the model of a folder, or the one that `find_model` finds; in eval mode.
+
+    Examples
+    --------
+    >>> model = speechvq.load("exp/vctk/vqvae")  # doctest: +SKIP
+    """
+    return load_model(find_model(folder), device)
+
+
+def find_model(model: str | os.PathLike | None = None) -> Path:
+    """Decide which model folder a command uses, and log which rule chose it.
+
+    In this order: the folder given; the environment's ``SPEECHVQ_MODEL``; the newest model that a
+    recipe trained below ``exp/`` of the working folder (``exp/*/`` and ``exp/*/*/``, by the time
+    of its weights); the model inside the package.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder that was given, or that the environment names, is not a model folder.
+    """
+    if model is not None:
+        folder, rule = Path(model), "as given"
+        _require(folder)
+    elif os.environ.get(ENVIRONMENT):
+        folder, rule = Path(os.environ[ENVIRONMENT]), f"from {ENVIRONMENT}"
+        try:
+            _require(folder)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{ENVIRONMENT}: {error}") from error
+    elif (newest := _newest_below(Path("exp"))) is not None:
+        folder, rule = newest, "newest below exp/"
+    else:
+        folder, rule = PRETRAINED, "inside the package"
+    logger.info("model: %s (%s)", folder, rule)
+    return folder
+
+
+def read_config(folder: str | os.PathLike) -> dict:
+    """The configuration of a model folder as plain values, from the header of its weights.
+
+    The key `model` is there; others, such as `data` and `training`, as they were saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such model folder.
+    ValueError
+        The weights or their header are damaged, or of another version.
+    """
+    path = _require(folder)
+    config = parsed(path, _checked_header(path), "config", dict)
+    if not isinstance(config.get("model"), dict):
+        raise ValueError(f"{path}: its header is damaged (no model in 'config'); {COPY_AGAIN}")
+    return config
+
+
+def read_speakers(folder: str | os.PathLike) -> list[str]:
+    """Names of the speakers of a model folder; a name's place is its index in the embedding.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such model folder.
+    ValueError
+        The weights or their header are damaged, or of another version.
+    """
+    path = _require(folder)
+    return speakers_of(path, _checked_header(path))
+
+
+def build_config(values: dict) -> ModelConfig:
+    """Check plain values, as YAML gives them, and build a configuration from them.
+
+    A key left out takes its default.
+
+    Raises
+    ------
+    ValueError
+        An unknown key, a wrong type or a value out of range; the message begins with the key's
+        path, such as ``model.wavenet.layers``.
+    """
+    return build(ModelConfig, values, "model")
+
+
+def fingerprint(model: Model) -> str:
+    """Twelve hexadecimal digits that identify the meaning of a model's codes.
+
+    A SHA-256 of the sample rate, the hop length, and every tensor of the encoder (its feature front
+    end included) and the codebook. The tensors are hashed as float32, with their shapes, in the
+    order of their own digests, so that the names of modules do not matter. Two models that differ
+    only in which of two tensors of one shape stands where are therefore not told apart.
+
+    Training the decoder further or enrolling a speaker keeps the fingerprint, and so the codes.
+    """
+    vqvae = model.vqvae
+    parts = [*model.features.state_dict().values(), *vqvae.encoder.state_dict().values()]
+    tensors = [*parts, vqvae.quantizer.codebook]
+    digests = []
+    for tensor in tensors:
+        values = tensor.detach().float().cpu().numpy().astype("<f4")
+        digests.append(hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).digest())
+    sha = hashlib.sha256(f"{model.sample_rate} {model.hop_length}".encode())
+    sha.update(b"".join(sorted(digests)))
+    return sha.hexdigest()[:12]
+
+
+def codebook_of(model: Model) -> Codebook:
+    """What the codes of a model refer to."""
+    return Codebook(
+        model.codebook_size, model.hop_length, model.sample_rate, fingerprint(model)
+    )
+
+
+def export_config(folder: Path, config: dict) -> None:
+    """Write the configuration as ``config.yaml``, for people."""
+    text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    write_bytes(folder / CONFIG, text.encode())
+
+
+def _export_speakers(folder: Path, speakers: Sequence[str]) -> None:
+    """Write the speakers as ``speakers.json``, for people."""
+    entries = [{"name": name} for name in speakers]
+    text = json.dumps(entries, ensure_ascii=False, indent=1) + "\n"
+    write_bytes(folder / SPEAKERS, text.encode())
+
+
+def _checked_header(path: Path) -> dict[str, str]:
+    """The header of a model's weights; ValueError for those of something else."""
+    header = read_header(path)
+    if header.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: not the weights of a model of this version "
+            f"(format {header.get('format')!r}, expected {FORMAT!r})"
+        )
+    return header
+
+
+def _require(folder: str | os.PathLike) -> Path:
+    """The weights of a model folder; FileNotFoundError if there are none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "a file, not a model folder" if folder.exists() else "no such model folder"
+        raise FileNotFoundError(f"{folder}: {what}; {_WANTED}")
+    if not (folder / WEIGHTS).is_file():
+        raise FileNotFoundError(f"{folder}: no {WEIGHTS} in it; {_WANTED}")
+    return folder / WEIGHTS
+
+
+def _newest_below(root: Path) -> Path | None:
+    """The model folder one or two levels below `root` whose weights are the newest."""
+    weights = [*root.glob(f"*/{WEIGHTS}"), *root.glob(f"*/*/{WEIGHTS}")]
+    found = [w for w in weights if "checkpoints" not in w.parts and not _is_prior(w)]
+    newest = max(found, key=lambda w: (w.stat().st_mtime_ns, str(w.parent)), default=None)
+    return None if newest is None else newest.parent
+
+
+def _is_prior(path: Path) -> bool:
+    """Whether a file of weights is a prior's; a damaged one is not, so that it is reported."""
+    try:
+        return read_header(path).get("format") == PRIOR_FORMAT
+    except (OSError, ValueError):
+        return False

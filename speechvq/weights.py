@@ -1,0 +1,120 @@
+"""Files of weights: safetensors whose header holds format, configuration and speakers as JSON.
+
+The header is a mapping of text to text: ``format`` as it is, and every other value as JSON. It can be
+read without torch.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechvq.audio import write_bytes
+from speechvq.settings import plain
+
+if typing.TYPE_CHECKING:
+    from torch import Tensor, nn
+
+OTHER_VERSION = "it was saved by another version; train again or install that version"
+COPY_AGAIN = "copy it again, or take one of checkpoints/"
+
+
+def make_header(kind: str, config: dict, speakers: Sequence[str], **more: dict) -> dict[str, str]:
+    """The header of a file of weights: its format, configuration, speakers and more, as JSON."""
+    values = {"config": config, "speakers": list(speakers), **more}
+    return {"format": kind, **{key: as_json(plain(value)) for key, value in values.items()}}
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The header of a safetensors file, without importing torch.
+
+    Raises
+    ------
+    ValueError
+        The file is truncated or of another kind.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            entries = json.loads(file.read(min(length, size)))
+        header = entries.pop("__metadata__", {})
+        ends = [entry["data_offsets"][1] for entry in entries.values()]
+        whole = size == 8 + length + max(ends, default=0)
+    except (struct.error, ValueError, RecursionError, TypeError, KeyError, AttributeError,
+            IndexError) as error:  # fmt: skip
+        raise ValueError(f"{path}: truncated or not a safetensors file; {COPY_AGAIN}") from error
+    if not whole or not isinstance(header, dict):
+        raise ValueError(f"{path}: truncated or not a safetensors file; {COPY_AGAIN}")
+    return header
+
+
+def read_weights(path: Path) -> tuple[dict, dict[str, str]]:
+    """The tensors of a safetensors file, and its header."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: truncated or not a safetensors file ({error}); {COPY_AGAIN}"
+        ) from error
+
+
+def write_weights(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Write a safetensors file, which appears whole or not at all."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(tensors, metadata=header))
+
+
+def fill(model: nn.Module, tensors: dict, path: Path) -> None:
+    """Load weights into a model, or name the first that does not fit."""
+    state = model.state_dict()
+    if missing := sorted(state.keys() - tensors.keys()):
+        raise ValueError(
+            f"{path}: no {missing[0]!r} in it ({len(missing)} missing); {OTHER_VERSION}"
+        )
+    if unknown := sorted(tensors.keys() - state.keys()):
+        raise ValueError(
+            f"{path}: unknown {unknown[0]!r} in it ({len(unknown)} unknown); {OTHER_VERSION}"
+        )
+    for name, tensor in tensors.items():
+        if tensor.shape != state[name].shape:
+            raise ValueError(
+                f"{path}: {name!r} has shape {tuple(tensor.shape)}, "
+                f"expected {tuple(state[name].shape)}; {OTHER_VERSION}"
+            )
+    model.load_state_dict(tensors)
+
+
+def speakers_of(path: Path, header: dict[str, str]) -> list[str]:
+    """The speakers in the header of a file of weights."""
+    names = parsed(path, header, "speakers", list)
+    if not names or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
+        raise ValueError(
+            f"{path}: its header is damaged (speakers: expected different names); {COPY_AGAIN}"
+        )
+    return names
+
+
+def as_json(value: object) -> str:
+    """JSON text of plain values."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def parsed(path: Path, header: dict[str, str], key: str, kind: type) -> typing.Any:
+    """The JSON value of a key of a header; ValueError if it is missing or of another kind."""
+    try:
+        value = json.loads(header[key])
+        if not isinstance(value, kind):
+            raise ValueError(f"{key}: expected a {kind.__name__}")
+        return value
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        what = f"no {key!r}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path}: its header is damaged ({what}); {COPY_AGAIN}") from error
