@@ -118,15 +118,3 @@ def _device(name: str, local_rank: int) -> torch.device:
         if device.index is None:
             device = torch.device("cuda", local_rank)
     return device
-
-
-def broadcast_from_rank0(x: Tensor) -> None:
-    """Overwrite a tensor, in every process, with that of rank 0."""
-    if dist.is_initialized():
-        dist.broadcast(x, src=0)
-
-
-def sum_over_processes(x: Tensor) -> None:
-    """Sum a tensor over the processes, in place."""
-    if dist.is_initialized():
-        dist.all_reduce(x)

@@ -1,8 +1,8 @@
 """Model folders: write, find and read them, and build a model from one.
 
 A model folder is ``model.safetensors``: the weights, and a header with the configuration and the
-speakers. Nothing else is needed. ``config.yaml`` and ``speakers.json`` repeat the header for people,
-and nothing reads them; ``README.md`` is the model card. Nothing is pickled.
+speakers. Nothing else is needed. ``config.yaml`` and ``speakers.json`` repeat the header for
+people, and nothing reads them; ``README.md`` is the model card. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -328,9 +328,7 @@ def fingerprint(model: Model) -> str:
 
 def codebook_of(model: Model) -> Codebook:
     """What the codes of a model refer to."""
-    return Codebook(
-        model.codebook_size, model.hop_length, model.sample_rate, fingerprint(model)
-    )
+    return Codebook(model.codebook_size, model.hop_length, model.sample_rate, fingerprint(model))
 
 
 def export_config(folder: Path, config: dict) -> None:

@@ -1,9 +1,9 @@
 """Prior folders: a prior beside the model whose codes it was trained on.
 
-``prior/`` in a model folder, or a folder anywhere, holds ``model.safetensors``, whose header has the
-prior's configuration, its speakers and what its codes refer to, so that it is never used with the
-codes of another model. ``config.yaml`` repeats the configuration for people; ``README.md`` is the
-model card.
+``prior/`` in a model folder, or a folder anywhere, holds ``model.safetensors``, whose header has
+the prior's configuration, its speakers and what its codes refer to, so that it is never used with
+the codes of another model. ``config.yaml`` repeats the configuration for people; ``README.md`` is
+the model card.
 """
 
 from __future__ import annotations

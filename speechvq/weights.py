@@ -1,7 +1,7 @@
 """Files of weights: safetensors whose header holds format, configuration and speakers as JSON.
 
-The header is a mapping of text to text: ``format`` as it is, and every other value as JSON. It can be
-read without torch.
+The header is a mapping of text to text: ``format`` as it is, and every other value as JSON. It can
+be read without torch.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class SettingsParser(Parser):
         add("--print_config", action="store_true", help="print all settings as YAML and exit")
 
     def add_sections(self) -> None:
-        """Add an option for every setting, after the command's own, which ``--help`` shows first."""
+        """Add an option for every setting, after the command's own options."""
         groups = {name: self.add_argument_group(name) for name in self._sections}
         for path, option in self._settings.items():
             groups[path.split(".")[0]].add_argument(

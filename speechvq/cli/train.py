@@ -82,8 +82,8 @@ def check_manifests(*paths: str) -> None:
 
 def finished(train: Callable[[], Path]) -> int:
     """Run a training, and print its folder or how to go on."""
-    from speechvq.training.trainer import Interrupted
     from speechvq.distributed import rank
+    from speechvq.training.trainer import Interrupted
 
     try:
         folder = train()

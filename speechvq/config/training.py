@@ -1,6 +1,6 @@
 """Settings of a training that do not belong to a single stage."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from speechvq.config.checks import above_zero, at_least

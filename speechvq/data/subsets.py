@@ -19,7 +19,9 @@ def sample_utterances(
     Parameters
     ----------
     waveforms : Waveforms
+        Of the corpus.
     speakers : sequence of str
+        Whose utterances.
     seconds : float
         Of each speaker, about so much.
     total : float

@@ -46,6 +46,7 @@ def inca_transforms(
     rate : float
         Frames per second.
     config : SpeakerNormalisationConfig
+        How frames are compared and transforms fitted.
     seed : int
         Of the frames that are compared.
     """

@@ -91,6 +91,7 @@ class NormalisedCepstra(nn.Module):
         Parameters
         ----------
         speakers : SpeakerTransforms
+            Of the training speakers.
         clusters : Tensor
             (K, D), of whitened cepstra.
         whiten : Linear

@@ -50,6 +50,7 @@ def fit_speaker_transforms(
     speakers : sequence of str
         In the order of their indices.
     config : SpeakerNormalisationConfig
+        How frames are compared and transforms fitted.
     seed : int
         Of the frames that are compared.
 

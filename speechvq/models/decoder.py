@@ -1,8 +1,8 @@
 """The decoder: p(x | z_q, speaker), a WaveNet over mu-law levels of the waveform.
 
-A decoder is a module with the likelihood of a waveform, `log_likelihood`, with `fit`, which is given
-typical speech before a training, and with a sampler: `speechvq.sampling` draws from a WaveNet, and
-calls the method `sample` of any other decoder.
+A decoder is a module with the likelihood of a waveform, `log_likelihood`, with `fit`, which is
+given typical speech before a training, and with a sampler: `speechvq.sampling` draws from a WaveNet
+and calls the method `sample` of any other decoder.
 
 Shapes: B batch, T samples, J sub-bands, N codes, M condition vectors, C channels, D codebook_dim.
 """

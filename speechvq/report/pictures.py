@@ -66,14 +66,15 @@ def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> 
         K, the upper limit of the perplexity.
     """
     records = list(records)
+    losses = (r.get("stage") for r in records if "loss" in r and "bits_per_sample" not in r)
+    stages = dict.fromkeys(filter(None, losses))
     curves = [
         *(
             (
                 f"loss, {stage}",
                 {kind: _points(records, kind, "loss", stage) for kind in ("train", "valid")},
             )
-            for stage in dict.fromkeys(r.get("stage") for r in records if "bits_per_sample" not in r)
-            if stage is not None
+            for stage in stages
         ),
         (
             "bits per sample",

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from speechvq.models.pqmf import PQMFSynthesis
 from speechvq.model import Model
+from speechvq.models.pqmf import PQMFSynthesis
 from speechvq.postfilter.filter import MelPostFilter
 from speechvq.sampling.decoder import WaveNetParts, wavenet_parts
 from speechvq.sampling.level import apply_gain

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from speechvq.model import Model
 from speechvq.models.conditioner import Conditioner
 from speechvq.models.pqmf import PQMF
-from speechvq.model import Model
 from speechvq.models.wavenet import WaveNet
 from speechvq.sampling.options import SamplingOptions
 

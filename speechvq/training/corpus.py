@@ -115,6 +115,7 @@ class Corpus(nn.Module):
         Parameters
         ----------
         config : StageConfig
+            Of the stage.
         name : str
             Added to the stage's name, for segments of their own.
         steps : int, optional

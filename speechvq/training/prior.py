@@ -17,13 +17,13 @@ import torch
 from tqdm import tqdm
 
 from speechvq import audio
-from speechvq.model_folder import codebook_of, load_model
 from speechvq.codes import read_codes, write_codes
 from speechvq.config import LoopConfig, PriorConfig, PriorStage
 from speechvq.data.code_batches import CodeBatch, CodeBatches, padded
 from speechvq.data.manifest import Utterance, read_known
 from speechvq.distributed import Processes, processes
 from speechvq.model import Model
+from speechvq.model_folder import codebook_of, load_model
 from speechvq.models.prior import Prior
 from speechvq.prior_folder import CODES, FOLDER, save_prior
 from speechvq.sampling import encode

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from speechvq.model_folder import CARD, CONFIG, SPEAKERS, WEIGHTS
 from speechvq.config import LoopConfig
 from speechvq.data.manifest import Utterance
 from speechvq.distributed import Processes
+from speechvq.model_folder import CARD, CONFIG, SPEAKERS, WEIGHTS
 from speechvq.training import metrics
 from speechvq.training.checkpoint import BEST, FOLDER, LAST, State, load_weights, read_header
 from speechvq.training.stage import Stage
