@@ -2,7 +2,7 @@
 
 A speaker's folder may contain folders. Beside ``utterance.wav`` may be the text in
 ``utterance.txt`` (or ``utterance.lab``, as aligners expect it) and the phone labels in
-``utterance.TextGrid``, ``.phn`` or ``.lab`` (a ``.lab`` file with times holds labels, another the text).
+``utterance.TextGrid``, ``.phn`` or ``.lab``. A ``.lab`` file with times holds labels, else text.
 """
 
 from __future__ import annotations
