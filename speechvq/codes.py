@@ -1,4 +1,4 @@
-"""Files of codes: plain text that a person can read and any program can parse.
+"""Files of codes: plain text, one utterance a line.
 
 ::
 
@@ -10,10 +10,10 @@
     p225_001<TAB>17 17 93 4 4 121
     p225_002<TAB>9 88
 
-The lines that begin with ``#`` come first; the first names the format and its version. `model` is
-the fingerprint of the encoder and codebook that the codes belong to, the hop length is in samples
-per code, the sample rate in Hz. Then one utterance a line: its id, a tab, and its codes, integers
-from 0 to codebook_size - 1, with blanks between. UTF-8.
+The header lines begin with ``#``; the first one states the format and version. `model` is the
+fingerprint of the encoder and codebook that made the codes, `hop_length` is in samples per code,
+`sample_rate` in Hz. Each further line is an utterance: the id, a tab, and the codes, which are
+integers from 0 to codebook_size - 1, separated by blanks. UTF-8.
 
 Shapes: N codes.
 """
@@ -34,7 +34,7 @@ _FIRST = "# speechvq codes 1"
 
 @dataclass(frozen=True)
 class Codebook:
-    """What the codes of a file refer to.
+    """Header of a file of codes.
 
     Attributes
     ----------
@@ -45,7 +45,11 @@ class Codebook:
     sample_rate : int
         Hz.
     model : str
+<<<<<<< HEAD
         `speechvq.model_folder.fingerprint` of the model.
+=======
+        Fingerprint of the model, or of another origin of the codes.
+>>>>>>> 1f4dca3bd41b6254a0c4b128133e4d65d22509cf
     """
 
     codebook_size: int
@@ -59,25 +63,25 @@ class Codebook:
         return self.sample_rate / self.hop_length
 
     def check_same(self, other: Codebook, where: str) -> None:
-        """Raise ValueError, naming `where` these codes come from, unless `other` is the same."""
-        mine, theirs = asdict(self), asdict(other)
-        for key, value in mine.items():
-            if value != theirs[key]:
+        """Raise ValueError if `other` differs; `where` names these codes in the message."""
+        wanted = asdict(other)
+        for key, value in asdict(self).items():
+            if value != wanted[key]:
                 raise ValueError(
-                    f"{where}: made with {key} {value}, this model has {theirs[key]}; pass --model "
+                    f"{where}: made with {key} {value}, this model has {wanted[key]}; pass --model "
                     "with the model that made the codes, or encode again with this one"
                 )
 
 
 def header(codebook: Codebook) -> str:
-    """The first lines of a file, with their line ends."""
+    """Return the header lines of a file, with line ends."""
     return "".join(
         [f"{_FIRST}\n", *(f"# {key} {value}\n" for key, value in asdict(codebook).items())]
     )
 
 
 def check_id(id: str) -> str:
-    """Return an utterance's id; ValueError when it cannot stand in a file of codes."""
+    """Return the id of an utterance; ValueError if it is not allowed in a file of codes."""
     if not id or id != id.strip() or id.startswith("#") or any(c in id for c in "\t\n\r"):
         raise ValueError(
             f"utterance id {id!r}: must not be empty, begin with '#', begin or end with a blank, "
@@ -87,7 +91,7 @@ def check_id(id: str) -> str:
 
 
 def line(id: str, codes: np.ndarray) -> str:
-    """The line of one utterance with codes (N,), with its line end."""
+    """Return the line of an utterance with codes (N,), with line end."""
     return f"{check_id(id)}\t{' '.join(map(str, np.asarray(codes).tolist()))}\n"
 
 
@@ -96,7 +100,7 @@ def write_codes(
     codebook: Codebook,
     utterances: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]],
 ) -> None:
-    """Write the codes (N,) of utterances by their ids; the file appears whole or not at all."""
+    """Write the codes (N,) of utterances by id; the file appears whole or not at all."""
     pairs = utterances.items() if isinstance(utterances, Mapping) else utterances
     text = header(codebook) + "".join(line(id, codes) for id, codes in pairs)
     write_bytes(path, text.encode())
@@ -108,16 +112,16 @@ def read_codes(path: str | os.PathLike) -> tuple[Codebook, dict[str, np.ndarray]
     Returns
     -------
     codebook : Codebook
-        From the header.
+        The header.
     utterances : dict of str to ndarray
         Codes (N,) int64 of each utterance, in the order of the file.
 
     Raises
     ------
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     ValueError
-        Another format, or a line that cannot be; the message begins with ``file:line``.
+        The format is another one, or a line is invalid; the message begins with ``file:line``.
     """
     try:
         return parse_codes(Path(path).read_text(encoding="utf-8-sig"), str(path))
@@ -128,7 +132,7 @@ def read_codes(path: str | os.PathLike) -> tuple[Codebook, dict[str, np.ndarray]
 
 
 def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]:
-    """As `read_codes`, of the text itself; `where` stands for the file's name in messages."""
+    """Parse the text of a file of codes; `where` is the name of the file in messages."""
     lines = [entry.rstrip("\r") for entry in text.split("\n")]
     if lines[0] != _FIRST:
         got = "nothing" if not text.strip() else repr(lines[0][:40])
@@ -153,7 +157,7 @@ def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]
                 f"{where}:{number}: expected an id, a tab and codes, got {entry[:40]!r}"
             )
         if id in utterances:
-            raise ValueError(f"{where}:{number}: {id!r} stands in the file twice; take one out")
+            raise ValueError(f"{where}:{number}: {id!r} is in the file twice; remove one line")
         utterances[id] = _codes(rest, codebook.codebook_size, f"{where}:{number}")
     if not utterances:
         raise ValueError(f"{where}: no utterances in it; encode again")

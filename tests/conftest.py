@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from speechvq import audio
-from speechvq.config import DataConfig, VQVAEConfig, WaveNetConfig
+from speechvq.config import (
+    ConditionerConfig,
+    DataConfig,
+    MelPredictorConfig,
+    ModelConfig,
+    QuantizerConfig,
+    StridedEncoderConfig,
+    WaveNetConfig,
+    WaveNetDecoderConfig,
+)
 from speechvq.data.manifest import Utterance, write_manifest
 
 SAMPLE_RATE = 8000
@@ -25,19 +34,23 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def tiny_config() -> VQVAEConfig:
+def tiny_config() -> ModelConfig:
     """A VQ-VAE of a few thousand weights: 16 samples a code, 8 codes."""
-    return VQVAEConfig(
+    return ModelConfig(
         sample_rate=SAMPLE_RATE,
-        strides=(4, 4),
-        encoder_channels=8,
-        codebook_size=8,
-        codebook_dim=4,
-        condition_channels=4,
-        envelope_bands=8,
-        wavenet=WaveNetConfig(
-            layers=2, dilation_cycle=2, residual_channels=8, skip_channels=8, output_channels=16
+        encoder=StridedEncoderConfig(strides=(4, 4), channels=8),
+        quantizer=QuantizerConfig(codebook_size=8, codebook_dim=4),
+        decoder=WaveNetDecoderConfig(
+            conditioner=ConditionerConfig(channels=4),
+            wavenet=WaveNetConfig(
+                layers=2,
+                dilation_cycle=2,
+                residual_channels=8,
+                skip_channels=8,
+                output_channels=16,
+            ),
         ),
+        mel_predictor=MelPredictorConfig(bands=8),
     )
 
 

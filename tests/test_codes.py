@@ -73,7 +73,7 @@ def test_round_trip(tmp_path_factory, utterances):
         ("17 17 93 0", "", "f:6: no codes after the tab"),
         ("p225_001\t", "p225_001 ", "f:6: expected an id, a tab and codes"),
         ("p225_001\t", "\t", "f:6: expected an id, a tab and codes"),
-        ("über alles", "p225_001", "f:7: 'p225_001' stands in the file twice"),
+        ("über alles", "p225_001", "f:7: 'p225_001' is in the file twice"),
     ],
 )
 def test_a_wrong_line(old, new, message):

@@ -1,7 +1,7 @@
-"""Reading and writing audio files, whole or piece by piece.
+"""Reading and writing audio files, whole or in blocks.
 
-Everything that enters is mono float32 in [-1, 1]; everything that leaves is 16-bit. What cannot be
-used is an `AudioError` of one line that begins with the file's path.
+Audio is read as mono float32 in [-1, 1] and written as 16-bit integers. A file that cannot be used
+raises an `AudioError`: one line that begins with the path of the file.
 """
 
 from speechvq.audio.checks import SHORTEST, SILENT_PEAK, check_speech, checked

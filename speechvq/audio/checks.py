@@ -1,4 +1,4 @@
-"""Whether audio can hold speech."""
+"""Checks that audio can hold speech: long enough and not silent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from speechvq.audio.errors import AudioError
 
 SHORTEST = 0.1
-"""Seconds below which audio is too short to hold speech."""
+"""Shortest audio that can hold speech, in seconds."""
 SILENT_PEAK = 1e-4
 """A peak below this (-80 dB of full scale) is silence."""
 
@@ -21,13 +21,13 @@ def checked(
     path: str | os.PathLike,
     shortest: float = SHORTEST,
 ) -> Iterator[np.ndarray]:
-    """Pass on the pieces (T,) of a file; at their end, refuse audio that cannot hold speech.
+    """Yield the blocks (T,) of a file; after the last one, raise if the audio cannot hold speech.
 
     Raises
     ------
     AudioError
-        After the last piece: shorter than `shortest` seconds in all, or silent throughout (peak
-        below `SILENT_PEAK`).
+        After the last block: the audio is shorter than `shortest` seconds, or silent throughout
+        (peak below `SILENT_PEAK`).
     """
     T, peak = 0, 0.0
     for block in blocks:
@@ -47,12 +47,12 @@ def check_speech(
     path: str | os.PathLike,
     shortest: float = SHORTEST,
 ) -> None:
-    """Refuse a waveform (T,) that cannot hold speech, as `checked` does.
+    """Raise an error for a waveform (T,) that cannot hold speech, as `checked` does.
 
     Raises
     ------
     AudioError
-        Shorter than `shortest` seconds, or silent throughout (peak below `SILENT_PEAK`).
+        The waveform is too short, or silent throughout (peak below `SILENT_PEAK`).
     """
     for _ in checked([waveform], sample_rate, path, shortest):
         pass

@@ -1,4 +1,4 @@
-"""What is wrong with an audio file."""
+"""Errors of audio files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 class AudioError(ValueError):
-    """An audio file that cannot be used; the message begins with its path."""
+    """An audio file cannot be used; the message begins with the path of the file."""
 
 
 def missing(path: Path) -> FileNotFoundError:
-    """The error for a path that does not exist."""
+    """Return the error for a path that does not exist."""
     if path.is_symlink():
         return FileNotFoundError(f"{path}: the link points to nothing")
     return FileNotFoundError(f"{path}: no such file")

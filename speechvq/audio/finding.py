@@ -1,4 +1,4 @@
-"""Audio files among files and folders."""
+"""Finding audio files in files and folders."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 from speechvq.audio.errors import missing
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-"""What `find` looks for in folders."""
+"""Suffixes of the files that `find` finds in folders."""
 
 
 def find(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
-    """Audio files: files as they are given, folders searched to the bottom for `SUFFIXES`.
+    """Find audio files: files as given, and files with one of `SUFFIXES` below folders.
 
-    The files of a folder come sorted; a file met twice is given once; hidden files are passed over.
+    The files of a folder are sorted. A file that is found twice is listed once. Hidden files are
+    ignored.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def find(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
 
 
 def _walk(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
-    """Audio files below a folder; links are followed, a loop of links is not."""
+    """Yield the audio files below a folder; links are followed, but not into a loop."""
     status = folder.stat()
     if (status.st_dev, status.st_ino) in entered:
         return

@@ -1,4 +1,4 @@
-"""How loud speech is."""
+"""Level of speech, without pauses."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Iterable
 import numpy as np
 
 FRAME = 0.02
-"""Seconds."""
+"""Seconds over which power is averaged."""
 LOUD = 0.95
-"""Quantile of the frames' power that stands for loud speech."""
+"""Quantile of the power of the frames that is taken as the power of loud speech."""
 PAUSE = 30.0
-"""A frame so many dB below loud speech is a pause."""
+"""Frames at least this many dB below loud speech are pauses."""
 
 
 def speech_level(blocks: Iterable[np.ndarray], sample_rate: int) -> float:
-    """The level of the speech in a recording, pauses left out.
+    """Measure the level of the speech in a recording, without pauses.
 
     Parameters
     ----------
     blocks : iterable of ndarray
-        Pieces (T,) of the recording, of any lengths.
+        The recording in blocks (T,), of any lengths.
     sample_rate : int
         Hz.
 
     Returns
     -------
     float
-        dB, 0 for a root mean square of 1; minus infinity for silence.
+        dB; 0 dB is a root mean square of 1. Minus infinity for silence.
     """
     size = max(1, round(FRAME * sample_rate))
     rest, powers = np.zeros(0, np.float32), [np.zeros(0, np.float32)]

@@ -1,4 +1,4 @@
-"""Opening audio files, and seeing from their headers and sizes what is wrong with them."""
+"""Opening audio files, with checks of header and file size."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ import soundfile
 
 from speechvq.audio.errors import AudioError, missing
 
-_UNKNOWN_LENGTH = 1 << 62  # libsndfile's frame count when the header does not tell
-_STREAMED = 0x7FFF0000  # chunk sizes from here on are a pipe's "size unknown"
+_UNKNOWN_LENGTH = 1 << 62  # frame count that libsndfile reports for a header without length
+_STREAMED = 0x7FFF0000  # a chunk size of at least this means that a pipe did not know the size
 
 
 class SoundFile(soundfile.SoundFile):
-    """A file read from where it was last sought to, with no seeks in between.
+    """An audio file that seeks only when asked to.
 
-    soundfile seeks after every read where it can, and an MP3 decoder forgets by that what the
-    next frame builds upon.
+    soundfile seeks after every read where possible. A seek clears the state of an MP3 decoder, on
+    which the next frame depends.
     """
 
     def seekable(self) -> bool:
-        """What soundfile asks before it seeks of its own accord."""
+        """Return False, so that soundfile does not seek by itself."""
         return False
 
     @property
     def can_seek(self) -> bool:
-        """Whether `seek` works: there are codecs that only run from the beginning."""
+        """Whether `seek` works; some codecs can only decode from the beginning."""
         return super().seekable()
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[SoundFile]:
-    """Open a file whose header promises at least one sample and no more than the file holds."""
+    """Open an audio file; AudioError if it is empty, truncated, or not audio."""
     if path.is_dir():
         raise AudioError(f"{path}: a folder, where an audio file was expected")
     if not path.exists():
@@ -65,12 +65,12 @@ def opened(path: Path) -> Iterator[SoundFile]:
         if file.frames == 0:
             raise AudioError(f"{path}: no samples in it")
         if file.frames >= _UNKNOWN_LENGTH:
-            raise AudioError(f"{path}: its header does not tell its length; convert it again")
+            raise AudioError(f"{path}: the header has no length; convert the file again")
         yield file
 
 
 def _check_riff(path: Path, raw: io.BufferedReader, size: int) -> None:
-    """Refuse a WAV whose data chunk promises more than the file holds (libsndfile shortens it)."""
+    """Raise for a WAV file with less data than the header states (libsndfile accepts it)."""
     position = 12
     while position + 8 <= size:
         raw.seek(position)
@@ -80,15 +80,15 @@ def _check_riff(path: Path, raw: io.BufferedReader, size: int) -> None:
             held = size - position
             if held < length < _STREAMED:
                 raise AudioError(
-                    f"{path}: truncated, its header promises {length} bytes of audio "
-                    f"and {held} are there"
+                    f"{path}: truncated, the header states {length} bytes of audio "
+                    f"and the file has {held}"
                 )
             return
         position += length + length % 2
 
 
 def _check_ogg(path: Path, raw: io.BufferedReader, size: int) -> None:
-    """Refuse an Ogg file that ends within a page (libsndfile drops the page)."""
+    """Raise for an Ogg file that ends within a page (libsndfile drops the page)."""
     begin = max(0, size - (1 << 16) - 512)  # more than the longest page
     raw.seek(begin)
     tail = raw.read()
@@ -99,7 +99,7 @@ def _check_ogg(path: Path, raw: io.BufferedReader, size: int) -> None:
         body = page + 27 + segments
         complete = body <= len(tail) and body + sum(tail[page + 27 : body]) <= len(tail)
     if not complete:
-        raise AudioError(f"{path}: truncated, its last part is incomplete")
+        raise AudioError(f"{path}: truncated, the last page is incomplete")
 
 
 _mpeg_lock = threading.Lock()
@@ -109,11 +109,11 @@ _mpeg_stderr = -1
 
 @contextlib.contextmanager
 def quiet_mpeg() -> Iterator[None]:
-    """Keep the MPEG decoder, a C library, from writing to stderr: our own errors say it better."""
+    """Silence stderr of the MPEG decoder, a C library; errors are raised as AudioError instead."""
     global _mpeg_users, _mpeg_stderr
     with _mpeg_lock:
         if _mpeg_users == 0:
-            with contextlib.suppress(OSError):  # no stderr at all: nothing to keep quiet
+            with contextlib.suppress(OSError):  # without a stderr there is nothing to silence
                 _mpeg_stderr = os.dup(2)
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, 2)

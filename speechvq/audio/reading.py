@@ -1,4 +1,4 @@
-"""Reading audio files, whole or piece by piece."""
+"""Reading audio files, whole or in blocks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from speechvq.audio.opening import SoundFile, opened, quiet_mpeg
 logger = logging.getLogger(__name__)
 
 BLOCK = 10.0
-"""Seconds of a file that are read at a time."""
+"""Default length of a block, in seconds."""
 
-_MP3_SLACK = 2304  # two MPEG frames: encoders disagree about their padding by so much
+_MP3_SLACK = 2304  # two MPEG frames: the padding of encoders differs by this much
 
 
 def read(
@@ -36,11 +36,11 @@ def read(
         WAV, FLAC, OGG (Vorbis, Opus) or MP3, of any sample rate, bit depth and channel count.
         Channels are averaged.
     sample_rate
-        Hz to resample to; None keeps the file's own.
+        Hz to resample to; None keeps the sample rate of the file.
     start
-        Seconds into the file at which to begin.
+        Start in the file, in seconds.
     duration
-        Seconds to read at most; None reads to the end.
+        Longest duration to read, in seconds; None reads to the end.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def read(
         There is no such file.
     AudioError
         The file is empty, not audio, truncated or damaged, or holds NaN or infinite samples.
-        Silence and short audio are no errors here: see `check_speech`.
+        Silent and short audio is no error here; see `check_speech`.
     """
     path = Path(path)
     with opened(path) as file:
@@ -71,25 +71,25 @@ def blocks(
     duration: float | None = None,
     seconds: float = BLOCK,
 ) -> Iterator[np.ndarray]:
-    """Read an audio file, or a part of it, piece by piece, in memory for a piece at a time.
+    """Read an audio file, or a part of it, in blocks, with one block in memory at a time.
 
     Parameters
     ----------
     path, sample_rate, start, duration
         As in `read`.
     seconds
-        Of the file that are read at a time.
+        Duration of a block.
 
     Yields
     ------
     ndarray
-        float32 (T,) in [-1, 1], T at least 1 and not the same in all pieces. One after the other,
-        they are the waveform of `read`.
+        float32 (T,) in [-1, 1], T at least 1 and not the same in all blocks. The blocks
+        concatenated are the waveform of `read`.
 
     Raises
     ------
     FileNotFoundError, AudioError
-        As `read`: before the first piece what the header tells, the rest where it is met.
+        As `read`. Errors in the header are raised before the first block, others at their block.
     """
     path = Path(path)
     with opened(path) as file:
@@ -97,12 +97,12 @@ def blocks(
 
 
 def info(path: str | os.PathLike) -> tuple[float, int]:
-    """Duration in seconds and sample rate in Hz, from the header alone.
+    """Return duration in seconds and sample rate in Hz, from the header alone.
 
     Raises
     ------
     FileNotFoundError, AudioError
-        As `read`, as far as the header and the file's size can tell.
+        As `read`, for errors that show in the header and in the size of the file.
     """
     with opened(Path(path)) as file:
         return file.frames / file.samplerate, file.samplerate
@@ -153,9 +153,9 @@ def _blocks(
 
 
 def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iterator[np.ndarray]:
-    """Frames first to last, at most `size` at a time, channels averaged; float32 (T,)."""
-    # Some codecs cannot seek: those are read from the beginning and the first part dropped. MP3
-    # frames build upon earlier ones: a second of those is decoded and dropped.
+    """Yield samples first to last, channels averaged, in blocks (T,) of at most `size`."""
+    # Codecs that cannot seek are decoded from the beginning, and samples before `first` dropped. An
+    # MP3 frame depends on earlier ones, so a second before `first` is decoded and dropped.
     before = file.samplerate if file.format == "MP3" else 0
     position = max(0, first - before) if file.can_seek else 0
     if position:
@@ -181,7 +181,7 @@ def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iter
 
 @contextlib.contextmanager
 def _decoding(path: Path, file: SoundFile, position: int) -> Iterator[None]:
-    """Name the file, and the place, when its decoder stumbles."""
+    """Turn an error of the decoder into an AudioError with the path and the time."""
     with quiet_mpeg() if file.format == "MP3" else contextlib.nullcontext():
         try:
             yield
@@ -193,7 +193,7 @@ def _decoding(path: Path, file: SoundFile, position: int) -> Iterator[None]:
 
 
 def _peak(path: Path, block: np.ndarray) -> float:
-    """The largest magnitude in (T,); AudioError where it cannot be a waveform's."""
+    """Return the peak magnitude of (T,); AudioError if it is no waveform in [-1, 1]."""
     if not np.isfinite(block).all():
         raise AudioError(f"{path}: holds NaN or infinite samples; export it again")
     peak = float(np.abs(block).max())

@@ -1,4 +1,4 @@
-"""Writing files that appear whole or not at all, audio among them."""
+"""Writing audio and other files atomically: a file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ import numpy as np
 import soundfile
 
 WRITTEN = {".wav": "WAV", ".flac": "FLAC"}
-"""What is written, by suffix."""
+"""Formats of audio files that can be written, by suffix."""
 
 
 class Writer:
-    """A 16-bit WAV or FLAC file, by suffix, written piece by piece.
+    """A 16-bit WAV or FLAC file, by suffix, written in blocks.
 
-    The file appears whole when it is closed, or not at all: until then it is a temporary one in the
-    same folder. Missing folders are made. As a context manager it closes where the body ends well,
-    and discards what was written where it raises. Any thread may write, one piece at a time.
+    Blocks go to a temporary file in the same folder, which gets its name when it is closed. Missing
+    folders are made. As a context manager, the writer closes the file at the end of the body, and
+    discards it if the body raises an error. Any thread may write, one block at a time.
 
     Parameters
     ----------
     path
-        Of the file.
+        Path of the file.
     sample_rate
         Hz.
 
     Raises
     ------
     ValueError
-        Another suffix.
+        The suffix is neither .wav nor .flac.
     OSError
         The folder cannot be written to.
     """
@@ -45,7 +45,7 @@ class Writer:
         if kind is None:
             suffix = self.path.suffix or "without a suffix"
             raise ValueError(f"{path}: cannot write {suffix}; use .wav or .flac")
-        self._lock = threading.Lock()  # an interrupted thread may discard what another one writes
+        self._lock = threading.Lock()  # an interrupted thread may discard while another one writes
         self._open = True
         self._new = _NewFile(self.path)
         try:
@@ -60,12 +60,12 @@ class Writer:
             raise
 
     def write(self, waveform: np.ndarray) -> None:
-        """Append a piece (T,), clipped to [-1, 1]; T may be 0.
+        """Append a block (T,), clipped to [-1, 1]; T may be 0.
 
         Raises
         ------
         ValueError
-            Another shape than (T,), or NaN; or the file has been closed.
+            The shape is not (T,), a sample is not finite, or the file has been closed.
         OSError
             The disk is full.
         """
@@ -86,14 +86,14 @@ class Writer:
                 raise self._full() from error
 
     def close(self) -> None:
-        """Put the file in its place; nothing if it has been closed or discarded.
+        """Give the file its name; no effect if it has been closed or discarded.
 
         Raises
         ------
         ValueError
-            No samples were written: there is no file then.
+            No samples were written; no file appears.
         OSError
-            The disk is full, or the file cannot be put in its place.
+            The disk is full, or the file cannot be renamed.
         """
         with self._lock:
             if not self._open:
@@ -110,7 +110,7 @@ class Writer:
                 self._discard()
 
     def discard(self) -> None:
-        """Leave no trace of what was written; nothing if it has been closed or discarded."""
+        """Delete the temporary file; no effect if it has been closed or discarded."""
         with self._lock:
             if self._open:
                 self._discard()
@@ -122,14 +122,14 @@ class Writer:
         self._new.discard()
 
     def _holds(self, T: int) -> bool:
-        """Whether all samples arrived: a FLAC's last ones can fail without a word."""
+        """Whether the file has all T samples; FLAC can lose the last ones without an error."""
         try:
             return soundfile.info(self._new.temporary).frames == T
         except soundfile.LibsndfileError:
             return False
 
     def _full(self) -> OSError:
-        """What libsndfile's errors mean; it does not pass on the system's."""
+        """Return the error for a failed write; libsndfile does not pass on the system's error."""
         return OSError(errno.ENOSPC, "cannot be written: is the disk full?", str(self.path))
 
     def __enter__(self) -> Writer:
@@ -143,14 +143,14 @@ class Writer:
 
 
 def to_pcm(waveform: np.ndarray) -> np.ndarray:
-    """A waveform (T,), clipped to [-1, 1], as 16-bit integers."""
-    # Times 32768, as readers divide: a 16-bit file survives reading and writing bit for bit.
+    """Convert a waveform (T,), clipped to [-1, 1], to 16-bit integers."""
+    # Readers divide by 32768, so a 16-bit file is the same after reading and writing.
     levels = np.rint(np.asarray(waveform, dtype=np.float64) * 32768)
     return np.clip(levels, -32768, 32767).astype("<i2")
 
 
 def stream_header(sample_rate: int) -> bytes:
-    """The beginning of a 16-bit WAV of one channel whose length is not known yet, for a pipe."""
+    """Return the header of a 16-bit mono WAV stream of unknown length, for a pipe."""
     unknown = 0xFFFFFFFF
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
     return (
@@ -168,7 +168,8 @@ def write(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> No
     Raises
     ------
     ValueError
-        Another suffix, another shape than (T,), nothing to write, or NaN.
+        The suffix is neither .wav nor .flac, the shape is not (T,), T is 0, or a sample is not
+        finite.
     OSError
         The folder cannot be written to.
     """
@@ -177,7 +178,7 @@ def write(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> No
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file that appears whole or not at all, by a temporary one in the same folder."""
+    """Write a file atomically, by a temporary file in the same folder."""
     new = _NewFile(Path(path))
     try:
         with _naming(new.path):
@@ -188,7 +189,7 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
 
 
 class _NewFile:
-    """A file under a temporary name in its own folder, until it is kept or discarded."""
+    """A file under a temporary name in the same folder, until it is kept or discarded."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -200,13 +201,13 @@ class _NewFile:
             self.raw = open(self.temporary, "wb")  # noqa: SIM115
 
     def keep(self) -> None:
-        """Give it its name."""
+        """Rename the temporary file to its final name."""
         with _naming(self.path):
             self.raw.close()
             os.replace(self.temporary, self.path)
 
     def discard(self) -> None:
-        """Remove it, unless it has been kept."""
+        """Remove the temporary file, unless it has been kept."""
         with contextlib.suppress(OSError):
             self.raw.close()
         with contextlib.suppress(OSError):
@@ -215,7 +216,7 @@ class _NewFile:
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Name the file that was asked for, not the temporary one, when the system refuses."""
+    """Raise errors of the system with the final path instead of the temporary one."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:

@@ -1,4 +1,4 @@
-"""What every command shares: one line for a user's mistake, one line for a warning.
+"""Errors and warnings of all commands: one line each on stderr.
 
 A command is written as ::
 
@@ -27,16 +27,16 @@ OK, ERROR, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, as every other error of a command is.
+    """An argument parser that reports an error in one line, as commands do.
 
     Parameters
     ----------
     name
-        The command without its prefix: "prepare" for ``speechvq-prepare``.
+        Name of the command without prefix: "prepare" for ``speechvq-prepare``.
     description
-        What the command does, for ``--help``.
+        Description of the command, for ``--help``.
     epilog
-        Examples or notes that end the help, printed as they are.
+        Examples or notes at the end of the help, printed verbatim.
     """
 
     def __init__(self, name: str, description: str, epilog: str | None = None) -> None:
@@ -49,16 +49,17 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Exit with status 2 and one line."""
+        """Print the error in one line and exit with status 2."""
         self.exit(ERROR, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
 def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int]:
-    """Turn users' mistakes in a command's ``main`` into one line on stderr and an exit code.
+    """Make the ``main`` of a command report errors as one line on stderr and an exit code.
 
-    ValueError and OSError (files missing, unreadable, unwritable) give 2, an interrupt 130, and a
-    reader that went away (``| head``) a silent 141. A ``main`` that returns None succeeded. While
-    the command runs, the package's log and Python's warnings reach stderr as one line each.
+    The exit code is 2 for ValueError and OSError (a file is missing, unreadable, unwritable), 130
+    for an interrupt, and 141, without a message, for a closed pipe (``| head``). A ``main`` that
+    returns None succeeded. While the command runs, log records of the package and Python's warnings
+    are written to stderr as one line each.
     """
     name = "speechvq-" + Path(main.__code__.co_filename).stem.replace("_", "-")
 
@@ -67,25 +68,25 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
         with _log_to_stderr(name):
             try:
                 code = main(argv)
-                sys.stdout.flush()  # so that a reader that went away shows here
+                sys.stdout.flush()  # a closed pipe raises an error here
                 return OK if code is None else code
             except BrokenPipeError:
-                _abandon_stdout()
+                _discard_stdout()
                 return BROKEN_PIPE
             except (ValueError, OSError) as error:
                 if os.environ.get("SPEECHVQ_TRACEBACK"):
                     raise
-                _say(f"{name}: error: {one_line(error)}")
+                _write_line(f"{name}: error: {one_line(error)}")
                 return ERROR
             except KeyboardInterrupt:
-                _say(f"{name}: interrupted")
+                _write_line(f"{name}: interrupted")
                 return INTERRUPTED
 
     return run
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line: the path first for the system's own errors."""
+    """Return the message of an exception as one line; for an OSError with the path first."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         path = error.filename if error.filename2 is None else error.filename2
         return f"{os.fsdecode(path) if not isinstance(path, int) else path}: {error.strerror}"
@@ -93,7 +94,7 @@ def one_line(error: BaseException) -> str:
 
 
 class _OneLine(logging.Handler):
-    """Log records as ``speechvq-prepare: warning: …`` on whatever stderr is at the time."""
+    """Writes log records as ``speechvq-prepare: warning: …`` to the current stderr."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -102,13 +103,13 @@ class _OneLine(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         try:
-            _say(f"{self.prefix}: {level}{' '.join(record.getMessage().split())}")
+            _write_line(f"{self.prefix}: {level}{' '.join(record.getMessage().split())}")
         except Exception:
             self.handleError(record)
 
 
-def _say(line: str) -> None:
-    tqdm = sys.modules.get("tqdm")  # a progress bar is redrawn below the line, when there is one
+def _write_line(line: str) -> None:
+    tqdm = sys.modules.get("tqdm")  # a progress bar is redrawn below the line
     if tqdm is not None:
         tqdm.tqdm.write(line, file=sys.stderr)
     else:
@@ -117,11 +118,11 @@ def _say(line: str) -> None:
 
 @contextlib.contextmanager
 def _log_to_stderr(name: str) -> Iterator[None]:
-    """Our log from INFO, others' from WARNING, and Python's warnings; undone at the end."""
-    root, ours = logging.getLogger(), logging.getLogger("speechvq")
-    handler, level = _OneLine(name), ours.level
+    """Log the package from INFO, others from WARNING, and warnings of Python, to stderr."""
+    root, package = logging.getLogger(), logging.getLogger("speechvq")
+    handler, level = _OneLine(name), package.level
     root.addHandler(handler)
-    ours.setLevel(logging.INFO)
+    package.setLevel(logging.INFO)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         logging.getLogger("py.warnings").warning("%s", message)
@@ -132,12 +133,12 @@ def _log_to_stderr(name: str) -> Iterator[None]:
             yield
         finally:
             root.removeHandler(handler)
-            ours.setLevel(level)
+            package.setLevel(level)
 
 
-def _abandon_stdout() -> None:
-    """Point stdout at nothing, so that Python's last flush does not fail again."""
+def _discard_stdout() -> None:
+    """Redirect stdout to /dev/null, so that the flush at exit does not fail again."""
     with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

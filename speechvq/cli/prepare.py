@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from dataclasses import asdict
 
 from speechvq.cli.errors import Parser, command
 
@@ -13,38 +13,34 @@ examples:
   speechvq-prepare /data/VCTK-Corpus-0.92 --trim --speakers p225,p226
   speechvq-prepare recordings --corpus folder --phones aligned --out exp/mine/data
 
-The corpus is VCTK (0.80 or 0.92), LibriSpeech, or any folder of SPEAKER/UTTERANCE.wav with
-UTTERANCE.txt and phone labels beside the audio where they are known. What cannot be used is skipped
-with one counted warning a kind. train.jsonl, valid.jsonl and test.jsonl list one utterance a line;
-speakers.json keeps what the corpus says of its speakers. No sentence is on two sides of the split.
+The corpus is VCTK (0.80 or 0.92), LibriSpeech, or any folder of SPEAKER/UTTERANCE.wav, with
+UTTERANCE.txt and phone labels beside the audio where they are known. Unusable files are skipped,
+with one warning for each kind of fault. train.jsonl, valid.jsonl and test.jsonl list one utterance
+a line; speakers.json has the facts about each speaker that the corpus states. No sentence is in two
+splits. For another kind of corpus, call speechvq.data.prepare.prepare with a reader of your own.
 """
 
 
 def parser() -> Parser:
-    """The options of speechvq-prepare."""
+    """Return the parser of speechvq-prepare."""
+    from speechvq.data.corpora import READERS
+
     parser = Parser("prepare", "Turn a speech corpus into manifests.", EXAMPLES)
     add = parser.add_argument
-    add("root", metavar="ROOT", help="the corpus")
-    add(
-        "--corpus",
-        choices=("vctk", "librispeech", "folder"),
-        help="its kind (default: by its layout)",
-    )
+    add("root", metavar="ROOT", help="root folder of the corpus")
+    add("--corpus", choices=tuple(READERS), help="kind of corpus (default: by its layout)")
     add("--out", metavar="DIR", help="folder for the manifests (default: exp/KIND/data)")
     add("--mic", type=int, choices=(1, 2), default=1, help="microphone of VCTK 0.92 (default: 1)")
     add("--phones", metavar="DIR",
         help="phone labels: a folder of SPEAKER/UTTERANCE.TextGrid (.lab, .phn) or a .ctm file "
         "(default: phones in ROOT, and beside the audio)")  # fmt: skip
-    add("--trim", action="store_true", help="cut the silence at both ends (reads all the audio)")
-    add("--check", action="store_true", help="read all the audio, to find damaged and silent files")
-    add(
-        "--valid",
-        type=float,
-        default=0.05,
-        help="share of the audio for validation (default: 0.05)",
-    )
-    add("--test", type=float, default=0.1, help="share of the audio for testing (default: 0.1)")
-    add("--seed", type=int, default=0, help="which of the possible splits (default: 0)")
+    add("--trim", action="store_true", help="cut the silence at both ends (decodes all audio)")
+    add("--check", action="store_true", help="decode all audio, to find damaged and silent files")
+    add("--valid", type=float, default=0.05,
+        help="fraction of the audio for validation (default: 0.05)")  # fmt: skip
+    add("--test", type=float, default=0.1,
+        help="fraction of the audio for testing (default: 0.1)")  # fmt: skip
+    add("--seed", type=int, default=0, help="seed of the split (default: 0)")
     add("--speakers", metavar="NAMES", help="only these speakers: p225,p226")
     add("--json", action="store_true", help="print the summary as JSON")
     return parser
@@ -52,60 +48,37 @@ def parser() -> Parser:
 
 @command
 def main(argv: list[str] | None = None) -> int:
-    """Write train, valid and test manifests of a corpus and print a summary."""
+    """Write the manifests of a corpus and print a summary."""
     options = parser().parse_args(argv)
 
-    from speechvq.audio import write_bytes
-    from speechvq.data.corpora import detect, read_corpus, read_speakers
-    from speechvq.data.manifest import write_manifest
-    from speechvq.data.split import check_fractions, group_sentences, split
+    from speechvq.data.corpora import READERS, detect
+    from speechvq.data.prepare import prepare
+    from speechvq.data.split import check_fractions
 
-    check_fractions(options.valid, options.test)  # now, and not after minutes of reading
+    check_fractions(options.valid, options.test)
     kind = options.corpus or detect(options.root)
-    out = Path(options.out or Path("exp", kind, "data"))
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"{out}: a file, where the folder for the manifests was expected")
-    names = options.speakers and [name.strip() for name in options.speakers.split(",")]
-    utterances = read_corpus(
-        kind,
+    reader_options = {"vctk": {"mic": options.mic}}.get(kind, {})
+    prepared = prepare(
         options.root,
-        mic=options.mic,
+        READERS[kind](**reader_options),
+        options.out,
         phones=options.phones,
-        speakers=names,
+        speakers=options.speakers and [name.strip() for name in options.speakers.split(",")],
         check=options.check,
         trim_silence=options.trim,
+        valid=options.valid,
+        test=options.test,
+        seed=options.seed,
         progress=True,
     )
-    parts = split(utterances, options.valid, options.test, options.seed)
-    known = read_speakers(kind, options.root)
-    speakers = {name: known.get(name, {}) for name in sorted({u.speaker for u in utterances})}
-
-    for name, part in parts.items():
-        write_manifest(out / f"{name}.jsonl", part)
-    described = json.dumps(speakers, indent=1, ensure_ascii=False) + "\n"
-    write_bytes(out / "speakers.json", described.encode())
-
-    groups = group_sentences(utterances)
-    sentences = {u.id: sentence for sentence, group in groups.items() for u in group}
-    rows = [_row(name, part, sentences) for name, part in (parts | {"all": utterances}).items()]
+    rows = [asdict(row) for row in prepared.splits]
     if options.json:
-        print(json.dumps({"corpus": kind, "out": str(out), "splits": rows}, indent=1))
+        summary = {"corpus": prepared.kind, "out": str(prepared.out), "splits": rows}
+        print(json.dumps(summary, indent=1))
     else:
         print(_table(rows))
-        print(f"{kind} corpus; manifests in {out}")
+        print(f"{prepared.kind} corpus; manifests in {prepared.out}")
     return 0
-
-
-def _row(name: str, utterances: list, sentences: dict[str, str]) -> dict:
-    return {
-        "split": name,
-        "utterances": len(utterances),
-        "sentences": len({sentences[u.id] for u in utterances}),
-        "speakers": len({u.speaker for u in utterances}),
-        "minutes": round(sum(u.duration for u in utterances) / 60, 2),
-        "with_text": sum(u.text is not None for u in utterances),
-        "with_phones": sum(u.phones is not None for u in utterances),
-    }
 
 
 def _table(rows: list[dict]) -> str:

@@ -1,4 +1,4 @@
-"""Phone labels in time, from the formats that corpora and aligners write.
+"""Time-aligned phone labels, in the formats of corpora and forced aligners.
 
 ============  =====================================================================================
 ``.TextGrid``  Praat's long and short text formats, UTF-8 or UTF-16; the interval tier ``phones`` or
@@ -10,8 +10,8 @@
                utterances (:func:`read_ctm`)
 ============  =====================================================================================
 
-Labels are kept as written, except that every kind of silence becomes :data:`SILENCE`. Stretches
-that a file leaves out are left out here too, and count as silence later.
+Labels are kept as written, but every label of silence becomes :data:`SILENCE`. A time without a
+label in the file gets no phone, and counts as silence in the analysis.
 """
 
 import math
@@ -23,7 +23,7 @@ from speechvq.audio import write_bytes
 from speechvq.data.manifest import CorpusError, Phone
 
 SILENCE = "sil"
-"""The label of silence, pauses and what an aligner could not tell."""
+"""Label of silence, pauses, and segments that an aligner could not identify."""
 
 SUFFIXES = (".textgrid", ".phn", ".lab", ".ctm")
 """Suffixes, in lower case, of the files that :func:`read_phones` understands."""
@@ -34,31 +34,31 @@ SILENCES = frozenset(
 )
 
 HTK_UNITS_PER_SECOND = 10_000_000
-# Times rounded to hundredths make neighbours overlap by up to this much; the later one yields.
 ROUNDING = 0.0101
+"""Overlap of neighbours, in seconds, that times rounded to 0.01 s can cause; it is removed."""
 
 
 def read_phones(path: str | os.PathLike, sample_rate: int = 16000) -> tuple[Phone, ...]:
-    """Read the phones of one utterance from a label file; the format goes by the suffix.
+    """Read the phones of one utterance from a label file, in the format of the suffix.
 
     Parameters
     ----------
     path
         A ``.TextGrid``, ``.phn``, ``.lab`` or ``.ctm`` file (suffixes in any case).
     sample_rate
-        Hz; the unit of the times in ``.phn`` files.
+        Hz; times in ``.phn`` files are in samples.
 
     Returns
     -------
     tuple of Phone
-        In the order of time, not overlapping; seconds.
+        In temporal order, without overlap; times in seconds.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     CorpusError
-        The file is not in its format, or its times are negative, reversed or overlapping.
+        The file is not in the format of the suffix, or times are negative, reversed or overlapping.
     """
     path = Path(path)
     if not path.is_file():
@@ -88,8 +88,8 @@ def read_ctm(path: str | os.PathLike) -> dict[str, tuple[Phone, ...]]:
     Returns
     -------
     dict
-        The phones of each utterance, in the order of the file. Lines of one utterance may be
-        scattered and in any order of time.
+        The phones of each utterance, in the order of the file. The lines of an utterance may stand
+        anywhere and in any order.
     """
     path = Path(path)
     found: dict[str, list[tuple[str, float, float, str]]] = {}
@@ -106,7 +106,7 @@ def read_ctm(path: str | os.PathLike) -> dict[str, tuple[Phone, ...]]:
         if duration < 0:
             raise CorpusError(f"{where}: duration {duration:g} s is negative; fix or drop the line")
         found.setdefault(fields[0], []).append((where, start, start + duration, fields[4]))
-    # The sort is by start time alone: where the lines stand is only for messages.
+    # Sorted by start time alone; the line number is for error messages
     return {
         utterance: _checked(sorted(intervals, key=lambda interval: interval[1]))
         for utterance, intervals in found.items()
@@ -116,7 +116,7 @@ def read_ctm(path: str | os.PathLike) -> dict[str, tuple[Phone, ...]]:
 def write_lab(path: str | os.PathLike, phones: Iterable[Phone]) -> None:
     """Write ``start end label`` a line, in seconds, for :func:`read_phones` to read back.
 
-    Times carry six decimals, finer than a sample at any rate in use. The file appears whole or
+    Times have six decimals, which resolves a sample at any usual rate. The file appears whole or
     not at all.
     """
     lines = [f"{phone.start:.6f} {phone.end:.6f} {phone.label}\n" for phone in phones]
@@ -124,7 +124,7 @@ def write_lab(path: str | os.PathLike, phones: Iterable[Phone]) -> None:
 
 
 def _checked(intervals: Iterable[tuple[str, float, float, str]]) -> tuple[Phone, ...]:
-    """Turn (where, start, end, label) into phones, refusing times that cannot be."""
+    """Turn (where, start, end, label) into phones; CorpusError for impossible times."""
     phones: list[Phone] = []
     for where, start, end, label in intervals:
         if start < 0:
@@ -144,7 +144,7 @@ def _checked(intervals: Iterable[tuple[str, float, float, str]]) -> tuple[Phone,
                     f"ends at {phones[-1].end:g} s; expected phones one after the other"
                 )
             start = phones[-1].end
-        if end > start:  # an empty stretch holds no speech
+        if end > start:  # a segment of duration 0 holds no speech
             phones.append(Phone(start, end, SILENCE if label.lower() in SILENCES else label))
     return tuple(phones)
 
@@ -165,7 +165,7 @@ def _lab_intervals(path: Path) -> Iterator[tuple[str, float, float, str]]:
 
 
 def _three_fields(line: str, where: str) -> tuple[float, float, str]:
-    # HTK may add scores and words after the label; a label may be missing where it is empty.
+    # HTK may add scores and words after the label; an empty label may be missing
     fields = line.split()
     if len(fields) < 2:
         raise CorpusError(f"{where}: {line!r}, expected 'start end phone'")
@@ -205,7 +205,7 @@ def _textgrid_intervals(path: Path) -> Iterator[tuple[str, float, float, str]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Give ("file:line", text) for every line that is not blank."""
+    """Yield ("file:line", text) for every line that is not blank."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such label file")
     try:

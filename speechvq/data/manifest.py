@@ -1,4 +1,4 @@
-"""Utterances, and the JSON-lines files (manifests) that list them."""
+"""Utterances, and manifests: JSON-lines files that list utterances."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 class CorpusError(ValueError):
-    """Bad data; the message says where (``file:line``), what was expected, and what to do."""
+    """Invalid data; the message says where (``file:line``), what was expected, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A phone and where it lies, in seconds from the beginning of its utterance."""
+    """A phone with start and end, in seconds from the beginning of the utterance."""
 
     start: float
     end: float
@@ -30,10 +30,10 @@ class Phone:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A piece of one speaker's speech: `duration` seconds from `start` in the file `path`.
+    """Speech of one speaker: `duration` seconds from `start` in the file `path`.
 
-    Its audio is ``audio.read(u.path, sample_rate, u.start, u.duration)``; its phones are counted
-    from `start`. `text` and `phones` are None where they are not known.
+    ``audio.read(u.path, sample_rate, u.start, u.duration)`` reads the audio. Times of phones are
+    relative to `start`. `text` and `phones` are None where they are not known.
     """
 
     id: str
@@ -51,23 +51,23 @@ _DECIMALS = 6  # a microsecond, well below a sample
 
 
 def write_manifest(path: str | os.PathLike, utterances: Iterable[Utterance]) -> None:
-    """Write one JSON object a line; the file appears whole or not at all.
+    """Write one utterance a line, as a JSON object; the file appears whole or not at all.
 
-    Audio paths become absolute, so that a manifest serves from any working folder.
+    Audio paths become absolute, so that a manifest can be used from any working folder.
     """
     lines = [json.dumps(_to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances]
     audio.write_bytes(path, "".join(lines).encode())
 
 
 def read_manifest(path: str | os.PathLike) -> list[Utterance]:
-    """Read a manifest; a relative audio path in it is relative to the manifest.
+    """Read a manifest; relative audio paths are relative to the folder of the manifest.
 
     Raises
     ------
     FileNotFoundError
-        There is no such manifest.
+        The manifest does not exist.
     CorpusError
-        A line is not an utterance, two share an id, or there is none.
+        A line is not an utterance, two utterances share an id, or there is no utterance.
     """
     path = Path(path)
     if not path.exists():
@@ -102,12 +102,21 @@ def read_manifest(path: str | os.PathLike) -> list[Utterance]:
 
 
 def read_known(path: str | os.PathLike, speakers: Sequence[str], whose: str) -> list[Utterance]:
-    """Read a manifest and leave out, with a warning, whom `whose` speakers are not.
+    """Read the utterances of known speakers from a manifest; warn if others are left out.
+
+    Parameters
+    ----------
+    path
+        The manifest.
+    speakers
+        Names of the known speakers.
+    whose
+        Owner of these speakers, for messages: "the model".
 
     Raises
     ------
     ValueError
-        Nothing is left; or as `read_manifest`.
+        No utterance is by a known speaker; or as `read_manifest`.
     """
     everything, names = read_manifest(path), set(speakers)
     known = [u for u in everything if u.speaker in names]

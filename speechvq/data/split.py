@@ -1,4 +1,4 @@
-"""Splitting a corpus so that no sentence is on two sides."""
+"""Splitting a corpus into training, validation and test data without common sentences."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from speechvq.data.manifest import Utterance
 logger = logging.getLogger(__name__)
 
 _VCTK_ID = re.compile(r"[ps]\d+_(\d{3})")
-_VCTK_SHARED = range(1, 25)  # the numbers under which every speaker of VCTK reads the same sentence
+_VCTK_SHARED = range(1, 25)  # numbers of the sentences that all speakers of VCTK read
 
 
 def normalize(text: str) -> str:
-    """Lower case letters and digits, single spaces: what makes two texts the same sentence."""
+    """Normalise a text to lower-case letters, digits and single spaces, to compare sentences."""
     words = "".join(c if c.isalnum() else " " for c in text.casefold().replace("'", "")).split()
     return " ".join(words)
 
 
 def group_sentences(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
-    """Group the utterances of the same sentence, under a key for each sentence.
+    """Group utterances by sentence.
 
-    Utterances are of one sentence when their texts are alike (`normalize`). An utterance without
-    text is a sentence of its own, unless its id is VCTK's (``p315_007``) and its number one of
-    those under which all speakers of VCTK read the same, 001 to 024: then it joins what the others
-    read under that number, and so does a text that a slip of the typist set apart.
+    Utterances with the same normalised text (`normalize`) are of one sentence. An utterance without
+    text is a separate sentence. All speakers of VCTK read the same sentences under the numbers 001
+    to 024; an utterance with a VCTK id (``p315_007``) and such a number belongs to that sentence
+    even if the text is missing or has a typing error.
     """
     utterances = list(utterances)
     spoken, aliases = _shared_sentences(utterances)
@@ -36,7 +36,7 @@ def group_sentences(utterances: Iterable[Utterance]) -> dict[str, list[Utterance
     for utterance in utterances:
         key = normalize(utterance.text or "") or spoken.get(_shared_number(utterance) or 0)
         if key is None:
-            key = f"({utterance.id})"  # no text has brackets
+            key = f"({utterance.id})"  # a normalised text has no brackets
         groups[aliases.get(key, key)].append(utterance)
     return dict(groups)
 
@@ -44,11 +44,11 @@ def group_sentences(utterances: Iterable[Utterance]) -> dict[str, list[Utterance
 def split(
     utterances: Iterable[Utterance], valid: float = 0.05, test: float = 0.1, seed: int = 0
 ) -> dict[str, list[Utterance]]:
-    """Divide utterances into train, valid and test, whole sentences at a time.
+    """Split utterances into train, valid and test, whole sentences at a time.
 
-    The same utterances, fractions and seed give the same split, in whatever order they come.
-    Every speaker keeps utterances in train, and has about the same share in valid and test as
-    far as whole sentences allow.
+    The same utterances, fractions and seed give the same split, in any order of the utterances.
+    Every speaker keeps utterances in train, and has about the same share of valid and test, as far
+    as whole sentences allow.
 
     Parameters
     ----------
@@ -57,18 +57,18 @@ def split(
     valid, test
         Fractions of the total duration; 0 for none.
     seed
-        Which of the possible splits.
+        Seed of the order in which sentences are drawn.
 
     Returns
     -------
     dict
-        Lists under "train", "valid" and "test", sorted by id.
+        Utterances of "train", "valid" and "test", sorted by id.
 
     Raises
     ------
     ValueError
-        The fractions leave nothing for train, or there are too few sentences to put one in
-        every part and leave every speaker one in train.
+        The fractions leave nothing for train, or there are too few sentences for one in every split
+        and one of every speaker in train.
     """
     check_fractions(valid, test)
     groups = group_sentences(sorted(utterances, key=lambda u: u.id))
@@ -86,7 +86,7 @@ def split(
             duration = sum(u.duration for u in group)
             counts = Counter(u.speaker for u in group)
             if (
-                # Taking it must bring the part nearer to its size, and take no speaker's last.
+                # The split comes closer to the target, and no speaker loses the last utterance
                 taken + duration / 2 <= target
                 and all(left_in_train[speaker] > n for speaker, n in counts.items())
             ):
@@ -108,7 +108,7 @@ def split(
             taken = sum(u.duration for u in groups[key])
         if not 0.5 * target <= taken <= 2 * target:
             logger.warning(
-                "%s is %.1f %% of the corpus, not %.1f %%: no sentence may be on two sides",
+                "%s is %.1f %% of the corpus, not %.1f %%: no sentence may be in two splits",
                 name,
                 100 * taken / total,
                 100 * fraction,
@@ -119,7 +119,7 @@ def split(
 
 
 def check_fractions(valid: float, test: float) -> None:
-    """Refuse fractions of a corpus that leave nothing for train."""
+    """Raise ValueError for fractions that leave nothing for train."""
     for name, fraction in (("valid", valid), ("test", test)):
         if not 0 <= fraction < 1:
             raise ValueError(f"{name} must be a fraction from 0 to below 1, not {fraction:g}")
@@ -128,10 +128,10 @@ def check_fractions(valid: float, test: float) -> None:
 
 
 def _spread(groups: dict[str, list[Utterance]], seed: int) -> Iterator[str]:
-    """Sentences in a random order of which every stretch has each speaker's share.
+    """Sentences in a random order in which every section has each speaker's share.
 
-    The sentences of the same speakers are spread evenly from 0 to 1, beginning at a random place
-    (systematic sampling), then all are sorted by place.
+    Systematic sampling: the sentences of the same set of speakers get positions spread evenly from
+    0 to 1 with a random offset; then all sentences are sorted by position.
     """
     rng = random.Random(seed)
     readers: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -148,7 +148,7 @@ def _spread(groups: dict[str, list[Utterance]], seed: int) -> Iterator[str]:
 def _smallest(
     keys: list[str], groups: dict[str, list[Utterance]], left_in_train: Counter[str]
 ) -> str | None:
-    """The shortest sentence that can leave train without taking a speaker's last utterance."""
+    """The shortest sentence whose removal from train leaves every speaker an utterance there."""
     possible = [
         key
         for key in keys
@@ -164,16 +164,16 @@ def _shared_number(utterance: Utterance) -> int | None:
 
 
 def _shared_sentences(utterances: list[Utterance]) -> tuple[dict[int, str], dict[str, str]]:
-    """What VCTK's speakers read under each shared number, and the variants of those texts.
+    """Texts of the sentences that all speakers of VCTK read, and variants of these texts.
 
     Returns
     -------
     spoken
-        From a shared number to its commonest text.
+        The most frequent text of each shared number.
     aliases
-        From a normalised text to the one that it is a slip of: the one that most speakers have
-        under the same number. Aliases hold for the text wherever it occurs, and a number's own
-        commonest text is never one, so that grouping by them cannot part two equal texts.
+        Maps a normalised text with a typing error to the text that most speakers have under the
+        same number. An alias holds wherever the text occurs, and the most frequent text of a number
+        is never an alias, so that equal texts stay in one group.
     """
     texts: dict[int, Counter[str]] = defaultdict(Counter)
     for utterance in utterances:

@@ -1,4 +1,4 @@
-"""Trimming the silence before and after speech."""
+"""Trimming silence before and after speech."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FRAME = 0.01
 def speech_bounds(
     waveform: np.ndarray, sample_rate: int, threshold: float = 40.0, margin: float = 0.1
 ) -> tuple[float, float]:
-    """Where the sound of a waveform (T,) begins and ends.
+    """Find the start and the end of the sound in a waveform (T,).
 
     Parameters
     ----------
@@ -24,10 +24,10 @@ def speech_bounds(
     sample_rate
         Hz.
     threshold
-        A frame of 10 ms counts as sound when its energy is at most this many dB below that of
-        the loudest frame.
+        A frame of 10 ms is sound if its energy is at most this many dB below the energy of the
+        loudest frame.
     margin
-        Seconds kept on either side: quiet consonants begin and end words.
+        Seconds kept on both sides, because words begin and end with quiet consonants.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def speech_bounds(
 
 
 def sound_seconds(waveform: np.ndarray, sample_rate: int, threshold: float = 40.0) -> float:
-    """Seconds of a waveform (T,) that are sound, as `speech_bounds` has it; pauses do not count."""
+    """Measure the seconds of sound in a waveform (T,), without pauses, as in `speech_bounds`."""
     if not len(waveform) or np.ptp(waveform) == 0:
         return 0.0
     loud, hop = _loud_frames(waveform, sample_rate, threshold)
@@ -54,15 +54,15 @@ def sound_seconds(waveform: np.ndarray, sample_rate: int, threshold: float = 40.
 def _loud_frames(
     waveform: np.ndarray, sample_rate: int, threshold: float
 ) -> tuple[np.ndarray, int]:
-    """Places of the frames that are sound, and the samples of a frame."""
+    """Indices of the frames that are sound, and samples per frame."""
     hop = max(1, round(FRAME * sample_rate))
     padded = np.pad(np.asarray(waveform, dtype=np.float64), (0, -len(waveform) % hop), "edge")
-    energy = padded.reshape(-1, hop).var(axis=1)  # the variance: a constant offset is no sound
+    energy = padded.reshape(-1, hop).var(axis=1)  # variance, so that a constant offset is no sound
     return np.flatnonzero(energy >= energy.max() * 10 ** (-threshold / 10)), hop
 
 
 def trim(utterance: Utterance, start: float, end: float) -> Utterance:
-    """The part of an utterance from `start` to `end`, in seconds from its own beginning."""
+    """Return the part of an utterance from `start` to `end`, in seconds within the utterance."""
     if not 0 <= start < end:
         raise ValueError(f"{utterance.id}: cannot trim to {start:g} to {end:g} s")
     phones = utterance.phones
@@ -76,7 +76,7 @@ def trim(utterance: Utterance, start: float, end: float) -> Utterance:
 
 
 def clip_phones(phones: tuple[Phone, ...], start: float, end: float) -> tuple[Phone, ...]:
-    """The phones between two times, cut at both and counted from the first; seconds."""
+    """Return the phones between two times in seconds, cut at both, relative to the first."""
     return tuple(
         Phone(max(phone.start, start) - start, min(phone.end, end) - start, phone.label)
         for phone in phones

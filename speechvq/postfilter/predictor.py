@@ -8,6 +8,7 @@ Shapes: B batch, T samples, N codes, D codebook_dim, M condition vectors, F mel 
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import ConditionerConfig
@@ -76,11 +77,15 @@ class MelPredictor(nn.Module):
         """Absolute error (B, M, F) of standardised log-mel frames of a waveform (B, T).
 
         The negative log-likelihood under a Laplace distribution of scale 1, up to a constant. A
-        constant prediction has an error of about 0.8.
+        constant prediction has an error of about 0.8. A waveform that ends within a code is padded
+        with silence.
         """
+        predicted = self._standardised(quantized, speaker).float()
+        samples = predicted.shape[1] * self.mel.hop_length
+        waveform = F.pad(waveform, (0, samples - waveform.shape[-1]))
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             mel = (self.mel(waveform) - self.mean) / self.std
-        return (self._standardised(quantized, speaker).float() - mel).abs()
+        return (predicted - mel).abs()
 
     def _standardised(self, quantized: Tensor, speaker: Tensor) -> Tensor:
         return self.output(self.conditioner(quantized, speaker))

@@ -7,7 +7,17 @@ import pytest
 import soundfile
 
 from speechvq import audio
-from speechvq.data.corpora import detect, read_corpus, read_speakers
+from speechvq.data.corpora import (
+    VCTK,
+    CorpusReader,
+    Fault,
+    Folder,
+    LibriSpeech,
+    Recording,
+    corpus_root,
+    detect,
+    read_corpus,
+)
 from speechvq.data.manifest import CorpusError, Phone
 
 RATE = 16000
@@ -29,6 +39,10 @@ def put_text(path, text):
 def cut(path):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
+
+
+def speaker_facts(reader, root):
+    return reader.speakers(corpus_root(reader, root))
 
 
 @pytest.fixture
@@ -85,7 +99,7 @@ def vctk80(tmp_path):
 
 def test_vctk_092(vctk92, warned):
     assert detect(vctk92) == "vctk"
-    corpus = read_corpus("vctk", vctk92)
+    corpus = read_corpus(VCTK(), vctk92)
     ids = ["p225_001", "p225_002", "p226_001", "p226_002", "s5_001", "s5_002"]
     assert [u.id for u in corpus] == ids
     first = corpus[0]
@@ -104,7 +118,7 @@ def test_vctk_092(vctk92, warned):
 def test_the_other_microphone(vctk92, warned):
     for id in ("p226_001", "p226_002"):
         (vctk92 / f"wav48_silence_trimmed/p226/{id}_mic2.flac").unlink()
-    corpus = read_corpus("vctk", vctk92, mic=2)
+    corpus = read_corpus(VCTK(mic=2), vctk92)
     assert {u.speaker for u in corpus} == {"p225", "s5"}
     assert all(u.path.endswith("_mic2.flac") and u.duration == pytest.approx(0.3) for u in corpus)
     assert warned(vctk92) == [
@@ -114,18 +128,18 @@ def test_the_other_microphone(vctk92, warned):
 
 def test_vctk_080(vctk80, warned):
     assert detect(vctk80) == "vctk"
-    corpus = read_corpus("vctk", vctk80)
+    corpus = read_corpus(VCTK(), vctk80)
     assert [u.id for u in corpus] == ["p225_001", "p225_002", "p226_001", "p226_002"]
     assert corpus[3].path == str(vctk80 / "wav48/p226/p226_002.wav")
     assert warned(vctk80) == []
     with pytest.raises(CorpusError, match="one microphone only"):
-        read_corpus("vctk", vctk80, mic=2)
+        read_corpus(VCTK(mic=2), vctk80)
     with pytest.raises(CorpusError, match="no microphone 3"):
-        read_corpus("vctk", vctk80, mic=3)
+        VCTK(mic=3)
 
 
 def test_what_is_said_of_the_speakers(vctk92, vctk80):
-    assert read_speakers("vctk", vctk92) == {
+    assert speaker_facts(VCTK(), vctk92) == {
         "p225": {"age": "23", "gender": "F", "accent": "English", "region": "Southern  England"},
         "p226": {
             "age": "22",
@@ -136,9 +150,9 @@ def test_what_is_said_of_the_speakers(vctk92, vctk80):
         },
         "s5": {"age": "20", "gender": "F", "accent": "British"},
     }
-    assert read_speakers("vctk", vctk80)["p226"]["region"] == "Belfast"
+    assert speaker_facts(VCTK(), vctk80)["p226"]["region"] == "Belfast"
     (vctk80 / "speaker-info.txt").unlink()
-    assert read_speakers("vctk", vctk80) == {}
+    assert speaker_facts(VCTK(), vctk80) == {}
 
 
 def test_the_faults_of_vctk_are_one_warning_a_kind(vctk80, warned):
@@ -155,7 +169,7 @@ def test_the_faults_of_vctk_are_one_warning_a_kind(vctk80, warned):
     cut(put_audio(vctk80 / "wav48/p225/p225_006.wav"))
     put_text(vctk80 / "wav48/p225/.DS_Store", "")
     (vctk80 / "wav48/p362").mkdir()
-    corpus = read_corpus("vctk", vctk80)
+    corpus = read_corpus(VCTK(), vctk80)
     assert [u.id for u in corpus if u.text is None] == [
         "p315_001",
         "p315_002",
@@ -177,9 +191,9 @@ def test_damage_and_silence_inside_are_found_on_request(vctk92, warned):
     folder = vctk92 / "wav48_silence_trimmed/p225"
     cut(folder / "p225_001_mic1.flac")
     put_audio(folder / "p225_002_mic1.flac", level=0)
-    assert len(read_corpus("vctk", vctk92)) == 6
+    assert len(read_corpus(VCTK(), vctk92)) == 6
     assert warned(vctk92) == []
-    assert len(read_corpus("vctk", vctk92, check=True)) == 4
+    assert len(read_corpus(VCTK(), vctk92, check=True)) == 4
     damaged, silent = warned(vctk92)
     assert damaged.startswith("1 file of p225 not usable as audio, skipped (wav48_silence_tr")
     assert "truncated" in damaged
@@ -188,7 +202,7 @@ def test_damage_and_silence_inside_are_found_on_request(vctk92, warned):
 
 def test_only_some_speakers(vctk92, warned):
     put_text(vctk92 / "txt/p226/p226_099.txt", "Of another speaker.")
-    assert {u.speaker for u in read_corpus("vctk", vctk92, speakers=["p225", "s5"])} == {
+    assert {u.speaker for u in read_corpus(VCTK(), vctk92, speakers=["p225", "s5"])} == {
         "p225",
         "s5",
     }
@@ -196,7 +210,7 @@ def test_only_some_speakers(vctk92, warned):
     with pytest.raises(
         CorpusError, match=r"unknown speaker '225'.*p225, p226, s5.*did you mean p22"
     ):
-        read_corpus("vctk", vctk92, speakers=["225"])
+        read_corpus(VCTK(), vctk92, speakers=["225"])
 
 
 def test_a_corpus_one_folder_down(vctk92, vctk80):
@@ -204,8 +218,8 @@ def test_a_corpus_one_folder_down(vctk92, vctk80):
     outer.mkdir()
     vctk92.rename(outer / "VCTK-Corpus-0.92")
     assert detect(outer) == "vctk"
-    assert len(read_corpus("vctk", outer)) == 6
-    assert set(read_speakers("vctk", outer)) == {"p225", "p226", "s5"}
+    assert len(read_corpus(VCTK(), outer)) == 6
+    assert set(speaker_facts(VCTK(), outer)) == {"p225", "p226", "s5"}
 
 
 # ---- phone labels
@@ -258,7 +272,7 @@ def test_labels_in_a_folder_of_their_own(vctk92, tmp_path, name, content, given)
     phones = None
     if given:
         phones = path if path.name == "phones.ctm" else place / "phones"
-    corpus = {u.id: u for u in read_corpus("vctk", vctk92, phones=phones)}
+    corpus = {u.id: u for u in read_corpus(VCTK(), vctk92, phones=phones)}
     found = corpus["p225_001"].phones
     assert [p.label for p in found] == ["sil", "aa", "t"]
     expected = [t for p in PHONES for t in (p.start, p.end)]
@@ -270,7 +284,7 @@ def test_labels_that_cannot_be_right(vctk92, warned):
     put_text(vctk92 / "phones/p225/p225_001.lab", "0.0 x aa\n")
     put_text(vctk92 / "phones/p225/p225_002.lab", "0.0 0.15 aa\n0.15 1.0 t\n1.0 2.0 s\n")
     put_text(vctk92 / "phones/p226/p226_001.lab", "0.0 0.15 aa\n0.15 0.22 t\n")
-    corpus = {u.id: u for u in read_corpus("vctk", vctk92)}
+    corpus = {u.id: u for u in read_corpus(VCTK(), vctk92)}
     assert corpus["p225_001"].phones is None
     for id in ("p225_002", "p226_001"):
         assert [p.label for p in corpus[id].phones] == ["aa", "t"]
@@ -288,17 +302,17 @@ def test_labels_that_cannot_be_right(vctk92, warned):
 
 def test_labels_asked_for_must_be_there(vctk92, tmp_path):
     with pytest.raises(FileNotFoundError, match="no such folder of label files"):
-        read_corpus("vctk", vctk92, phones=tmp_path / "gone")
+        read_corpus(VCTK(), vctk92, phones=tmp_path / "gone")
     (tmp_path / "empty").mkdir()
     with pytest.raises(CorpusError, match="no label files in it; expected SPEAKER"):
-        read_corpus("vctk", vctk92, phones=tmp_path / "empty")
+        read_corpus(VCTK(), vctk92, phones=tmp_path / "empty")
     put_text(tmp_path / "other/p999/p999_001.lab", LAB)
     with pytest.raises(CorpusError, match="no labels for this corpus; looked for p225/p225_001 or"):
-        read_corpus("vctk", vctk92, phones=tmp_path / "other")
+        read_corpus(VCTK(), vctk92, phones=tmp_path / "other")
     with pytest.raises(CorpusError, match="not a folder of label files"):
-        read_corpus("vctk", vctk92, phones=put_text(tmp_path / "a.txt", ""))
+        read_corpus(VCTK(), vctk92, phones=put_text(tmp_path / "a.txt", ""))
     (vctk92 / "phones").mkdir()  # our own idea to look there: no complaint
-    assert len(read_corpus("vctk", vctk92)) == 6
+    assert len(read_corpus(VCTK(), vctk92)) == 6
 
 
 def test_trimming_moves_the_labels_along(tmp_path):
@@ -308,7 +322,7 @@ def test_trimming_moves_the_labels_along(tmp_path):
     silence, sound = np.zeros(RATE), 0.5 * np.sin(np.arange(RATE) * 0.2)
     soundfile.write(path, np.concatenate([silence, sound, silence]), RATE)
     put_text(root / "ann/a.lab", "0.0 1.0 pau\n1.0 1.5 aa\n1.5 2.0 s\n2.0 3.0 pau\n")
-    (utterance,) = read_corpus("folder", root, trim_silence=True)
+    (utterance,) = read_corpus(Folder(), root, trim_silence=True)
     assert (utterance.start, utterance.duration) == pytest.approx((0.9, 1.2), abs=0.011)
     assert [p.label for p in utterance.phones] == ["sil", "aa", "s", "sil"]
     assert utterance.phones[1].start == pytest.approx(1.0 - utterance.start)
@@ -343,7 +357,7 @@ def librispeech(tmp_path):
 def test_librispeech(librispeech, warned):
     assert detect(librispeech) == "librispeech"
     assert detect(librispeech.parent) == "librispeech"
-    corpus = read_corpus("librispeech", librispeech)
+    corpus = read_corpus(LibriSpeech(), librispeech)
     assert [(u.id, u.speaker, u.text) for u in corpus] == [
         ("1272-128104-0000", "1272", "GO DO YOU HEAR 0"),
         ("1272-128104-0001", "1272", "GO DO YOU HEAR 1"),
@@ -351,7 +365,7 @@ def test_librispeech(librispeech, warned):
         ("84-121123-0001", "84", "GO DO YOU HEAR 1"),
     ]
     assert warned(librispeech) == []
-    assert read_speakers("librispeech", librispeech) == {
+    assert speaker_facts(LibriSpeech(), librispeech) == {
         "84": {"gender": "F", "name": "Christie Nowak"},
         "1272": {"gender": "M", "name": "John"},
     }
@@ -360,8 +374,8 @@ def test_librispeech(librispeech, warned):
 def test_one_split_of_librispeech(librispeech):
     split = librispeech / "dev-clean"
     assert detect(split) == "librispeech"
-    assert len(read_corpus("librispeech", split)) == 2
-    assert "1272" in read_speakers("librispeech", split)
+    assert len(read_corpus(LibriSpeech(), split)) == 2
+    assert "1272" in speaker_facts(LibriSpeech(), split)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +389,7 @@ def test_one_split_of_librispeech(librispeech):
 )
 def test_alignments_of_librispeech(librispeech, tmp_path, name):
     put_text(tmp_path / f"aligned/{name}.TextGrid", TEXTGRID)
-    corpus = read_corpus("librispeech", librispeech, phones=tmp_path / "aligned")
+    corpus = read_corpus(LibriSpeech(), librispeech, phones=tmp_path / "aligned")
     assert [u.id for u in corpus if u.phones] == ["84-121123-0000"]
 
 
@@ -385,7 +399,7 @@ def test_faults_of_librispeech(librispeech, warned):
         file.write("1272-128104-0000 HERE\n1272-128104-0009 GONE\nnonsense\n")
     put_audio(folder / "copy.flac")
     put_audio(librispeech / "dev-clean/1272/7/1272-7-0000.flac")
-    corpus = {u.id: u.text for u in read_corpus("librispeech", librispeech)}
+    corpus = {u.id: u.text for u in read_corpus(LibriSpeech(), librispeech)}
     assert len(corpus) == 5
     assert corpus["1272-128104-0000"] == "HERE"
     assert warned(librispeech) == [
@@ -412,7 +426,7 @@ def test_any_folder(tmp_path, warned):
     put_text(root / "bob/UPPER.PHN", "0 1600 h#\n1600 4800 sh\n")
     put_text(root / "README.txt", "about")
     assert detect(root) == "folder"
-    corpus = {u.id: u for u in read_corpus("folder", root)}
+    corpus = {u.id: u for u in read_corpus(Folder(), root)}
     assert sorted(corpus) == ["ann_001", "ann_day two_001", "bob_001", "bob_UPPER"]
     assert {u.id: u.text for u in corpus.values()} == {
         "ann_001": "Hello there.",
@@ -427,7 +441,7 @@ def test_any_folder(tmp_path, warned):
 
 def test_a_folder_without_any_text_needs_no_warning(tmp_path, warned):
     put_audio(tmp_path / "mine/ann/1.wav")
-    assert [u.text for u in read_corpus("folder", tmp_path / "mine")] == [None]
+    assert [u.text for u in read_corpus(Folder(), tmp_path / "mine")] == [None]
     assert warned(tmp_path) == []
 
 
@@ -436,7 +450,7 @@ def test_a_lab_file_is_labels_or_a_text_by_what_is_in_it(tmp_path):
     for name, content in {"a": LAB, "b": "Call Stella.\n", "c": "2001 was a year.\n"}.items():
         put_audio(root / f"ann/{name}.wav", 0.2)
         put_text(root / f"ann/{name}.lab", content)
-    corpus = read_corpus("folder", root)
+    corpus = read_corpus(Folder(), root)
     assert [u.text for u in corpus] == [None, "Call Stella.", "2001 was a year."]
     assert [u.phones and len(u.phones) for u in corpus] == [3, None, None]
 
@@ -451,7 +465,7 @@ def test_labels_by_name_alone_only_where_one_utterance_has_it(tmp_path):
     put_audio(root / "eve/004.wav")
     for other in ("x", "y"):
         put_text(root / f"phones/{other}/004.lab", LAB)
-    corpus = {u.id: u.phones is not None for u in read_corpus("folder", root)}
+    corpus = {u.id: u.phones is not None for u in read_corpus(Folder(), root)}
     assert corpus == {
         "ann_001": False,
         "bob_001": False,
@@ -464,7 +478,7 @@ def test_labels_by_name_alone_only_where_one_utterance_has_it(tmp_path):
 def test_one_speaker_may_be_a_root_given_too_high(tmp_path, warned):
     put_audio(tmp_path / "outer/mine/ann/1.wav")
     put_audio(tmp_path / "outer/mine/bob/1.wav")
-    read_corpus("folder", tmp_path / "outer")
+    read_corpus(Folder(), tmp_path / "outer")
     assert warned(tmp_path) == [
         "all audio is of one speaker, 'mine', with folders inside; if those are the speakers, "
         "give outer/mine as the root"
@@ -476,11 +490,45 @@ def test_faults_of_a_folder(tmp_path, warned):
     put_audio(root / "ann/1.wav")
     put_audio(root / "ann/1.flac")
     put_audio(root / "stray.wav")
-    assert [u.path for u in read_corpus("folder", root)] == [str(root / "ann/1.flac")]
+    assert [u.path for u in read_corpus(Folder(), root)] == [str(root / "ann/1.flac")]
     assert warned(root) == [
         "1 file in no speaker's folder, skipped (stray.wav)",
         "1 file of ann with the name of another, skipped (ann/1.wav beside ann/1.flac)",
     ]
+
+
+# ---- a reader outside the package
+
+
+class Flat(CorpusReader):
+    """Files SPEAKER-NUMBER.wav in one folder."""
+
+    kind = "flat"
+    layout = "SPEAKER-NUMBER.wav"
+
+    def recordings(self, root, faults):
+        found = []
+        for path in sorted(root.glob("*.wav")):
+            speaker, dash, _ = path.stem.partition("-")
+            if dash:
+                found.append(Recording(path.stem, speaker, path, text=f"by {speaker}"))
+            else:
+                faults.add(Fault("file", "without speaker, skipped", str(path)))
+        return found
+
+
+def test_a_reader_from_another_file(tmp_path, warned):
+    for name in ("ann-1", "ann-2", "bob-1", "noise"):
+        put_audio(tmp_path / f"mine/{name}.wav")
+    corpus = read_corpus(Flat(), tmp_path / "mine", speakers=["ann"])
+    assert [(u.id, u.speaker, u.text) for u in corpus] == [
+        ("ann-1", "ann", "by ann"),
+        ("ann-2", "ann", "by ann"),
+    ]
+    assert warned(tmp_path / "mine") == ["1 file without speaker, skipped (noise.wav)"]
+    with pytest.raises(CorpusError, match="no usable audio; expected SPEAKER-NUMBER.wav"):
+        (tmp_path / "empty").mkdir()
+        read_corpus(Flat(), tmp_path / "empty")
 
 
 # ---- no corpus at all
@@ -490,28 +538,26 @@ def test_what_is_no_corpus(tmp_path, vctk80):
     with pytest.raises(FileNotFoundError, match="no such folder"):
         detect(tmp_path / "gone")
     with pytest.raises(CorpusError, match="a file, where"):
-        read_corpus("folder", put_text(tmp_path / "file", ""))
+        read_corpus(Folder(), put_text(tmp_path / "file", ""))
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(CorpusError, match="no corpus in it; expected VCTK, wav48"):
+    with pytest.raises(CorpusError, match="no corpus in it; expected vctk: wav48"):
         detect(empty)
     with pytest.raises(CorpusError, match="not librispeech; expected train-clean-100/84"):
-        read_corpus("librispeech", vctk80)
-    with pytest.raises(CorpusError, match="unknown kind of corpus 'timit'; expected vctk, libri"):
-        read_corpus("timit", vctk80)
+        read_corpus(LibriSpeech(), vctk80)
 
 
 def test_audio_without_speakers(tmp_path):
     put_audio(tmp_path / "flat/a.wav")
     assert detect(tmp_path / "flat") == "folder"
     with pytest.raises(CorpusError, match="without speakers' folders; expected SPEAKER/UTTERANCE"):
-        read_corpus("folder", tmp_path / "flat")
+        read_corpus(Folder(), tmp_path / "flat")
 
 
 def test_nothing_usable(tmp_path, warned):
     put_text(tmp_path / "mine/ann/a.wav", "no audio")
     with pytest.raises(CorpusError, match="no usable audio"):
-        read_corpus("folder", tmp_path / "mine")
+        read_corpus(Folder(), tmp_path / "mine")
     assert warned(tmp_path / "mine") == [
         "1 file of ann not usable as audio, skipped (ann/a.wav: not audio that can be read "
         "(WAV, FLAC, OGG or MP3), or a damaged file)"

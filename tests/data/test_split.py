@@ -1,4 +1,4 @@
-"""Splits: no sentence on two sides, whatever the corpus."""
+"""Splits: no sentence in two splits, for any corpus."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Counting what is wrong with a corpus, to say it once a kind and not once a file."""
+"""Faults of a corpus, counted so that each kind is logged once and not once a file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Fault:
 
     Attributes
     ----------
-    noun
-        What it befell: "file", "utterance", "text".
-    what
-        The kind, to follow the noun: "without text, kept".
-    example
-        The name to give when it is the first of its kind, perhaps with the reason.
-    speaker
-        Whose it is, where that is known.
+    noun : str
+        The faulty thing: "file", "utterance", "text".
+    what : str
+        Kind of fault, worded to follow the noun: "without text, kept".
+    example : str
+        Name of the faulty thing, with a reason if there is one; shown for the first of a kind.
+    speaker : str, optional
+        Name of the speaker, where known.
     """
 
     noun: str
@@ -32,17 +32,17 @@ class Fault:
 
 @dataclass
 class Faults:
-    """Faults met so far, in the order in which their kinds appeared."""
+    """Faults found so far, by kind, in the order in which the kinds were found first."""
 
-    met: dict[tuple[str, str], list[Fault]] = field(default_factory=dict)
+    by_kind: dict[tuple[str, str], list[Fault]] = field(default_factory=dict)
 
     def add(self, fault: Fault) -> None:
-        """Count one."""
-        self.met.setdefault((fault.noun, fault.what), []).append(fault)
+        """Count a fault."""
+        self.by_kind.setdefault((fault.noun, fault.what), []).append(fault)
 
     def lines(self) -> list[str]:
-        """One line a kind: how many, of which speakers, and the first."""
-        return [_line(faults) for faults in self.met.values()]
+        """Describe each kind of fault in one line: count, speakers, first example."""
+        return [_line(faults) for faults in self.by_kind.values()]
 
     def warn(self) -> None:
         """Log the lines as warnings."""
@@ -53,10 +53,10 @@ class Faults:
 def _line(faults: list[Fault]) -> str:
     first, count = faults[0], len(faults)
     speakers = sorted({fault.speaker for fault in faults if fault.speaker is not None})
-    of = ""
+    who = ""
     if len(speakers) > 4:
-        of = f" of {len(speakers)} speakers"
+        who = f" of {len(speakers)} speakers"
     elif speakers:
-        of = f" of {', '.join(speakers)}"
+        who = f" of {', '.join(speakers)}"
     example = f"the first: {first.example}" if count > 1 else first.example
-    return f"{count} {first.noun}{'s' if count > 1 else ''}{of} {first.what} ({example})"
+    return f"{count} {first.noun}{'s' if count > 1 else ''}{who} {first.what} ({example})"

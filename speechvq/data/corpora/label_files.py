@@ -1,4 +1,4 @@
-"""Finding the phone labels of a recording in a folder of label files, or in a CTM file."""
+"""Phone labels of recordings, from a folder of label files or from a CTM file."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ EXPECTED = "expected SPEAKER/UTTERANCE.TextGrid (or .lab, .phn), or a .ctm file"
 
 
 class LabelFiles:
-    """The label files below a folder, by name; or the utterances of a CTM file.
+    """Label files below a folder, by name, or the utterances of a CTM file.
 
-    A file is known by its path in the folder and by its name alone, both without suffix; a name
-    that several files have is none.
+    A file is found by the path below the folder or by the file name alone, both without suffix. A
+    file name that occurs twice is ambiguous and finds nothing.
 
     Parameters
     ----------
-    where
-        A folder, searched to the bottom, or one ``.ctm`` file.
+    where : Path
+        A folder, searched recursively, or one ``.ctm`` file.
     """
 
     def __init__(self, where: Path) -> None:
@@ -51,11 +51,11 @@ class LabelFiles:
                 self._paths.setdefault(stem, paths[0])
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Return whether there are any labels."""
         return bool(self._paths or self._ctm)
 
     def find(self, names: tuple[str, ...], sample_rate: int) -> tuple[Phone, ...] | None:
-        """The phones of the first name that is known, or None; `sample_rate` in Hz is for .phn."""
+        """Return the phones of the first name found, else None; .phn needs `sample_rate` in Hz."""
         for name in names:
             if name in self._paths:
                 return read_phones(self._paths[name], sample_rate)

@@ -7,46 +7,63 @@ from pathlib import Path
 
 from speechvq import audio
 from speechvq.data.corpora.faults import Fault, Faults
+from speechvq.data.corpora.reader import CorpusReader
 from speechvq.data.corpora.recording import Recording
-
-LAYOUT = "train-clean-100/84/121123/84-121123-0000.flac beside 84-121123.trans.txt"
 
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+)")
 
 
-def is_root(folder: Path) -> bool:
-    """Whether a folder is LibriSpeech, or one split of it."""
-    patterns = ("*/*/*/*.trans.txt", "*/*/*.trans.txt")
-    return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
+class LibriSpeech(CorpusReader):
+    """Reader of LibriSpeech, whole or one split."""
 
+    kind = "librispeech"
+    layout = "train-clean-100/84/121123/84-121123-0000.flac beside 84-121123.trans.txt"
 
-def recordings(root: Path, faults: Faults) -> list[Recording]:
-    """All recordings, in order; texts without audio and files with other names are faults."""
-    found: dict[str, Recording] = {}
-    texts: dict[str, str] = {}
-    for transcript in sorted(root.rglob("*.trans.txt")):
-        texts.update(_texts(transcript, faults))
-    for path in audio.find([root]):
-        match = _NAME.fullmatch(path.stem)
-        if match is None:
-            faults.add(Fault("file", "not named as LibriSpeech's audio is, skipped", str(path)))
-            continue
-        speaker, chapter, _ = match.groups()
-        if path.stem in found:
-            example = f"{path} beside {found[path.stem].path}"
-            faults.add(Fault("file", "with the name of another, skipped", example, speaker))
-            continue
-        names = (
-            path.relative_to(root).with_suffix("").as_posix(),
-            f"{speaker}/{chapter}/{path.stem}",
-            f"{speaker}/{path.stem}",
-            path.stem,
-        )
-        text = texts.get(path.stem)
-        found[path.stem] = Recording(path.stem, speaker, path, text, label_names=names)
-    for id in sorted(texts.keys() - found.keys()):
-        faults.add(Fault("text", "without audio, skipped", id, id.partition("-")[0]))
-    return list(found.values())
+    def is_root(self, folder: Path) -> bool:
+        """Return whether a folder is LibriSpeech, or one split of LibriSpeech."""
+        patterns = ("*/*/*/*.trans.txt", "*/*/*.trans.txt")
+        return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
+
+    def recordings(self, root: Path, faults: Faults) -> list[Recording]:
+        """List all recordings, in order; texts without audio and other file names are faults."""
+        found: dict[str, Recording] = {}
+        texts: dict[str, str] = {}
+        for transcript in sorted(root.rglob("*.trans.txt")):
+            texts.update(_texts(transcript, faults))
+        for path in audio.find([root]):
+            match = _NAME.fullmatch(path.stem)
+            if match is None:
+                faults.add(Fault("file", "not named as LibriSpeech's audio is, skipped", str(path)))
+                continue
+            speaker, chapter, _ = match.groups()
+            if path.stem in found:
+                example = f"{path} beside {found[path.stem].path}"
+                faults.add(Fault("file", "with the name of another, skipped", example, speaker))
+                continue
+            names = (
+                path.relative_to(root).with_suffix("").as_posix(),
+                f"{speaker}/{chapter}/{path.stem}",
+                f"{speaker}/{path.stem}",
+                path.stem,
+            )
+            text = texts.get(path.stem)
+            found[path.stem] = Recording(path.stem, speaker, path, text, label_names=names)
+        for id in sorted(texts.keys() - found.keys()):
+            faults.add(Fault("text", "without audio, skipped", id, id.partition("-")[0]))
+        return list(found.values())
+
+    def speakers(self, root: Path) -> dict[str, dict[str, str]]:
+        """Return gender and name of each speaker, from SPEAKERS.TXT."""
+        places = (root / "SPEAKERS.TXT", root.parent / "SPEAKERS.TXT")
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            return {}
+        found = {}
+        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+            fields = [field.strip() for field in line.split("|")]
+            if not line.startswith(";") and len(fields) >= 5:
+                found[fields[0]] = {"gender": fields[1], "name": fields[4]}
+        return found
 
 
 def _texts(transcript: Path, faults: Faults) -> dict[str, str]:
@@ -60,17 +77,3 @@ def _texts(transcript: Path, faults: Faults) -> dict[str, str]:
             what = "of a transcript not 'speaker-chapter-number TEXT', skipped"
             faults.add(Fault("line", what, f"{transcript}:{number}"))
     return texts
-
-
-def speakers(root: Path) -> dict[str, dict[str, str]]:
-    """What SPEAKERS.TXT says: gender and name."""
-    places = (root / "SPEAKERS.TXT", root.parent / "SPEAKERS.TXT")
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        return {}
-    found = {}
-    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-        fields = [field.strip() for field in line.split("|")]
-        if not line.startswith(";") and len(fields) >= 5:
-            found[fields[0]] = {"gender": fields[1], "name": fields[4]}
-    return found

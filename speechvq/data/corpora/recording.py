@@ -1,4 +1,4 @@
-"""One recording of a corpus, as its kind's reader finds it in the directory tree."""
+"""One recording of a corpus, as a corpus reader finds it in the directory tree."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file and what its corpus says of it, before the audio has been looked at.
+    """An audio file with speaker, text and label files, before the audio is read.
 
     Attributes
     ----------
-    id
-        The utterance's id, one of its kind in the corpus.
-    speaker
-        The speaker's name.
-    path
+    id : str
+        Id of the utterance, unique in the corpus.
+    speaker : str
+        Name of the speaker.
+    path : Path
         The audio file.
-    text
-        What is said, where the corpus keeps that in a list.
-    text_path
-        The file to read it from, where it keeps a file for each; None where there is none.
-    label_path
-        A label file beside the audio.
-    label_names
-        What a label file in a folder of its own would be called, without suffix, the surest first.
+    text : str, optional
+        The transcript, where the corpus lists transcripts in one file.
+    text_path : Path, optional
+        The file of the transcript, where the corpus has a text file for each recording.
+    label_path : Path, optional
+        A phone label file beside the audio.
+    label_names : tuple of str
+        Possible names of the label file in a separate folder, without suffix, most specific first.
     """
 
     id: str

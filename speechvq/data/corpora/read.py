@@ -1,0 +1,251 @@
+"""Reading a corpus: from recordings to utterances with audio, text and phone labels."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from speechvq import audio
+from speechvq.data.corpora import label_files
+from speechvq.data.corpora.faults import Fault, Faults
+from speechvq.data.corpora.label_files import LabelFiles
+from speechvq.data.corpora.reader import CorpusReader
+from speechvq.data.corpora.recording import Recording
+from speechvq.data.labels import read_phones
+from speechvq.data.manifest import CorpusError, Phone, Utterance
+from speechvq.data.trim import clip_phones, speech_bounds, trim
+
+OVERHANG = 0.5
+"""Seconds by which phone labels may run past the end of the audio without a warning."""
+NO_TEXT = "without text, kept"
+
+
+def read_corpus(
+    reader: CorpusReader,
+    root: str | os.PathLike,
+    *,
+    phones: str | os.PathLike | None = None,
+    speakers: Iterable[str] | None = None,
+    check: bool = False,
+    trim_silence: bool = False,
+    progress: bool = False,
+) -> list[Utterance]:
+    """Read all usable utterances of a corpus, sorted by id.
+
+    Unusable files are skipped; each kind of fault is logged as one warning with a count and the
+    first case. Durations come from the headers of the files. Damage and silence that only decoding
+    shows are found with `check` or `trim_silence`.
+
+    Parameters
+    ----------
+    reader : CorpusReader
+        Finds the recordings in the directory tree.
+    root : path
+        Root of the corpus, or a folder that holds one corpus of this kind one level down.
+    phones : path, optional
+        A folder of phone labels (``SPEAKER/UTTERANCE.TextGrid``, ``.phn``, ``.lab``) or a CTM
+        file; by default ``phones`` or ``phones.ctm`` in the root, and labels beside the audio.
+    speakers : iterable of str, optional
+        Names of the speakers to keep; None keeps all.
+    check : bool
+        Decode every file to its end.
+    trim_silence : bool
+        Cut the silence at both ends, by energy (`speechvq.data.trim`).
+    progress : bool
+        Show a progress bar on stderr.
+
+    Raises
+    ------
+    FileNotFoundError
+        The root or the labels do not exist.
+    CorpusError
+        The directory tree is not of this kind, a speaker is unknown, no label file matches an
+        utterance, or no utterance is usable.
+    """
+    root = corpus_root(reader, root)
+    faults = Faults()
+    recordings = reader.recordings(root, faults)
+    if speakers is not None:
+        recordings = _of_speakers(recordings, list(speakers), root)
+        faults = _faults_of({r.speaker for r in recordings}, faults)
+    labels = _label_files(root, phones)
+    utterances = []
+    for utterance, found in _read_recordings(recordings, labels, check, trim_silence, progress):
+        for fault in found:
+            faults.add(fault)
+        if utterance is not None:
+            utterances.append(utterance)
+    if not reader.expects_text and all(u.text is None for u in utterances):
+        faults.by_kind.pop(("utterance", NO_TEXT), None)
+    faults.warn()
+    if not utterances:
+        raise CorpusError(f"{root}: no usable audio; expected {reader.layout}")
+    if phones is not None and all(u.phones is None for u in utterances):
+        raise CorpusError(
+            f"{phones}: no labels for this corpus; looked for "
+            f"{' or '.join(recordings[0].label_names)} (.TextGrid, .lab, .phn), for one"
+        )
+    return sorted(utterances, key=lambda u: u.id)
+
+
+def existing_folder(root: str | os.PathLike) -> Path:
+    """Return the absolute path of a corpus; FileNotFoundError or CorpusError without a folder."""
+    path = Path(os.path.abspath(root))
+    if not path.exists():
+        raise FileNotFoundError(f"{root}: no such folder; expected the root of a corpus")
+    if not path.is_dir():
+        raise CorpusError(f"{root}: a file, where the root folder of a corpus was expected")
+    return path
+
+
+def corpus_root(reader: CorpusReader, root: str | os.PathLike) -> Path:
+    """Return the root of the reader's corpus in a folder; CorpusError where there is none."""
+    folder = existing_folder(root)
+    found = reader.find_root(folder)
+    if found is None:
+        raise CorpusError(f"{folder}: not {reader.kind}; expected {reader.layout}")
+    return found
+
+
+def _of_speakers(recordings: list[Recording], wanted: list[str], root: Path) -> list[Recording]:
+    known = sorted({recording.speaker for recording in recordings})
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+            shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+            raise CorpusError(
+                f"{root}: unknown speaker {name!r}; this corpus has {shown}"
+                + (f"; did you mean {near[0]}?" if near else "")
+            )
+    return [recording for recording in recordings if recording.speaker in wanted]
+
+
+def _faults_of(speakers: set[str], faults: Faults) -> Faults:
+    """Faults of these speakers, and faults that concern no speaker."""
+    kept = Faults()
+    for same_kind in faults.by_kind.values():
+        for fault in same_kind:
+            if fault.speaker is None or fault.speaker in speakers:
+                kept.add(fault)
+    return kept
+
+
+def _label_files(root: Path, given: str | os.PathLike | None) -> LabelFiles | None:
+    if given is not None:
+        found = LabelFiles(Path(given))
+        if not found:
+            raise CorpusError(f"{given}: no label files in it; {label_files.EXPECTED}")
+        return found
+    for default in (root / "phones", root / "phones.ctm"):
+        if default.exists():
+            found = LabelFiles(default)
+            return found if found else None
+    return None
+
+
+def _read_recordings(
+    recordings: list[Recording],
+    labels: LabelFiles | None,
+    check: bool,
+    trim_silence: bool,
+    progress: bool,
+) -> Iterator[tuple[Utterance | None, list[Fault]]]:
+    """Read all recordings in order, in several threads, because the disk is the bottleneck."""
+    from tqdm import tqdm
+
+    def read(recording: Recording) -> tuple[Utterance | None, list[Fault]]:
+        return _read_recording(recording, labels, check, trim_silence)
+
+    executor = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2))
+    try:
+        yield from tqdm(
+            executor.map(read, recordings),
+            desc="reading audio" if check or trim_silence else "reading headers",
+            total=len(recordings),
+            unit="file",
+            disable=not progress,
+            delay=1,  # seconds: a small corpus needs no bar
+        )
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_recording(
+    recording: Recording, labels: LabelFiles | None, check: bool, trim_silence: bool
+) -> tuple[Utterance | None, list[Fault]]:
+    """Return the utterance of a recording, None if the recording is unusable, and the faults."""
+    faults: list[Fault] = []
+
+    def fault(what: str, example: str, noun: str = "utterance") -> None:
+        faults.append(Fault(noun, what, example, recording.speaker))
+
+    bounds = None
+    try:
+        duration, sample_rate = audio.info(recording.path)
+        if duration < audio.SHORTEST:
+            fault(f"shorter than {audio.SHORTEST:g} s, skipped", str(recording.path), "file")
+            return None, faults
+        if check or trim_silence:
+            waveform, _ = audio.read(recording.path)
+            if abs(waveform).max() < audio.SILENT_PEAK:
+                fault("silent throughout, skipped", str(recording.path), "file")
+                return None, faults
+            duration = len(waveform) / sample_rate
+            bounds = speech_bounds(waveform, sample_rate) if trim_silence else None
+    except (audio.AudioError, OSError) as error:
+        fault("not usable as audio, skipped", str(error), "file")
+        return None, faults
+
+    text = recording.text if recording.text_path is None else _read_text(recording)
+    if not text:
+        text = None
+        fault(NO_TEXT, recording.id)
+    utterance = Utterance(
+        recording.id,
+        recording.speaker,
+        str(recording.path),
+        duration,
+        text=text,
+        phones=_phones(recording, labels, duration, sample_rate, fault),
+    )
+    return trim(utterance, *bounds) if bounds else utterance, faults
+
+
+def _read_text(recording: Recording) -> str:
+    assert recording.text_path is not None
+    content = recording.text_path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    if recording.label_path is not None and recording.label_path.suffix.lower() == ".phn":
+        text = re.sub(r"^\s*\d+\s+\d+\s+", "", text)  # texts of TIMIT begin with two sample counts
+    return " ".join(text.split())
+
+
+def _phones(
+    recording: Recording,
+    labels: LabelFiles | None,
+    duration: float,
+    sample_rate: int,
+    fault: Callable[[str, str], None],
+) -> tuple[Phone, ...] | None:
+    """Read the phones of a recording, cut to the duration; None without readable labels."""
+    try:
+        phones = labels.find(recording.label_names, sample_rate) if labels else None
+        if phones is None and recording.label_path is not None:
+            phones = read_phones(recording.label_path, sample_rate)
+    except (CorpusError, OSError) as error:
+        fault("with phone labels that cannot be read, kept without them", str(error))
+        return None
+    if not phones:
+        return None
+    if phones[-1].end > duration + OVERHANG:
+        what = "with phone labels that run past the audio, cut to it"
+        example = f"{recording.id}: {phones[-1].end:.2f} s of labels, {duration:.2f} s of audio"
+        fault(what, example)
+    return clip_phones(phones, 0.0, duration) or None
