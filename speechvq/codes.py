@@ -45,11 +45,7 @@ class Codebook:
     sample_rate : int
         Hz.
     model : str
-<<<<<<< HEAD
-        `speechvq.model_folder.fingerprint` of the model.
-=======
         Fingerprint of the model, or of another origin of the codes.
->>>>>>> 1f4dca3bd41b6254a0c4b128133e4d65d22509cf
     """
 
     codebook_size: int

@@ -30,10 +30,10 @@ def main(argv: list[str] | None = None) -> int:
     from tqdm import tqdm
 
     from speechvq import audio
-    from speechvq.model_folder import load
     from speechvq.data.manifest import read_manifest
     from speechvq.evaluation.encoded import encode_utterances
-    from speechvq.sampling import sample_batch
+    from speechvq.model_folder import load
+    from speechvq.sampling import SamplingOptions, sample_batch
 
     model = load(options.model)
     utterances = [u for u in read_manifest(options.manifest) if u.speaker in model.speakers]
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
             model,
             codes,
             targets,
-            seeds=options.seed,
+            options=SamplingOptions(seed=options.seed),
             progress=lambda samples: bar.update(samples / model.sample_rate),
         )
     for name, waveform, length in zip(names, waveforms, lengths, strict=True):
