@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     if options.trials < 1:
         raise ValueError(f"--trials must be 1 or more, got {options.trials}")
     started = time.monotonic()
-    from speechvq import checkpoint
+    from speechvq import model_folder
     from speechvq.analysis.judges import judge_makers
     from speechvq.evaluation.conversion import (
         available_judges,
@@ -68,9 +68,9 @@ def run(options: argparse.Namespace) -> int:
         seconds_to_draw,
     )
 
-    folder = checkpoint.find_model(options.model)
-    path = manifest(options.manifest, checkpoint.read_config(folder), "test", "--manifest")
-    model = checkpoint.load_model(folder, options.device)
+    folder = model_folder.find_model(options.model)
+    path = manifest(options.manifest, model_folder.read_config(folder), "test", "--manifest")
+    model = model_folder.load_model(folder, options.device)
     trials = choose_trials(path, model, options.speaker, options.trials, options.seed)
     judges = available_judges(judge_makers(options.recogniser))
     with progress_bar(seconds_to_draw(model, trials), model.sample_rate) as drawn:

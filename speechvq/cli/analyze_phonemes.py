@@ -53,11 +53,11 @@ def run(options: argparse.Namespace) -> int:
     """Score the codes, write tables and pictures, and print the scores."""
     if options.max_minutes <= 0:
         raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
-    from speechvq import checkpoint
+    from speechvq import model_folder
     from speechvq.evaluation.phonemes import evaluate_phonemes, labelled_utterances
 
-    folder = checkpoint.find_model(options.model)
-    config = checkpoint.read_config(folder)
+    folder = model_folder.find_model(options.model)
+    config = model_folder.read_config(folder)
     paths = (
         _map_manifest(options.map_on, config),
         manifest(options.score_on, config, "test", "--score-on"),
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         logger.warning(
             "%d utterances are both mapped on and scored: the scores are too high", len(shared)
         )
-    model = checkpoint.load_model(folder, options.device)
+    model = model_folder.load_model(folder, options.device)
     result = evaluate_phonemes(
         model, *parts, not options.no_baselines, options.seed, progress=progress
     )

@@ -53,17 +53,17 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Score the prior, write scores and picture, and print the scores."""
-    from speechvq import checkpoint
+    from speechvq import model_folder
     from speechvq.evaluation.prior import evaluate_prior, read_codes_of_speech
     from speechvq.prior_folder import CODES, find_prior, load_prior
 
-    folder = checkpoint.find_model(options.model)
-    config = checkpoint.read_config(folder)
+    folder = model_folder.find_model(options.model)
+    config = model_folder.read_config(folder)
     train_on = manifest(options.train, config, "train", "--train")
     score_on = manifest(options.score_on, config, "test", "--score-on")
-    model = checkpoint.load_model(folder)
+    model = model_folder.load_model(folder)
     prior_folder = find_prior(options.prior or folder)
-    prior = load_prior(prior_folder, checkpoint.codebook_of(model))
+    prior = load_prior(prior_folder, model_folder.codebook_of(model))
     kept = Path(options.codes or prior_folder / CODES, "train.txt")
     train = read_codes_of_speech(model, train_on, kept, progress)
     held_out = read_codes_of_speech(model, score_on, progress=progress)
