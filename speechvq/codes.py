@@ -45,7 +45,7 @@ class Codebook:
     sample_rate : int
         Hz.
     model : str
-        Fingerprint of the model, or of another origin of the codes.
+        `speechvq.model_folder.fingerprint` of the model, or the name of another origin.
     """
 
     codebook_size: int
