@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How fast a prior gives codes, beside the speed at which they are spoken.
+"""Sampling speed of a prior, in codes per second and as a multiple of real time.
 
     python benchmarks/prior.py [--model DIR] [--json]
 
-One thread draws codes from the model's prior, one utterance and sixteen at a time; the table has
-medians over the repeats, in which all contenders take turns.
+One thread draws codes from the prior of the model, for one utterance and for sixteen in parallel.
+The two cases take turns; the table has medians over the repeats.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ UTTERANCES = (1, 16)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Draw, and print how long it took."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--model", metavar="DIR", help="model folder with a prior")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each utterance")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="duration of each utterance")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
 
@@ -38,15 +38,15 @@ def main(argv: list[str] | None = None) -> int:
     model = load_model(folder)
     prior = load_prior(folder, codebook_of(model))
     length = max(1, round(options.seconds * model.frame_rate))
-    taken: dict[int, list[float]] = {count: [] for count in UTTERANCES}
+    durations: dict[int, list[float]] = {count: [] for count in UTTERANCES}
     for repeat in range(options.repeats + 1):
-        for count, times in taken.items():
+        for count, times in durations.items():
             started = time.perf_counter()
             sample_codes(prior, length, [prior.speakers[0]] * count)
-            if repeat:  # the first time compiles
+            if repeat:  # the first turn compiles
                 times.append(time.perf_counter() - started)
     rows = []
-    for count, times in taken.items():
+    for count, times in durations.items():
         codes = count * length
         rows.append(
             {

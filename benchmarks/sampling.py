@@ -1,26 +1,27 @@
-"""Sampling speed of the WaveNet decoder: ours beside others', and beside the machine's limits.
+"""Sampling speed of the WaveNet decoder, compared with other samplers and the machine's limits.
 
     python benchmarks/sampling.py [--json] [--only PART ...] [--model DIR --manifest FILE]
 
 one     one utterance on one thread: the compiled engine, the plain PyTorch step, and the PyPI
-        package wavenet-vocoder, where it is installed
-many    several utterances at once on all cores, by `speechvq.sampling.sample_batch`
-shapes  how speed falls as layers and channels grow, on one thread, beside the arithmetic and the
-        weights that a sample takes (from beyond the nearest cache), and what the core reaches
-        in a large matrix product and in reading as many bytes again and again
-first   seconds until `speechvq.sampling.stream` gives its first chunk
-loss    bits per sample that bfloat16 weights cost a trained model on recordings; takes --model
-        and --manifest
+        package wavenet-vocoder if it is installed
+many    several utterances in parallel on all cores, by `speechvq.sampling.sample_batch`
+shapes  speed by numbers of layers and channels, on one thread, with the arithmetic operations and
+        the bytes of weights per sample, and the rates that the core reaches in a large matrix
+        product and in reading the same number of bytes
+first   seconds until `speechvq.sampling.stream` gives the first chunk
+loss    increase in bits per sample by bfloat16 weights, of a trained model on recordings; needs
+        --model and --manifest
 
-All but the last run networks of random weights; condition vectors stand for 80 samples each. What
-is compared takes turns, so that a busy moment of the machine falls on all of it; tables have the
-median of the turns. Each runs once before, so that nothing is compiled within a measurement.
+All parts but the last run networks of random weights, with a condition vector for every 80 samples.
+Compared tasks take turns, so that other load on the machine affects all of them; the tables have
+medians over the turns. Each task runs once before the measurement, so that compilation is excluded.
 
-wavenet-vocoder's network is not quite ours. It projects its condition vectors, and multiplies its
-one-hot input by the first layer's weights, once a sample; ours are one vector per 80 samples and a
-look-up. The layer before its softmax is as wide as its skips, 64, where ours is 256 wide. Residual
-sums are scaled. The table has both networks' multiplications ("MACs"). Its sampler records
-gradients unless the caller turns them off; it is timed both ways, without weight normalization.
+The network of wavenet-vocoder differs in details. It projects the condition vectors once a sample
+and multiplies a one-hot input by the first layer's weights; speechvq projects them once in 80
+samples and looks the input up. The layer before the softmax has 64 channels, as many as the skip
+connections; that of speechvq has 256. Residual sums are scaled. The table has the multiplications
+of both networks ("MACs"). The sampler of wavenet-vocoder records gradients by default; it is timed
+with and without gradients, and without weight normalisation.
 """
 
 import argparse
@@ -32,19 +33,19 @@ import statistics
 import sys
 import time
 import warnings
-from collections import Counter
-from collections.abc import Callable, Hashable
 from functools import partial
 
 import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measure import Task, balanced, rates, repeating, speed, table
+from speechvq.training.validation import LONGEST
 
 import speechvq
 from speechvq import mu_law
 from speechvq.config import VQVAEConfig, WaveNetConfig
-from speechvq.data.manifest import Utterance, read_manifest
+from speechvq.data.manifest import read_manifest
 from speechvq.data.segments import Waveforms
 from speechvq.models.vqvae import VQVAE
 from speechvq.models.wavenet import WaveNet
@@ -53,7 +54,6 @@ from speechvq.sampling.conditions import Conditions
 from speechvq.sampling.engine import Engine
 from speechvq.sampling.options import PRECISIONS
 from speechvq.sampling.reference_step import ReferenceSampler
-from speechvq.training.validation import LONGEST
 
 RATE = 16000
 PERIOD = 80  # samples per condition vector
@@ -67,43 +67,9 @@ MEMORY = 1 << 28  # bytes that no cache holds
 OTHER = "wavenet-vocoder"
 INSTALL = "python -m pip install --no-deps wavenet-vocoder"
 
-Task = Callable[[int], int]
-"""Does so many units of its work, and tells how much that was."""
-
-
-def rates(tasks: dict[Hashable, Task], options, units: int | None = None) -> dict[Hashable, list]:
-    """Work per second of each task, in every turn.
-
-    Without `units`, each gets so many that its turn takes about `options.seconds`.
-    """
-    of_turn = {}
-    for name, task in tasks.items():
-        task(1)
-        began = time.perf_counter()
-        task(1)
-        seconds = time.perf_counter() - began
-        of_turn[name] = units or max(1, round(options.seconds / seconds))
-    found: dict[Hashable, list[float]] = {name: [] for name in tasks}
-    for _ in range(options.repeats):
-        for name, task in tasks.items():
-            began = time.perf_counter()
-            work = task(of_turn[name])
-            found[name].append(work / (time.perf_counter() - began))
-    return found
-
-
-def speed(turns: list[float]) -> dict[str, float]:
-    """A table's columns for the samples per second of some turns."""
-    median = round(statistics.median(turns))
-    return {
-        "samples_per_second": median,
-        "lowest_to_highest": [round(min(turns)), round(max(turns))],
-        "times_real_time": median / RATE,
-    }
-
 
 def network(layers: int = 20, channels: int = 64) -> WaveNet:
-    """A decoder of random weights, of 256-wide output layers."""
+    """Make a decoder with random weights and 256 channels in the output layers."""
     torch.manual_seed(0)
     config = WaveNetConfig(
         layers=layers, residual_channels=channels, skip_channels=channels, output_channels=256
@@ -113,7 +79,7 @@ def network(layers: int = 20, channels: int = 64) -> WaveNet:
 
 
 def vqvae() -> VQVAE:
-    """A model of random weights around the decoder of 20 layers of 64 channels."""
+    """Make a model with random weights and a decoder of 20 layers of 64 channels."""
     torch.manual_seed(0)
     config = VQVAEConfig(
         strides=(HOP_LENGTH,),
@@ -126,7 +92,7 @@ def vqvae() -> VQVAE:
 
 
 def drawing(sampler: Engine | ReferenceSampler, count: int) -> Task:
-    """Draw the next samples of `count` utterances in lock-step; a unit is a condition vector."""
+    """Task that draws samples of `count` utterances in lock-step; a unit is a condition vector."""
     streams, rng = sampler.streams(count), np.random.default_rng(0)
 
     def draw(vectors: int) -> int:
@@ -138,9 +104,9 @@ def drawing(sampler: Engine | ReferenceSampler, count: int) -> Task:
 
 
 def other_network():
-    """wavenet-vocoder's network of the same shape."""
+    """Make the network of wavenet-vocoder of the same shape."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of functions of torch that are on their way out
+        warnings.simplefilter("ignore")  # deprecated functions of torch
         from wavenet_vocoder import WaveNet as OtherWaveNet
 
         net = OtherWaveNet(
@@ -158,7 +124,7 @@ def other_network():
 
 
 def other_drawing(net, gradients: bool) -> Task:
-    """Draw samples with wavenet-vocoder; a unit is as many as a condition vector stands for."""
+    """Task that draws samples with wavenet-vocoder; a unit is a condition vector."""
 
     @torch.inference_mode(not gradients)
     def draw(vectors: int) -> int:
@@ -170,7 +136,7 @@ def other_drawing(net, gradients: bool) -> Task:
 
 
 def macs(decoder: WaveNet) -> float:
-    """Multiplications a sample: each weight once, the condition's once for its samples."""
+    """Multiplications per sample: each weight once, those of the condition once in PERIOD."""
     products = [*decoder.layers.modules(), decoder.hidden, decoder.output]
     weights = sum(m.weight.numel() for m in products if isinstance(m, torch.nn.Linear))
     return weights + decoder.condition.weight.numel() / PERIOD
@@ -194,7 +160,7 @@ def one(options) -> dict[str, list]:
     turns = rates(tasks, options)
     rows = []
     for name, (net, products) in nets.items():
-        row = {"sampler": name, **speed(turns[name]), "macs_per_sample": round(products)}
+        row = {"sampler": name, **speed(turns[name], RATE), "macs_per_sample": round(products)}
         row["parameters"] = sum(p.numel() for p in net.parameters())
         for other in others:
             ratio = statistics.median(turns[name]) / statistics.median(turns[other])
@@ -204,7 +170,7 @@ def one(options) -> dict[str, list]:
 
 
 def many(options) -> dict[str, list]:
-    """Several utterances at once on all cores."""
+    """Several utterances in parallel on all cores."""
     model = vqvae()
     codes = np.random.default_rng(0).integers(model.config.codebook_size, size=RATE // HOP_LENGTH)
 
@@ -227,17 +193,18 @@ def many(options) -> dict[str, list]:
     turns = rates(tasks, options, units=2 if options.quick else len(codes))
     return {
         "many": [
-            {"weights": precision, "utterances": count, **speed(turns[count, precision])}
+            {"weights": precision, "utterances": count, **speed(turns[count, precision], RATE)}
             for count, precision in tasks
         ]
     }
 
 
 def weight_bytes(engine: Engine, count: int) -> tuple[int, float]:
-    """Bytes of the layers' weights; and how many are fetched for a sample of each of `count`.
+    """Bytes of the weights of all layers, and bytes fetched for a sample of `count` utterances.
 
-    What is multiplied with the same weights fetches them once: all utterances in lock-step; or, by
-    the past taps of a few, successive samples, as many as divide the dilation.
+    Weights are fetched once for all products that share them: those of all utterances in lock-step;
+    or, for the past taps of few utterances, those of successive samples, as many as divide the
+    dilation.
     """
     w = engine.weights
     rest = sum(part.nbytes for part in (w.present, w.outputs, w.hidden, w.output))
@@ -248,19 +215,8 @@ def weight_bytes(engine: Engine, count: int) -> tuple[int, float]:
     return rest + w.past.nbytes, rest / count + past
 
 
-def repeating(operation: Callable[[], object], work: int) -> Task:
-    """Do so much work by one operation again and again."""
-
-    def repeat(times: int) -> int:
-        for _ in range(times):
-            operation()
-        return times * work
-
-    return repeat
-
-
 def shapes(options) -> dict[str, list]:
-    """Networks of several sizes, and the limits of the core they run on."""
+    """Networks of several sizes, and the limits of the core."""
     matrix = torch.ones(1024, 1024)
     tasks = {
         "product": repeating(partial(torch.mm, matrix, matrix), 2 * len(matrix) ** 3),
@@ -278,11 +234,11 @@ def shapes(options) -> dict[str, list]:
             size = needs[case][1]
             tasks[size] = repeating(torch.ones(size // 4).sum, size)
     turns = rates(tasks, options)
-    billions = {name: statistics.median(its_turns) / 1e9 for name, its_turns in turns.items()}
+    billions = {name: statistics.median(measured) / 1e9 for name, measured in turns.items()}
     rows = []
     for case, (products, size, fetched) in needs.items():
         row = dict(zip(("layers", "channels", "weights", "streams"), case, strict=True))
-        row |= speed(turns[case])
+        row |= speed(turns[case], RATE)
         row["macs_per_sample"] = round(products)
         row["gflops"] = 2 * products * billions[case]
         row["weights_kb"] = round(size / 1e3)
@@ -316,9 +272,9 @@ def first(options) -> dict[str, list]:
 
 
 def until_first(model: VQVAE, pace: float) -> tuple[float, float, int]:
-    """Seconds to the first chunk from the first code and from the call, and the chunk's samples.
+    """Seconds to the first chunk from the first code and from the call, and samples of the chunk.
 
-    Codes come one by one, `pace` seconds apart.
+    Codes arrive one by one, `pace` seconds apart.
     """
     arrivals = []
 
@@ -331,18 +287,8 @@ def until_first(model: VQVAE, pace: float) -> tuple[float, float, int]:
 
     called = time.perf_counter()
     chunk = next(stream(model, arriving(), model.speakers[0]))
-    heard = time.perf_counter()
-    return heard - arrivals[0], heard - called, len(chunk)
-
-
-def balanced(utterances: list[Utterance], count: int) -> list[Utterance]:
-    """The first utterance of each speaker, then the second of each, and so on, `count` in all."""
-    turn: Counter[str] = Counter()
-    turns = []
-    for utterance in utterances:
-        turns.append(turn[utterance.speaker])
-        turn[utterance.speaker] += 1
-    return [utterances[i] for i in np.argsort(turns, kind="stable")[:count]]
+    arrived = time.perf_counter()
+    return arrived - arrivals[0], arrived - called, len(chunk)
 
 
 def loss(options) -> dict[str, list]:
@@ -374,7 +320,7 @@ def loss(options) -> dict[str, list]:
 
 @torch.inference_mode()
 def bits_of(model: VQVAE, engines: list[Engine], waveform, speaker: str) -> list[float]:
-    """-log2 p of a waveform (1, T): by each engine, then by the decoder as it is trained."""
+    """-log2 p of a waveform (1, T): by each engine, then by the decoder as in training."""
     T, config = waveform.shape[-1], model.config
     period = model.hop_length // config.condition_upsample // config.subbands
     index = torch.tensor([model.speaker_index(speaker)])
@@ -388,21 +334,6 @@ def bits_of(model: VQVAE, engines: list[Engine], waveform, speaker: str) -> list
         found.append(-F.cross_entropy(logits.flatten(0, 2), levels.flatten(), reduction="none"))
     found.append(model.log_likelihood(padded, model.condition(codes, index))[0])
     return [-float(log_p[:T].double().sum()) / math.log(2) for log_p in found]
-
-
-def table(rows: list[dict]) -> str:
-    """Rows with the same keys as a Markdown table."""
-
-    def cell(value) -> str:
-        if isinstance(value, list):
-            return " to ".join(map(cell, value))
-        if isinstance(value, float):
-            return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-        return f"{value:,}" if isinstance(value, int) else str(value)
-
-    lines = [[key.replace("_", " ") for key in rows[0]], ["---"] * len(rows[0])]
-    lines += [[cell(value) for value in row.values()] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 PARTS = {"one": one, "many": many, "shapes": shapes, "first": first, "loss": loss}
@@ -422,9 +353,11 @@ def main(argv: list[str] | None = None) -> int:
     add = parser.add_argument
     add("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     add("--threads", type=int, default=cores(), help="for `many` (default: all cores)")
-    add("--repeats", type=int, default=5, help="turns of each (default: 5)")
-    add("--seconds", type=float, default=0.25, help="of a turn, about (default: 0.25)")
-    add("--quick", action="store_true", help="few cases, short turns: only to see that it works")
+    add("--repeats", type=int, default=5, help="turns of each task (default: 5)")
+    add(
+        "--seconds", type=float, default=0.25, help="approximate duration of a turn (default: 0.25)"
+    )
+    add("--quick", action="store_true", help="few cases and short turns, as a test of the script")
     add("--model", help="folder of a trained model, for `loss`")
     add("--manifest", help="recordings, for `loss`")
     add("--utterances", type=int, default=8, help="of the manifest (default: 8)")
@@ -436,7 +369,7 @@ def main(argv: list[str] | None = None) -> int:
         name for name in PARTS if name != "loss" or options.model or options.manifest
     ]
     if "loss" in parts and not (options.model and options.manifest):
-        parser.error("loss: takes --model and --manifest")
+        parser.error("loss: needs --model and --manifest")
 
     torch.set_num_threads(1)
     result = {

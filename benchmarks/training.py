@@ -1,10 +1,10 @@
-"""Training throughput of the WaveNet decoder: ours beside the plain Conv1d form of the same net.
+"""Training throughput of the WaveNet decoder, compared with a plain Conv1d implementation.
 
     python benchmarks/training.py [--json]
 
-One step is forward, loss, backward and Adam on a batch of random audio. The forms take turns, so
-that a busy moment of the machine falls on all of them; the table has the median of the repeats.
-Before that, both forms must give the same logits from the same weights.
+A step is forward, loss, backward and Adam on a batch of random audio. The implementations take
+turns, so that other load on the machine affects all of them; the table has medians over the
+repeats. First, both implementations must give the same logits from the same weights.
 """
 
 import argparse
@@ -31,7 +31,7 @@ TOLERANCE = 1e-4  # of float32 logits
 
 
 class ConvWaveNet(nn.Module):
-    """The same network as most write it: Conv1d on (B, C, T), the condition upsampled first."""
+    """The same network in the usual implementation: Conv1d on (B, C, T), condition upsampled."""
 
     def __init__(self, config: WaveNetConfig, levels: int, condition_channels: int, start: int):
         super().__init__()
@@ -54,11 +54,11 @@ class ConvWaveNet(nn.Module):
         condition = condition.transpose(1, 2)
         condition = condition.repeat_interleave(x.shape[1] // condition.shape[2], dim=2)
         skips = 0
-        for dilated, of_condition, residual, skip in zip(
+        for dilated, project, residual, skip in zip(
             self.dilated, self.conditions, self.residuals, self.skips, strict=True
         ):
             past = F.pad(h, ((self.config.kernel_size - 1) * dilated.dilation[0], 0))
-            filter_, gate = (dilated(past) + of_condition(condition)).chunk(2, dim=1)
+            filter_, gate = (dilated(past) + project(condition)).chunk(2, dim=1)
             z = torch.tanh(filter_) * torch.sigmoid(gate)
             skips = skips + skip(z)
             h = h + residual(z)
@@ -66,13 +66,13 @@ class ConvWaveNet(nn.Module):
         return logits.unsqueeze(2)
 
     @torch.no_grad()
-    def copy_weights(self, ours: WaveNet) -> None:
-        """Take the weights of our form."""
+    def copy_weights(self, wavenet: WaveNet) -> None:
+        """Copy the weights of a `WaveNet`."""
         C, k = self.config.residual_channels, self.config.kernel_size
-        self.embed.weight.copy_(ours.embed.weight)
-        weights = ours.condition.weight.unflatten(0, (-1, 2 * C))
-        biases = ours.condition.bias.unflatten(0, (-1, 2 * C))
-        for i, layer in enumerate(ours.layers):
+        self.embed.weight.copy_(wavenet.embed.weight)
+        weights = wavenet.condition.weight.unflatten(0, (-1, 2 * C))
+        biases = wavenet.condition.bias.unflatten(0, (-1, 2 * C))
+        for i, layer in enumerate(wavenet.layers):
             # (2C, k·C) with the oldest tap first -> (2C, C, k)
             gates = layer.gates.weight.unflatten(1, (k, C)).transpose(1, 2)
             self.dilated[i].weight.copy_(gates)
@@ -82,13 +82,13 @@ class ConvWaveNet(nn.Module):
             for part, rows in ((self.residuals[i], slice(C)), (self.skips[i], slice(C, None))):
                 part.weight.copy_(layer.outputs.weight[rows].unsqueeze(-1))
                 part.bias.copy_(layer.outputs.bias[rows])
-        for mine, theirs in ((self.hidden, ours.hidden), (self.output, ours.output)):
-            mine.weight.copy_(theirs.weight.unsqueeze(-1))
-            mine.bias.copy_(theirs.bias)
+        for conv, linear in ((self.hidden, wavenet.hidden), (self.output, wavenet.output)):
+            conv.weight.copy_(linear.weight.unsqueeze(-1))
+            conv.bias.copy_(linear.bias)
 
 
 class Step:
-    """Training steps of one form, on the same batch each time."""
+    """Training steps of one implementation, on the same batch."""
 
     def __init__(self, decoder: nn.Module, conditioner: Conditioner, bfloat16: bool, batch: tuple):
         self.decoder, self.conditioner, self.bfloat16, self.batch = (
@@ -101,7 +101,7 @@ class Step:
         self.optimizer = torch.optim.Adam(parameters, 1e-4, fused=True)
 
     def __call__(self) -> float:
-        """Run one step; its seconds."""
+        """Run one step and return the seconds it took."""
         levels, quantized, speaker = self.batch
         began = time.perf_counter()
         cast = torch.autocast("cpu", torch.bfloat16) if self.bfloat16 else nullcontext()
@@ -114,30 +114,69 @@ class Step:
         return time.perf_counter() - began
 
 
-def largest_difference(ours: WaveNet, conv: ConvWaveNet, conditioner: Conditioner, batch) -> float:
-    """The largest difference between the two forms' logits, both in float32."""
+def largest_difference(
+    wavenet: WaveNet, conv: ConvWaveNet, conditioner: Conditioner, batch
+) -> float:
+    """Largest difference between the logits of both implementations in float32."""
     levels, quantized, speaker = batch
     with torch.no_grad():
         condition = conditioner(quantized, speaker)
-        return float((ours(levels, condition) - conv(levels, condition)).abs().max())
+        return float((wavenet(levels, condition) - conv(levels, condition)).abs().max())
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the options."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    add = parser.add_argument
+    add("--layers", type=int, default=20)
+    add("--channels", type=int, default=64, help="residual and skip channels (default: 64)")
+    add("--batch-size", type=int, default=4)
+    add("--segment-length", type=int, default=5120, help="samples (default: 5120)")
+    add("--steps", type=int, default=4, help="steps in each repeat (default: 4)")
+    add("--repeats", type=int, default=7)
+    add("--threads", type=int, default=torch.get_num_threads())
+    add("--only-ours", action="store_true", help="leave out the Conv1d implementation")
+    add("--json", action="store_true")
+    return parser
+
+
+def samples_per_second(
+    steps: dict[str, Step], samples: int, count: int, repeats: int
+) -> dict[str, list[float]]:
+    """Measure each implementation in turn: `count` steps of `samples` samples in every repeat."""
+    for step in steps.values():
+        step(), step()
+    speeds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, step in steps.items():
+            seconds = sum(step() for _ in range(count))
+            speeds[name].append(samples * count / seconds)
+    return speeds
+
+
+def print_table(result: dict) -> None:
+    """Print a result as a Markdown table."""
+    network, (B, T), medians = result["network"], result["batch"], result["samples_per_second"]
+    slowest = min(medians.values())
+    print(
+        f"{network['layers']} layers, {network['channels']} channels, "
+        f"{network['parameters'] / 1e6:.2f} M parameters; batch {B} x {T} samples; "
+        f"{result['threads']} threads; torch {result['torch']}; median of {result['repeats']}"
+    )
+    difference = result["largest_difference_of_logits"]
+    print(f"largest difference of float32 logits between the implementations: {difference:.1e}\n")
+    print("| implementation | samples/s | lowest to highest | times |")
+    print("|---|---|---|---|")
+    for name, median in medians.items():
+        low, high = result["range"][name]
+        print(f"| {name} | {median:,} | {low:,} to {high:,} | {median / slowest:.2f} |")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    add = parser.add_argument
-    add("--layers", type=int, default=20)
-    add("--channels", type=int, default=64, help="residual and skip (default: 64)")
-    add("--batch-size", type=int, default=4)
-    add("--segment-length", type=int, default=5120, help="samples (default: 5120)")
-    add("--steps", type=int, default=4, help="in a row, in each repeat (default: 4)")
-    add("--repeats", type=int, default=7)
-    add("--threads", type=int, default=torch.get_num_threads())
-    add("--only-ours", action="store_true", help="leave the Conv1d form out")
-    add("--json", action="store_true")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     if options.segment_length % HOP_LENGTH:
-        parser.error(f"--segment-length must be a multiple of {HOP_LENGTH}")
+        parser().error(f"--segment-length must be a multiple of {HOP_LENGTH}")
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -171,32 +210,27 @@ def main(argv: list[str] | None = None) -> int:
 
     difference = largest_difference(decoder(), conv(), Conditioner(whole, 4), batch)
     if difference > TOLERANCE:
-        print(f"the two forms differ by {difference:g}, above {TOLERANCE:g}", file=sys.stderr)
+        print(
+            f"the two implementations differ by {difference:g}, above {TOLERANCE:g}",
+            file=sys.stderr,
+        )
         return 1
 
-    forms = {
+    implementations = {
         "speechvq, (B, T, C) matrix products, bfloat16": (decoder, True),
         "speechvq, (B, T, C) matrix products, float32": (decoder, False),
     }
     if not options.only_ours:
-        forms |= {
+        implementations |= {
             "Conv1d on (B, C, T), bfloat16": (conv, True),
             "Conv1d on (B, C, T), float32": (conv, False),
         }
     steps = {
         name: Step(make(), Conditioner(whole, 4), bfloat16, batch)
-        for name, (make, bfloat16) in forms.items()
+        for name, (make, bfloat16) in implementations.items()
     }
-    for step in steps.values():
-        step(), step()
-    speeds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(options.repeats):
-        for name, step in steps.items():
-            seconds = sum(step() for _ in range(options.steps))
-            speeds[name].append(B * T * options.steps / seconds)
-
+    speeds = samples_per_second(steps, B * T, options.steps, options.repeats)
     medians = {name: round(statistics.median(values)) for name, values in speeds.items()}
-    slowest = min(medians.values())
     result = {
         "network": {
             "layers": config.layers,
@@ -215,17 +249,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(result, indent=1))
         return 0
-    print(
-        f"{config.layers} layers, {options.channels} channels, "
-        f"{result['network']['parameters'] / 1e6:.2f} M parameters; batch {B} x {T} samples; "
-        f"{result['threads']} threads; torch {torch.__version__}; median of {options.repeats}"
-    )
-    print(f"largest difference of float32 logits between the forms: {difference:.1e}\n")
-    print("| form | samples/s | lowest to highest | times |")
-    print("|---|---|---|---|")
-    for name, median in medians.items():
-        low, high = result["range"][name]
-        print(f"| {name} | {median:,} | {low:,} to {high:,} | {median / slowest:.2f} |")
+    print_table(result)
     return 0
 
 

@@ -14,8 +14,9 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
-def sampling():
-    """benchmarks/sampling.py as a module; it sets torch's threads, which is undone afterwards."""
+def sampling(monkeypatch):
+    """benchmarks/sampling.py as a module; the number of threads of torch is restored afterwards."""
+    monkeypatch.syspath_prepend(FOLDER)
     spec = importlib.util.spec_from_file_location("benchmark_sampling", FOLDER / "sampling.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

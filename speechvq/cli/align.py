@@ -1,4 +1,4 @@
-"""speechvq-align: transcripts to phone labels."""
+"""speechvq-align: phone labels from transcripts by forced alignment."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ examples:
   speechvq-align exp/vctk/data/test.jsonl
   speechvq-align train.jsonl --out train-aligned.jsonl
 
-Every utterance that has a text and no phones gets phones, by forced alignment with pocketsphinx,
-which needs no network and knows American English only. Without --out the manifest is rewritten in
-place: phones that it has stay as they are, so an interrupted run goes on where it stopped.
-Utterances with words that the dictionary lacks keep no phones and are counted.
+Utterances with text and without phones get phones by forced alignment with pocketsphinx, which
+works offline and for American English only. Without --out, the manifest is rewritten in place.
+Phones in the manifest are kept, so that an interrupted run can be continued. Utterances with words
+that are not in the dictionary get no phones and are counted.
 """
 WORDS_NAMED = 8
 
 
 def parser() -> Parser:
-    """The options of speechvq-align."""
-    parser = Parser("align", "Find the phones of transcribed utterances in time, offline.", NOTES)
-    parser.add_argument("manifest", metavar="MANIFEST", help="JSON lines, from speechvq-prepare")
+    """Return the parser of speechvq-align."""
+    parser = Parser("align", "Align the phones of transcribed utterances in time, offline.", NOTES)
+    parser.add_argument("manifest", metavar="MANIFEST", help="manifest from speechvq-prepare")
     parser.add_argument(
         "--out", metavar="FILE", help="the manifest to write (default: MANIFEST itself)"
     )
@@ -48,11 +48,11 @@ def main(argv: list[str] | None = None) -> int:
 
     utterances = read_manifest(options.manifest)
     out = Path(options.out or options.manifest)
-    wanted = [i for i, u in enumerate(utterances) if u.phones is None and u.text is not None]
+    pending = [i for i, u in enumerate(utterances) if u.phones is None and u.text is not None]
     done, unknown, failed = 0, {}, []
     try:
-        aligner = Aligner() if wanted else None
-        for index in tqdm(wanted, desc="align", unit="utt", file=sys.stderr, dynamic_ncols=True):
+        aligner = Aligner() if pending else None
+        for index in tqdm(pending, desc="align", unit="utt", file=sys.stderr, dynamic_ncols=True):
             utterance = utterances[index]
             if missing := aligner.unknown(utterance.text):
                 unknown[utterance.id] = missing
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
                 continue
             utterances[index] = dataclasses.replace(utterance, phones=phones)
             done += 1
-    finally:  # an interrupt keeps what is done
+    finally:  # keeps the utterances aligned before an interrupt
         if done:
             write_manifest(out, utterances)
     if options.out and not done:
@@ -73,12 +73,12 @@ def main(argv: list[str] | None = None) -> int:
         words = sorted({word for missing in unknown.values() for word in missing})
         more = ", …" if len(words) > WORDS_NAMED else ""
         logger.warning(
-            "%d utterances skipped for words that the dictionary lacks: %s%s",
+            "%d utterances skipped for words that are not in the dictionary: %s%s",
             len(unknown), ", ".join(words[:WORDS_NAMED]), more,
         )  # fmt: skip
     if failed:
         logger.warning(
-            "%d utterances skipped, speech and text do not fit: %s%s",
+            "%d utterances skipped, speech and text do not match: %s%s",
             len(failed), ", ".join(failed[:WORDS_NAMED]), ", …" if failed[WORDS_NAMED:] else "",
         )  # fmt: skip
     summary = {
@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _align(aligner, utterance):
-    """The phones of an utterance, or None where its speech and text do not fit or it is damaged."""
+    """Align an utterance; None if speech and text do not match or the audio is damaged."""
     from speechvq import audio
     from speechvq.analysis.align import SAMPLE_RATE, AlignmentError
 

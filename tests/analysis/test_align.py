@@ -125,7 +125,9 @@ def test_command_rewrites_the_manifest(manifest, capsys):
         "manifest": str(manifest), "utterances": 5, "aligned": 1, "had_phones": 1, "no_text": 1,
         "unknown_words": 1, "failed": 1,
     }  # fmt: skip
-    assert "1 utterances skipped for words that the dictionary lacks: qwrtp, zzyx" in output.err
+    assert (
+        "1 utterances skipped for words that are not in the dictionary: qwrtp, zzyx" in output.err
+    )
     after = read_manifest(manifest)
     assert {phone.label for phone in after[0].phones} > {SILENCE}
     assert [u.phones for u in after[1:]] == [u.phones for u in before[1:]]
