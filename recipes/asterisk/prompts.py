@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Lay the voice prompts of Asterisk out as folders of recordings, one a speaker.
+"""Convert the voice prompts of Asterisk to a folder of recordings for each speaker.
 
     python prompts.py SOUNDS --out exp/asterisk/recordings
 
-SOUNDS is a folder with Debian's packages asterisk-core-sounds-*-g722 unpacked in it, or / where
-they are installed. The recordings stay CC-BY-SA 3.0 and CC-BY 3.0, by those who spoke them; a file
-ATTRIBUTION in the result names them. Needs PyAV: pip install av.
+SOUNDS is a folder with the unpacked Debian packages asterisk-core-sounds-*-g722, or / if they are
+installed. The licences of the recordings are CC-BY-SA 3.0 and CC-BY 3.0; a file ATTRIBUTION in the
+output folder names the speakers. Needs PyAV: pip install av.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ VOICES = {  # folder of the prompts: speaker, language, credit
 }
 SAMPLE_RATE = 16000
 SHORTEST = 0.8
-"""Seconds; what is shorter is a letter or a digit."""
+"""Shortest prompt in seconds; shorter ones are letters and digits."""
 DIGITS = dict(
     zip("0123456789", "zero one two three four five six seven eight nine".split(), strict=True)
 )
 
 
 def decode(path: Path) -> np.ndarray:
-    """A G.722 recording, (T,) float32; an empty file has no samples."""
+    """Decode a G.722 recording to float32 (T,); T is 0 for an empty file."""
     import av
 
     with av.open(str(path), format="g722") as container:
@@ -45,7 +45,7 @@ def decode(path: Path) -> np.ndarray:
 
 
 def texts(folder: Path) -> dict[str, str]:
-    """What the English prompts say, without those that say what nobody would read so."""
+    """Read the transcripts of English prompts, without those that are not verbatim."""
     (path,) = folder.rglob("core-sounds-en.txt.gz")
     found = {}
     for line in gzip.decompress(path.read_bytes()).decode("utf-8", "replace").splitlines():
@@ -57,7 +57,7 @@ def texts(folder: Path) -> dict[str, str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write OUT/SPEAKER/LANGUAGE-PROMPT.flac, the English ones with their text."""
+    """Write OUT/SPEAKER/LANGUAGE-PROMPT.flac, and the text of English prompts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("sounds", type=Path, metavar="SOUNDS")
     parser.add_argument("--out", type=Path, default=Path("exp/asterisk/recordings"), metavar="DIR")
@@ -69,9 +69,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         import av  # noqa: F401
     except ImportError:
-        parser.error("G.722 is read by PyAV; install it with: pip install av")
+        parser.error("reading G.722 needs PyAV; install it with: pip install av")
     try:
-        said = texts(options.sounds / "usr/share/doc")
+        transcripts = texts(options.sounds / "usr/share/doc")
     except ValueError:
         parser.error("core-sounds-en.txt.gz is missing; it is in asterisk-core-sounds-en")
     for name, (speaker, language, _) in VOICES.items():
@@ -84,8 +84,8 @@ def main(argv: list[str] | None = None) -> int:
                 continue
             target = options.out / speaker / f"{language}-{prompt.replace('/', '-')}.flac"
             audio.write(target, waveform, SAMPLE_RATE)
-            if language == "en" and prompt in said:
-                audio.write_bytes(target.with_suffix(".txt"), (said[prompt] + "\n").encode())
+            if language == "en" and prompt in transcripts:
+                audio.write_bytes(target.with_suffix(".txt"), (transcripts[prompt] + "\n").encode())
             count, seconds = count + 1, seconds + len(waveform) / SAMPLE_RATE
         print(f"{speaker}, {language}: {count} prompts, {seconds / 60:.1f} minutes")
     credits = "\n".join(dict.fromkeys(f"{s}: {credit}" for s, _, credit in VOICES.values()))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Real speech: Asterisk's voice prompts, two hours by four speakers, through the recipe's stages.
+# Recorded speech: the stages of the recipe on Asterisk's voice prompts, two hours by four speakers.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -15,9 +15,9 @@ case ${1:-} in
         cat <<'HELP'
 usage: bash recipes/asterisk/run.sh [EXP_DIR] [options of recipes/vctk/run.sh …]
 
-Fetches the prompts (Debian or Ubuntu; elsewhere unpack the packages into EXP_DIR/sounds yourself),
-lays them out as recordings, aligns the English ones, and goes through stages 2 to 7 of
-recipes/vctk/run.sh with conf/phonemes.yaml. EXP_DIR is exp/asterisk in the working folder.
+Downloads the prompts (Debian or Ubuntu; on other systems unpack the packages into EXP_DIR/sounds),
+converts them to recordings, aligns the English ones, and runs stages 2 to 7 of recipes/vctk/run.sh
+with conf/phonemes.yaml. The default of EXP_DIR is exp/asterisk in the working folder.
 The environment variable PYTHON names the Python to use (default: python3).
 HELP
         exit 0
@@ -35,10 +35,10 @@ mkdir -p "$exp"
 
 if [[ ! -d $exp/sounds/usr ]]; then
     command -v apt-get dpkg-deb >/dev/null ||
-        fail "no apt-get here; unpack ${PACKAGES[*]} (Debian's) into $exp/sounds"
+        fail "apt-get is not installed; unpack the Debian packages ${PACKAGES[*]} into $exp/sounds"
     fetched=$(mktemp -d)
     trap 'rm -rf "$fetched"' EXIT
-    (cd "$fetched" && apt-get download "${PACKAGES[@]}") || fail "apt-get update may be needed first"
+    (cd "$fetched" && apt-get download "${PACKAGES[@]}") || fail "the download failed; run apt-get update and try again"
     mkdir -p "$fetched/sounds"
     for package in "$fetched"/*.deb; do
         dpkg-deb --extract "$package" "$fetched/sounds"
@@ -51,8 +51,8 @@ if [[ ! -f $exp/data/train.jsonl ]]; then
     "$python" "$HERE/prompts.py" "$exp/sounds" --out "$exp/recordings"
     "$python" -m speechvq.cli.prepare "$exp/recordings" --corpus folder --trim --out "$exp/data"
 fi
-for part in train valid test; do # those that have phones already are left alone
+for part in train valid test; do # utterances with phones are kept as they are
     "$python" -m speechvq.cli.align "$exp/data/$part.jsonl"
 done
-# Of an option that is given twice, the last counts
+# The last one of a repeated option counts
 PYTHON=$python bash "$HERE/../vctk/run.sh" --stage 2 --exp-dir "$exp" --conf phonemes.yaml "$@"
