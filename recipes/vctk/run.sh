@@ -7,7 +7,7 @@ readonly STAGES=(- prepare train encode "reconstruct and convert" analyze babble
 
 usage() {
     cat <<'HELP'
-usage: bash recipes/vctk/run.sh [options] [-- --training.KEY VALUE …]
+usage: bash recipes/vctk/run.sh [options] [-- --SECTION.KEY VALUE …]
 
 stages:
   1  prepare                  the corpus becomes manifests            DIR/data/
@@ -27,7 +27,7 @@ options:
   --exp-dir DIR     where the results go (default: exp/vctk in the working folder)
   --n-gpus N        GPUs to train on (default: one if there is one, else the CPU)
   --help            this text
-  -- …              everything after goes to speechvq-train: -- --training.likelihood.steps 3000
+  -- …              everything after goes to speechvq-train: -- --stages.decoder.steps 3000
 
 The environment variable PYTHON names the Python to use (default: python3).
 HELP
