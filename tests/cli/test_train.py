@@ -4,23 +4,34 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from speechvq.cli.train import main, parser
+from speechvq.config import MelPredictorConfig
 from speechvq.model_folder import load_model
+from speechvq.settings import plain
 
 
 @pytest.fixture
 def conf(tmp_path, tiny_config, tiny_corpus):
     """A configuration file of a training of three steps."""
     values = {
-        "model": asdict(tiny_config),
-        "data": asdict(tiny_corpus),
+        # No stage would train a mel predictor
+        "model": plain(replace(tiny_config, mel_predictor=MelPredictorConfig())),
+        "data": plain(tiny_corpus),
+        "stages": [
+            {
+                "objective": "likelihood",
+                "steps": 3,
+                "batch_size": 2,
+                "segment_length": 128,
+                "warmup_steps": 1,
+            }
+        ],
         "training": {
-            "likelihood": {"steps": 3, "batch_size": 2, "segment_length": 128, "warmup_steps": 1},
             "precision": "float32",
             "log_every": 1,
             "valid_every": 2,
@@ -28,8 +39,6 @@ def conf(tmp_path, tiny_config, tiny_corpus):
             "tensorboard": False,
         },
     }
-    values["model"]["strides"] = list(tiny_config.strides)
-    values["model"]["envelope_bands"] = 0  # there is no spectral phase to learn it
     path = tmp_path / "conf.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
@@ -51,79 +60,144 @@ def failure(capsys, *arguments) -> str:
 
 def test_an_option_overrides_the_file_on_either_side_of_it(conf, tmp_path):
     out = tmp_path / "vqvae"
-    assert main(["--model.codebook_size", "4", "--out", str(out), "--config", str(conf)]) == 0
-    assert load_model(out).config.codebook_size == 4
+    option = ["--model.quantizer.codebook_size", "4"]
+    assert main([*option, "--out", str(out), "--config", str(conf)]) == 0
+    assert load_model(out).config.quantizer.codebook_size == 4
 
 
 def test_trains_and_prints_the_folder(conf, tmp_path, capsys):
     out = tmp_path / "vqvae"
-    assert main(["--config", str(conf), "--out", str(out), "--model.codebook_size", "4"]) == 0
+    option = ["--model.quantizer.codebook_size", "4"]
+    assert main(["--config", str(conf), "--out", str(out), *option]) == 0
     output = capsys.readouterr()
     assert output.out == f"{out}\n"
     assert "likelihood: 100%" in output.err  # the bar
-    assert load_model(out).config.codebook_size == 4
-    assert load_model(out).config.strides == (4, 4)
+    assert load_model(out).config.quantizer.codebook_size == 4
+    assert load_model(out).config.encoder.strides == (4, 4)
+
+
+def parsed(*arguments) -> dict:
+    """The sections that arguments stand for."""
+    return parser().parse_settings([str(a) for a in arguments])[1]
 
 
 def test_numbers_as_people_write_them(tmp_path):
     path = tmp_path / "conf.yaml"
-    path.write_text("training: {likelihood: {learning_rate: 2e-4}}\nmodel: {strides: [5, 4]}\n")
-    options = parser().parse_args(["--config", str(path), "--model.beta=1e-1"])
-    assert options.training.likelihood.learning_rate == 2e-4
-    assert options.model.strides == (5, 4)
-    assert options.model.beta == 0.1
+    path.write_text(
+        "stages: [{objective: decoder, learning_rate: 2e-4}]\nmodel: {encoder: {strides: [5, 4]}}\n"
+    )
+    sections = parsed("--config", path, "--model.quantizer.beta=1e-1")
+    assert sections["stages"][0].learning_rate == 2e-4
+    assert sections["model"].encoder.strides == (5, 4)
+    assert sections["model"].quantizer.beta == 0.1
 
 
-def test_options_go_before_the_file(conf):
-    options = parser().parse_args(["--config", str(conf), "--training.likelihood.steps", "7"])
-    assert options.training.likelihood.steps == 7
-    assert options.training.likelihood.batch_size == 2
+def test_an_option_reaches_a_stage_by_its_objective_wherever_it_stands(conf):
+    option = ["--stages.likelihood.steps", "7"]
+    for arguments in ([*option, f"--config={conf}"], ["--config", conf, *option]):
+        (stage,) = parsed(*arguments)["stages"]
+        assert (stage.steps, stage.batch_size) == (7, 2)
+
+
+def test_options_are_yaml_but_for_texts():
+    sections = parsed(
+        "--model.encoder.strides", "[5, 4]", "--model.encoder.norm", "true",
+        "--data.train", "1", "--training.init_from", "a: b",
+    )  # fmt: skip
+    assert sections["model"].encoder.strides == (5, 4) and sections["model"].encoder.norm
+    assert (sections["data"].train, sections["training"].init_from) == ("1", "a: b")
+    assert parsed("--training.init_from", "null")["training"].init_from is None
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("model: {stridez: [4]}", "model.stridez: no such setting; did you mean model.strides?"),
-        ("model: {wavenet: {layerz: 2}}", "model.wavenet.layerz: no such setting; did you mean"),
-        ("modle: {beta: 2}", "modle.beta: no such setting; did you mean model.beta?"),
-        ("model: {codebook_size: x}", "model.codebook_size: expected a whole number, got x"),
-        ("model: {codebook_size: 1}", "model.codebook_size: must be at least 2, got 1"),
-        ("model: {strides: 4}", "model.strides: expected a list such as [4, 4], got 4"),
-        ("model: {wavenet: {layers: 0}}", "model.wavenet.layers: must be at least 1, got 0"),
         (
-            "training: {likelihood: {learning_rate: fast}}",
-            "training.likelihood.learning_rate: expected a number, got fast",
+            "model: {encoder: {stridez: [4]}}",
+            "model.encoder.stridez: no such setting; did you mean model.encoder.strides?",
         ),
+        (
+            "model: {decoder: {wavenet: {layerz: 2}}}",
+            "model.decoder.wavenet.layerz: no such setting; did you mean",
+        ),
+        ("modle: {}", "modle: no such section; did you mean model?"),
+        ("out: a", "out: not a section; give it as an option, --out"),
+        (
+            "model: {quantizer: {codebook_size: x}}",
+            "model.quantizer.codebook_size: expected a whole number, got 'x'",
+        ),
+        (
+            "model: {quantizer: {codebook_size: 1}}",
+            "model.quantizer.codebook_size: must be at least 2, got 1",
+        ),
+        (
+            "model: {quantizer: {codebook_size: }}",
+            "model.quantizer.codebook_size: expected a whole number, got nothing (blank)",
+        ),
+        (
+            "model: {encoder: {strides: 4}}",
+            "model.encoder.strides: expected a list such as [4, 4], got 4",
+        ),
+        (
+            "stages: [{objective: decoder, learning_rate: fast}]",
+            "stages.decoder.learning_rate: expected a number, got 'fast'",
+        ),
+        (
+            "stages: [{objective: decoder, learning_rate: .nan}]",
+            "stages.decoder.learning_rate: expected a finite number, got nan",
+        ),
+        ("stages: [{objective: decodr}]", "stages[0].objective: no such objective: 'decodr'; did"),
+        ("stages: [{steps: 3}]", "stages[0]: no key 'objective'; expected one of "),
+        ("stages: {objective: decoder}", "stages: expected a list, got"),
         (
             "training: {precision: half}",
-            "training.precision: expected one of auto, bfloat16, float32, got half",
+            "training.precision: expected one of auto, bfloat16, float32, got 'half'",
         ),
-        (
-            "training: {spectral: {steps: 10}}",
-            "training.spectral.unquantized_steps: 500 of 10 steps leave none with codes",
-        ),
-        ("training: {likelihood: {steps: 0}}", "training.steps: both phases have 0"),
-        ("model: {", "config: not YAML"),
+        ("training: {log_every: 0}", "training.log_every: must be at least 1, got 0"),
+        ("training: {}", "stages: no stage has steps"),
+        ("training: {spectral: {steps: 10}}", "training.spectral: now two entries of the list"),
+        ("model: {codebook_size: 3}", "model.codebook_size: now a key of the section"),
+        ("training: {}\ntraining: {}", "{path}, line 2: key 'training' is there twice"),
+        ("model: {", "{path}, line 1: not YAML"),
+        ("", "{path}: holds no settings"),
     ],
 )
 def test_mistakes_in_the_file(tmp_path, capsys, text, expected):
     path = tmp_path / "conf.yaml"
     path.write_text(text)
-    assert failure(capsys, "--config", path).startswith(expected)
+    assert failure(capsys, "--config", path).startswith(expected.replace("{path}", str(path)))
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--model.codebok_size", "3"], "--model.codebok_size: no such option; did you mean --"),
-        (["--model.codebook_size", "2.5"], "model.codebook_size: expected a whole number, got 2.5"),
-        (["--config", "/gone.yaml"], "config: file does not exist: '/gone.yaml'"),
-        (["--data.train", "gone.jsonl"], "gone.jsonl: no such manifest; speechvq-prepare makes it"),
+        (
+            ["--model.quantizer.codebok_size", "3"],
+            "--model.quantizer.codebok_size: no such option; did you mean --model.quantizer.codebo",
+        ),
+        (["--model.codebook_size=3"], "--model.codebook_size: now a key of the section"),
+        (
+            ["--model.quantizer.codebook_size", "2.5"],
+            "model.quantizer.codebook_size: expected a whole number, got 2.5",
+        ),
+        (["--model.encoder.strides", "[2"], "model.encoder.strides, line 1: not YAML"),
+        (["--stages.decoder.steps", "3"], "stages.decoder: no entry with objective: decoder; the"),
+        (["--config", "/gone.yaml"], "/gone.yaml: No such file or directory"),
         (["more"], "unrecognized arguments: more"),
     ],
 )
 def test_mistakes_in_the_options(capsys, arguments, expected):
     assert failure(capsys, *arguments).startswith(expected)
+
+
+def test_a_stage_that_the_file_has_not(conf, capsys):
+    message = failure(capsys, "--config", conf, "--stages.decoder.steps", "3")
+    assert message == "stages.decoder: no entry with objective: decoder; there are likelihood\n"
+
+
+def test_a_manifest_that_is_not_there(conf, capsys):
+    message = failure(capsys, "--config", conf, "--data.train", "gone.jsonl")
+    assert message.startswith("gone.jsonl: no such manifest; speechvq-prepare makes it")
 
 
 def test_mistakes_found_later(conf, tmp_path, capsys):
@@ -138,20 +212,26 @@ def test_mistakes_found_later(conf, tmp_path, capsys):
 
 
 def test_print_config_can_be_read_again(conf, tmp_path, capsys):
+    arguments = ["--config", conf, "--model.quantizer.beta", "0.5"]
     with pytest.raises(SystemExit) as stop:
-        parser().parse_args(["--config", str(conf), "--model.beta", "0.5", "--print_config"])
+        parsed(*arguments, "--print_config")
     assert stop.value.code == 0
     printed = tmp_path / "printed.yaml"
     printed.write_text(capsys.readouterr().out)
-    again = parser().parse_args(["--config", str(printed)])
-    assert again.model.beta == 0.5
-    assert again.training.likelihood.steps == 3
+    assert parsed("--config", printed) == parsed(*arguments)
+
+
+def test_help_describes_every_setting():
+    text = parser().format_help()
+    for path in parser()._settings:
+        assert f"--{path} " in text
+    assert "K, the number of codes (default: 512)" in " ".join(text.split())
 
 
 def test_ctrl_c_says_how_to_go_on(conf, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "speechvq.cli.train", "--config", str(conf), "--out", str(out)]
-    command += ["--training.likelihood.steps=200000", "--training.valid_every=100000"]
+    command += ["--stages.likelihood.steps=200000", "--training.valid_every=100000"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     metrics = out / "metrics.jsonl"
@@ -162,7 +242,7 @@ def test_ctrl_c_says_how_to_go_on(conf, tmp_path):
     _, err = run.communicate(timeout=60)
     assert run.returncode == 130, err
     last = err.strip().splitlines()[-1]
-    assert last.startswith("speechvq-train: interrupted (phase likelihood, step ")
+    assert last.startswith("speechvq-train: interrupted (stage likelihood, step ")
     assert last.endswith("the same command with --resume goes on")
     assert "Traceback" not in err
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
