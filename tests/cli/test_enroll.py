@@ -12,7 +12,7 @@ import torch
 from speechvq import audio, model_folder
 from speechvq.cli.convert import main as convert
 from speechvq.cli.enroll import main, parser
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
 from speechvq.training import enroll as enrolling
 
 RATE = 8000
@@ -24,8 +24,8 @@ def working_folder(tiny_config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
     torch.manual_seed(0)
-    model_folder.save_model(MODEL, VQVAE(tiny_config, ["p225", "p226"]), {}, "# A card\n")
-    monkeypatch.setattr(enrolling, "PHASE", replace(enrolling.PHASE, segment_length=256))
+    model_folder.save_model(MODEL, Model(tiny_config, ["p225", "p226"]), {}, "# A card\n")
+    monkeypatch.setattr(enrolling, "STAGE", replace(enrolling.STAGE, segment_length=256))
     for i in range(3):
         record(f"wavs/{i}.wav", 5, seed=i)
 
@@ -72,7 +72,7 @@ def test_json_alone_is_on_stdout_and_a_bad_file_is_reported(capsys):
 
 def test_the_steps_are_those_of_the_library():
     """Which the parser cannot ask: it would import torch."""
-    assert parser().parse_args(["--name", "a", "--wavs", "b"]).steps == enrolling.PHASE.steps
+    assert parser().parse_args(["--name", "a", "--wavs", "b"]).steps == enrolling.STAGE.steps
 
 
 def test_out_writes_a_copy(capsys):
@@ -101,12 +101,12 @@ def test_out_may_be_the_model_itself():
 def test_replace():
     arguments = ["--name", "p226", "--wavs", "wavs", "--steps", "2"]
     assert main(arguments) == 2
-    before = model_folder.load_model(MODEL).conditioner.speakers.weight
+    before = model_folder.load_model(MODEL).vqvae.decoder.conditioner.speakers.weight
     assert main([*arguments, "--replace"]) == 0
     after = model_folder.load_model(MODEL)
     assert after.speakers == ["p225", "p226"]
-    assert torch.equal(after.conditioner.speakers.weight[0], before[0])
-    assert not torch.equal(after.conditioner.speakers.weight[1], before[1])
+    assert torch.equal(after.vqvae.decoder.conditioner.speakers.weight[0], before[0])
+    assert not torch.equal(after.vqvae.decoder.conditioner.speakers.weight[1], before[1])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_replace():
     ],
 )
 def test_every_mistake_is_one_line_and_code_2(capsys, tiny_config, change, reason):
-    model_folder.save_model("exp/other", VQVAE(tiny_config, ["x"]), {}, "card")
+    model_folder.save_model("exp/other", Model(tiny_config, ["x"]), {}, "card")
     Path("empty").mkdir()
     Path("bad").mkdir()
     Path("bad/a.wav").write_bytes(b"no sound")
