@@ -7,6 +7,7 @@ Shapes: B batch, T samples, N codes, D cepstra, K codebook_size. After Lee and R
 normalization using efficient frequency warping procedures", 1996.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import NormalisedCepstraConfig
+from speechvq.data.segments import Waveforms
 from speechvq.features.log_mel import speech_level_nats
 from speechvq.features.mfcc import MFCC, SpeakerTransform, SpeakerTransforms
+from speechvq.features.speaker_normalisation import fit_speaker_transforms
 from speechvq.features.vtln import warp_factors
 
 
@@ -81,6 +84,26 @@ class NormalisedCepstra(nn.Module):
             found = [self.estimate(x) for x in waveform]
             transform = SpeakerTransform(*(torch.cat(parts) for parts in zip(*found, strict=True)))
         return self.mfcc(waveform, transform)
+
+    @property
+    def has_priors(self) -> bool:
+        """Whether the transform of a recording can be estimated: `set_speaker_priors` was called."""
+        return bool(self.stored)
+
+    def speaker_transforms(self, speakers: int) -> SpeakerTransforms:
+        """Room for the transforms of so many training speakers."""
+        return SpeakerTransforms(self.config.cepstra, speakers)
+
+    def fit_transforms(
+        self,
+        transforms: SpeakerTransforms,
+        waveforms: Waveforms,
+        speakers: Sequence[str],
+        seed: int,
+    ) -> None:
+        """Estimate the transforms of training speakers from a corpus, all speakers together."""
+        config = self.config.normalisation
+        fit_speaker_transforms(transforms, self.mfcc, waveforms, speakers, config, seed)
 
     @torch.no_grad()
     def set_speaker_priors(

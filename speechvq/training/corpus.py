@@ -16,9 +16,7 @@ from speechvq.data.segments import Batch, Labels, SegmentBatches, Waveforms, pie
 from speechvq.data.subsets import sample_utterances
 from speechvq.distributed import Processes, broadcast_from_rank0
 from speechvq.features.mfcc import SpeakerTransforms
-from speechvq.features.normalised_cepstra import NormalisedCepstra
 from speechvq.features.perturbation import PerturbedBatches
-from speechvq.features.speaker_normalisation import fit_speaker_transforms
 from speechvq.model import Model
 from speechvq.sampling.encode import ESTIMATION_SECONDS, estimate_transform
 from speechvq.training.codebook import start_whitened
@@ -62,8 +60,8 @@ class Corpus(nn.Module):
         self.group = group
         self.seed = seed
         self.transforms = None
-        if isinstance(model.features, NormalisedCepstra):
-            self.transforms = SpeakerTransforms(model.features.config.cepstra, len(model.speakers))
+        if model.features.needs_transform:
+            self.transforms = model.features.speaker_transforms(len(model.speakers))
             self.transforms.to(group.device)
 
     @property
@@ -86,13 +84,10 @@ class Corpus(nn.Module):
             return
         self.log("estimating the transforms of %d speakers", len(self.speakers))
         features = self.model.features
-        if not int(features.stored):
-            config = features.config.normalisation
-            fit_speaker_transforms(
-                self.transforms, features.mfcc, self.waveforms, self.speakers, config, self.seed
-            )
-            return
-        estimate_transforms(self.transforms, self.model, self.waveforms)
+        if features.has_priors:
+            estimate_transforms(self.transforms, self.model, self.waveforms)
+        else:
+            features.fit_transforms(self.transforms, self.waveforms, self.speakers, self.seed)
 
     def prepare(self, batch: Batch) -> Batch:
         """Move a batch to the device and compute the encoder's input."""
