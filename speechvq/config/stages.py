@@ -298,6 +298,12 @@ def check_stages(
             "stages: none starts the codebook of the computed features; begin with mel_predictor "
             "or mel, or take the codebook of another model by training.init_from"
         )
+    first = next((s for s in stages if getattr(s, "codebook", "keep") != "keep"), None)
+    if not (on_waveform or initialised or first is None or first.codebook == "whitened"):
+        raise ValueError(
+            f"stages.{first.label}.codebook: computed features take their speaker priors from "
+            f"whitened clusters; expected whitened here, got {first.codebook}"
+        )
     learns_mel = any(isinstance(s, MelStage | MelPredictorStage) for s in stages)
     if model.mel_predictor.bands and not (learns_mel or initialised):
         raise ValueError(

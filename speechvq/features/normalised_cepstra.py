@@ -87,7 +87,7 @@ class NormalisedCepstra(nn.Module):
 
     @property
     def has_priors(self) -> bool:
-        """Whether the transform of a recording can be estimated: `set_speaker_priors` was called."""
+        """Whether `set_speaker_priors` was called, so that `estimate` can be."""
         return bool(self.stored)
 
     def speaker_transforms(self, speakers: int) -> SpeakerTransforms:
