@@ -1,4 +1,4 @@
-"""Which room of the package may import which: the table of CONTRIBUTING.md, checked by syntax."""
+"""The shape of the package, checked by syntax: rooms, circles, sizes, and who prints."""
 
 import ast
 from pathlib import Path
@@ -6,62 +6,45 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "speechvq"
-
-# Leaves: they import nothing of ours, so anyone may import them.
-LEAVES = {"audio", "config", "mu_law"}
-
-# Room or top-level module -> the rooms that it may import, leaves and itself apart.
-ALLOWED = {
-    "__init__": {"checkpoint", "models", "sampling"},
-    "audio": set(),
-    "config": set(),
-    "mu_law": set(),
-    "codes": set(),
-    "checkpoint": {"codes", "models"},
-    "prior_folder": {"checkpoint", "codes", "models"},
-    "models": set(),
-    "data": set(),
-    "analysis": {"data"},
-    "sampling": {"models"},
-    "training": {"checkpoint", "codes", "data", "models", "prior_folder", "sampling"},
-    "evaluation": {"analysis", "checkpoint", "codes", "data", "models", "sampling", "training"},
-    "report": {"analysis", "data"},
-    "cli": {
-        "analysis",
-        "evaluation",
-        "report",
-        "checkpoint",
-        "codes",
-        "data",
-        "models",
-        "prior_folder",
-        "sampling",
-        "training",
-        "__init__",
-    },
-}
-# Inside a room's permission, only these modules of another room.
-ONLY = {("analysis", "data"): {"speechvq.data.manifest", "speechvq.data.labels"}}
-
 FILES = sorted(PACKAGE.rglob("*.py"))
 
+# Rooms from the top down: a room imports only from rooms below its own floor.
+FLOORS = [
+    {"cli"},
+    {"evaluation", "report"},
+    {"training"},
+    {"sampling", "analysis", "prior_folder"},
+    {"model_folder"},
+    {"model"},
+    {"postfilter"},
+    {"features"},
+    {"models", "data", "weights"},
+    {"codes"},
+    {"audio"},
+    {"config", "distributed", "settings"},
+]
+# Of rooms that know little: all that they may import, beside their own files.
+ONLY = {
+    "models": {"config", "distributed"},  # the paper
+    "analysis": {"audio", "data.manifest", "data.labels"},  # arrays in, numbers out
+}
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 80
+UNLIMITED = {"sampling/kernel.py"}  # numba's cache on disk looks at no other file's date
 
-def room(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+def floor(room: str) -> int:
+    return next(i for i, rooms in enumerate(FLOORS) if room in rooms)
 
 
-def imported(path: Path) -> set[str]:
-    """Full names of our modules that a file imports anywhere, inside functions too."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: a relative import; write the whole name"
-            for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                names.add(name if is_module(name) else node.module)
-    return {name for name in names if name.split(".")[0] == "speechvq"}
+def room_of(name: str) -> str:
+    """The room of a full module name; "" for the package itself."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def is_module(name: str) -> bool:
@@ -69,39 +52,158 @@ def is_module(name: str) -> bool:
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_import_direction(path):
-    here = room(path)
-    assert here in ALLOWED, f"{here}: a new room; say in this test what it may import"
-    for name in imported(path):
-        parts = name.split(".")
-        there = parts[1] if len(parts) > 1 else "__init__"
-        if there == here:
+def imported(tree: ast.Module) -> set[str]:
+    """Full names of our modules that a file imports anywhere, inside functions too."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise AssertionError(f"line {node.lineno}: relative import; write the whole name")
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                names.add(name if is_module(name) else node.module)
+    return {name for name in names if name.split(".")[0] == "speechvq"}
+
+
+def wrong_arrows(name: str, imports: set[str]) -> list[str]:
+    """Imports of a module that the order of the rooms does not allow."""
+    here, found = room_of(name), []
+    for other in sorted(imports):
+        there = room_of(other)
+        if there == here or not here:
             continue
-        if here in LEAVES:
-            pytest.fail(f"{path.name} is a leaf and imports {name}")
-        if there in LEAVES:
-            continue
-        assert there in ALLOWED[here], f"{here} must not import {name}"
-        only = ONLY.get((here, there))
-        assert only is None or ".".join(parts[:3]) in only, f"{here} must not import {name}"
+        if not there:  # `import speechvq` itself, which loads lazily: for commands alone
+            allowed = here == "cli"
+        elif here in ONLY:
+            inner = other.removeprefix("speechvq.")
+            allowed = any(inner == a or inner.startswith(f"{a}.") for a in ONLY[here])
+        else:
+            allowed = floor(there) > floor(here)
+        if not allowed:
+            found.append(other)
+    return found
 
 
-def test_the_test_sees_imports():
-    """The parser finds both forms, and modules behind `from speechvq import`."""
-    assert "speechvq.audio" in imported(PACKAGE / "data" / "manifest.py")
-    assert "speechvq.mu_law" in imported(PACKAGE / "models" / "vqvae.py")
+def long_functions(tree: ast.Module) -> list[str]:
+    return [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
+    ]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_commands_print(path):
-    if room(path) == "cli":
-        return
-    calls = [
+def prints(tree: ast.Module) -> list[int]:
+    return [
         node.lineno
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "print"
     ]
-    assert not calls, f"{path.name} prints in line {calls[0]}; libraries log"
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """The modules of a circle of imports, if there is one."""
+    done, path = set(), []
+
+    def visit(name: str) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        path.append(name)
+        for other in sorted(arrows.get(name, ())):
+            if found := visit(other):
+                return found
+        path.pop()
+        done.add(name)
+        return []
+
+    return next(filter(None, map(visit, sorted(arrows))), [])
+
+
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    """The syntax of every module, by its full name."""
+    return {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def test_a_room_imports_only_rooms_below(trees):
+    wrong = {name: wrong_arrows(name, imported(tree)) for name, tree in trees.items()}
+    assert {name: arrows for name, arrows in wrong.items() if arrows} == {}
+
+
+def test_there_is_no_circle_of_imports(trees):
+    assert circle({name: imported(tree) - {name} for name, tree in trees.items()}) == []
+
+
+def test_functions_and_files_are_short(trees):
+    long = {
+        str(path.relative_to(PACKAGE)): [
+            *(
+                [f"{lines} lines"]
+                if (lines := len(path.read_text().splitlines())) > LONGEST_FILE
+                else []
+            ),
+            *long_functions(trees[name_of(path)]),
+        ]
+        for path in FILES
+    }
+    assert {name: what for name, what in long.items() if what and name not in UNLIMITED} == {}
+
+
+def test_only_commands_print(trees):
+    found = {name: prints(tree) for name, tree in trees.items() if room_of(name) != "cli"}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+class TestTheTestsSee:
+    """Each check finds a made-up violation."""
+
+    def test_imports_in_all_forms(self):
+        text = (
+            "import speechvq.audio\nfrom speechvq import codes\n"
+            "def f():\n    from speechvq.models.vqvae import VQVAE\n"
+        )
+        assert imported(ast.parse(text)) == {
+            "speechvq.audio",
+            "speechvq.codes",
+            "speechvq.models.vqvae",
+        }
+        with pytest.raises(AssertionError, match="relative import"):
+            imported(ast.parse("from . import audio"))
+
+    @pytest.mark.parametrize(
+        ("module", "other"),
+        [
+            ("speechvq.models.encoder", "speechvq.features.filterbank"),
+            ("speechvq.models.vqvae", "speechvq.data.segments"),
+            ("speechvq.features.mfcc", "speechvq.postfilter.predictor"),
+            ("speechvq.sampling.draw", "speechvq.training.train"),
+            ("speechvq.sampling.draw", "speechvq.analysis.table"),
+            ("speechvq.analysis.phonemes", "speechvq.model"),
+            ("speechvq.analysis.phonemes", "speechvq.data.segments"),
+            ("speechvq.config.model", "speechvq.settings"),
+            ("speechvq.evaluation.prior", "speechvq.report.page"),
+            ("speechvq.training.train", "speechvq"),
+        ],
+    )
+    def test_an_arrow_back_up(self, module, other):
+        assert wrong_arrows(module, {other}) == [other]
+
+    def test_an_arrow_down(self):
+        below = {"speechvq.models.vqvae", "speechvq.config", "speechvq.distributed"}
+        assert wrong_arrows("speechvq.training.train", below) == []
+
+    def test_a_circle(self):
+        assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+        assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+    def test_a_long_function_and_a_print(self):
+        body = "    x = 1\n" * LONGEST_FUNCTION
+        assert long_functions(ast.parse(f"def f():\n{body}")) == ["f: 81 lines"]
+        assert long_functions(ast.parse(f"def f():\n{body[:-10]}")) == []
+        assert prints(ast.parse("x = 1\nprint(x)\n")) == [2]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from speechvq.cli.errors import INTERRUPTED, OK, command
+from speechvq.cli.errors import command
 from speechvq.cli.settings import SettingsParser
+from speechvq.cli.training import add_common, check_manifests, finished
 from speechvq.config import DataConfig, ModelConfig, StageConfig, TrainingConfig, check_stages
 
 DESCRIPTION = """Train a VQ-VAE on the manifests of speechvq-prepare. Every setting of the
@@ -32,14 +32,6 @@ def parser() -> SettingsParser:
     add_common(parser)
     parser.add_sections()
     return parser
-
-
-def add_common(parser: SettingsParser) -> None:
-    """The options of every training."""
-    add = parser.add_argument
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:1")
-    add("--resume", action="store_true", help="go on from the last checkpoint of --out, if any")
-    add("--overwrite", action="store_true", help="delete the training that --out holds")
 
 
 @command
@@ -71,32 +63,6 @@ def main(argv: list[str] | None = None) -> int:
         )
 
     return finished(train)
-
-
-def check_manifests(*paths: str) -> None:
-    """FileNotFoundError for a manifest that is not there."""
-    for path in paths:
-        if not Path(path).exists():
-            raise FileNotFoundError(f"{path}: no such manifest; speechvq-prepare makes it")
-
-
-def finished(train: Callable[[], Path]) -> int:
-    """Run a training, and print its folder or how to go on."""
-    from speechvq.distributed import rank
-    from speechvq.training.trainer import Interrupted
-
-    try:
-        folder = train()
-    except Interrupted as stopped:
-        if rank() == 0:
-            print(
-                f"speechvq-train: interrupted ({stopped}); the same command with --resume goes on",
-                file=sys.stderr,
-            )
-        return INTERRUPTED
-    if rank() == 0:
-        print(folder)
-    return OK
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from speechvq.cli.settings import SettingsParser
-from speechvq.cli.train import add_common, check_manifests, finished
+from speechvq.cli.training import add_common, check_manifests, finished
 from speechvq.config import LoopConfig, PriorConfig, PriorStage
 
 DESCRIPTION = """Train an autoregressive prior on the codes of a model. The codes of the training

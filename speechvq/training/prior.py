@@ -67,12 +67,12 @@ def train_prior(
     out
         Prior folder to write; `prior` in the model folder by default.
     codes
-        Folder of the files of codes ``train.txt`` and ``valid.txt``, which are written there if
-        they are missing; `codes` in the prior folder by default.
+        Folder of ``train.txt`` and ``valid.txt``, which are written if they are missing; `codes`
+        in the prior folder by default.
     device
         "auto", "cpu", "cuda", "cuda:1".
     resume
-        Continue from the folder's last checkpoint, if there is one, exactly.
+        Continue from the folder's last checkpoint, if there is one.
     overwrite
         Delete a training that is in the folder.
     progress
@@ -86,8 +86,7 @@ def train_prior(
     Raises
     ------
     ValueError
-        The codes are of another model or of other utterances; the folder holds a training already,
-        or one with other settings.
+        The codes are of another model or of other utterances; the folder holds another training.
     FileNotFoundError
         A manifest or an audio file is missing.
     Interrupted
@@ -114,10 +113,10 @@ def train_prior(
             built = _stage(objective, stage, training, utterances, corpus, group)
 
             def publish(state: State) -> None:
-                config = {key: settings[key] for key in ("data", "stages", "training")}
+                kept = {key: settings[key] for key in ("data", "stages", "training")}
                 count = sum(map(len, corpus["train"]))
                 card = prior_card(trained, codebook, manifests, count, stage, training, state)
-                save_prior(out, trained, codebook, config, card)
+                save_prior(out, trained, codebook, kept, card)
 
             return Plan([built], {"prior": trained}, lambda x: x.to(group.device), publish)
 

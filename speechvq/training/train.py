@@ -98,33 +98,47 @@ def train(
             "fingerprint": fingerprint(train_set),
         }
 
-        def build(resume: bool) -> Plan:
-            if resume:
-                _refuse_to_drop_enrolled(out, speakers)
-            built = Model(model, speakers).to(group.device)
-            if training.init_from is not None:
-                init_from(built, training.init_from)
-            waveforms = Waveforms(train_set, model.sample_rate, progress=progress and group.first)
-            held_out = Waveforms(valid_set, model.sample_rate)
-            corpus = Corpus(built, waveforms, held_out, group, training.seed).to(group.device)
-            if not resume:
-                corpus.fit_transforms()
-                level = speech_level(waveforms, speakers)
-                built.level.fill_(level)
-            objectives = {s.label: build_objective(s, built).to(group.device) for s in stages}
-            publish = partial(
-                _publish, out, built, data, stages, training, _facts(waveforms, stages, group)
-            )
-            return Plan(
-                [_stage(s, objectives[s.label], corpus, training) for s in stages],
-                {"model": built, "corpus": corpus, **objectives},
-                corpus.prepare,
-                publish,
-                corpus,
-            )
-
+        build = partial(
+            _build, out, model, data, stages, training, (train_set, valid_set), group, progress
+        )
         run_training(out, settings, training, build, group, resume, overwrite, progress)
     return out
+
+
+def _build(
+    out: Path,
+    config: ModelConfig,
+    data: DataConfig,
+    stages: Sequence[StageConfig],
+    training: TrainingConfig,
+    utterances: tuple[list[Utterance], list[Utterance]],
+    group: Processes,
+    progress: bool,
+    resume: bool,
+) -> Plan:
+    """Model, corpus and stages, from the utterances to learn from and to validate on."""
+    speakers = sorted({u.speaker for u in utterances[0]})
+    if resume:
+        _refuse_to_drop_enrolled(out, speakers)
+    model = Model(config, speakers).to(group.device)
+    if training.init_from is not None:
+        init_from(model, training.init_from)
+    show = progress and group.first
+    waveforms = Waveforms(utterances[0], config.sample_rate, progress=show)
+    held_out = Waveforms(utterances[1], config.sample_rate)
+    corpus = Corpus(model, waveforms, held_out, group, training.seed).to(group.device)
+    if not resume:
+        corpus.fit_transforms()
+        model.level.fill_(speech_level(waveforms, speakers))
+    objectives = {s.label: build_objective(s, model).to(group.device) for s in stages}
+    facts = _facts(waveforms, stages, group)
+    return Plan(
+        [_stage(s, objectives[s.label], corpus, training) for s in stages],
+        {"model": model, "corpus": corpus, **objectives},
+        corpus.prepare,
+        partial(_publish, out, model, data, stages, training, facts),
+        corpus,
+    )
 
 
 def init_from(model: Model, folder: str) -> None:
