@@ -67,8 +67,7 @@ def train_prior(
     out
         Prior folder to write; `prior` in the model folder by default.
     codes
-        Folder of ``train.txt`` and ``valid.txt``, which are written if they are missing; `codes`
-        in the prior folder by default.
+        Folder of ``train.txt`` and ``valid.txt``, written if missing; by default in the prior folder.
     device
         "auto", "cpu", "cuda", "cuda:1".
     resume
@@ -80,7 +79,7 @@ def train_prior(
 
     Returns
     -------
-    pathlib.Path
+    Path
         The prior folder, with the best prior.
 
     Raises
@@ -90,10 +89,10 @@ def train_prior(
     FileNotFoundError
         A manifest or an audio file is missing.
     Interrupted
-        The user stopped the training; the last checkpoint is written.
+        The user stopped the training.
     """
-    out = Path(model) / FOLDER if out is None else Path(out)
-    folder = out / CODES if codes is None else Path(codes)
+    out = Path(out or Path(model) / FOLDER)
+    folder = Path(codes or out / CODES)
     with processes(device) as group:
         vqvae = load_model(model, str(group.device))
         codebook = codebook_of(vqvae)
@@ -106,14 +105,14 @@ def train_prior(
             "codebook": asdict(codebook),
             "fingerprint": fingerprint(utterances["train"]),
         }
+        kept = {key: settings[key] for key in ("data", "stages", "training")}
 
-        def build(resume: bool) -> Plan:
+        def build(_: bool) -> Plan:
             trained = Prior(prior, codebook.codebook_size, vqvae.speakers).to(group.device)
             objective = PriorObjective(trained, codebook.frame_rate)
             built = _stage(objective, stage, training, utterances, corpus, group)
 
             def publish(state: State) -> None:
-                kept = {key: settings[key] for key in ("data", "stages", "training")}
                 count = sum(map(len, corpus["train"]))
                 card = prior_card(trained, codebook, manifests, count, stage, training, state)
                 save_prior(out, trained, codebook, kept, card)
