@@ -5,10 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from voices import RATE, speech
-
-from speechvq.data.manifest import Utterance
-from speechvq.data.segments import Waveforms
 from speechvq.models.cepstra import FrameCepstra, SpeakerCepstra
 from speechvq.training.speakers import (
     _maps,
@@ -18,6 +14,10 @@ from speechvq.training.speakers import (
     some_of_each,
     speech_level,
 )
+from voices import RATE, speech
+
+from speechvq.data.manifest import Utterance
+from speechvq.data.segments import Waveforms
 
 
 def corpus(stretches: dict[str, float], count: int = 4, seconds: float = 5.0) -> Waveforms:

@@ -59,7 +59,7 @@ class DecoderObjective(Objective):
         margin = self.margin if self.training else 0
         noise = self.config.input_noise if self.training else 0.0
         nll, codes = self.nll(batch, margin, noise)
-        terms = {"bits_per_sample": nll.detach() / math.log(2)}
+        terms = elbo_terms(self.model, nll.detach() / math.log(2))
         scored = batch.waveform.shape[-1] - 2 * margin * self.model.hop_length
         return Losses(nll, terms, codes, weight=scored)
 
@@ -85,6 +85,12 @@ def start_decoder(model: Model, corpus: Corpus, config: StageConfig) -> None:
     if predictor is not None:
         decoder.conditioner.load_state_dict(predictor.conditioner.state_dict())
     decoder.fit(corpus.speech("scales", config, SECONDS_FOR_SCALES))
+
+
+def elbo_terms(model: Model, bits_per_sample: Tensor) -> dict[str, Tensor]:
+    """The reconstruction term of the ELBO, and the negative ELBO in bits per second."""
+    total = bits_per_sample * model.sample_rate + model.bitrate
+    return {"bits_per_sample": bits_per_sample, "total_bits_per_second": total}
 
 
 def elbo_metrics(model: Model) -> dict[str, float]:

@@ -10,7 +10,7 @@ from speechvq.data.segments import Batch
 from speechvq.model import Model
 from speechvq.training.corpus import Corpus
 from speechvq.training.objective import Losses, Objective
-from speechvq.training.objectives.decoder import elbo_metrics, start_decoder
+from speechvq.training.objectives.decoder import elbo_metrics, elbo_terms, start_decoder
 
 
 class LikelihoodObjective(Objective):
@@ -41,7 +41,7 @@ class LikelihoodObjective(Objective):
         out = self.model.vqvae(batch.inputs, batch.speaker, noise)
         bits = out.bits_per_sample.detach()
         terms = {
-            "bits_per_sample": bits,
+            **elbo_terms(self.model, bits),
             "codebook_loss": out.codebook_loss.detach(),
             "commitment_loss": out.commitment_loss.detach(),
         }

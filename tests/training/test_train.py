@@ -1,0 +1,399 @@
+"""Training a VQ-VAE: stages, resume, model folder, and processes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from speechvq.config import (
+    CepstraStage,
+    ContextEncoderConfig,
+    DecoderStage,
+    LikelihoodStage,
+    MelPredictorConfig,
+    MelPredictorStage,
+    MelStage,
+    NormalisedCepstraConfig,
+    TrainingConfig,
+)
+from speechvq.data.manifest import read_manifest, write_manifest
+from speechvq.model import Model
+from speechvq.model_folder import (
+    WEIGHTS,
+    fingerprint,
+    load_model,
+    read_config,
+    read_speakers,
+    save_model,
+)
+from speechvq.models.quantizer import Quantizer
+from speechvq.training.checkpoint import LAST, _load, read_header
+from speechvq.training.metrics import FILE
+from speechvq.training.train import train
+from speechvq.training.trainer import Interrupted, Trainer
+
+SHORT = {"batch_size": 4, "learning_rate": 3e-3, "warmup_steps": 2}
+CEPSTRA = CepstraStage(steps=2, segment_length=512, **SHORT)
+MEL_PREDICTOR = MelPredictorStage(steps=4, segment_length=512, **SHORT)
+MEL = MelStage(steps=4, segment_length=512, **SHORT)
+DECODER = DecoderStage(steps=4, segment_length=256, **SHORT)
+LIKELIHOOD = LikelihoodStage(steps=4, segment_length=256, **SHORT)
+STAGES = (CEPSTRA, MEL_PREDICTOR, DECODER)
+TRAINING = TrainingConfig(
+    precision="float32",
+    log_every=2,
+    valid_every=3,
+    checkpoint_every=100,
+    valid_utterances=2,
+    samples=0,
+    tensorboard=False,
+)
+
+
+def interrupt_before(monkeypatch, global_step):
+    """Ctrl-C during the step that follows `global_step` steps."""
+    step = Trainer._step
+
+    def stopped(self, *arguments):
+        step(self, *arguments)
+        if self.state.global_step == global_step:
+            self._interrupted = True
+
+    monkeypatch.setattr(Trainer, "_step", stopped)
+
+
+@pytest.fixture
+def plain_config(tiny_config):
+    """A model without a mel predictor, as in the paper."""
+    return replace(tiny_config, mel_predictor=MelPredictorConfig(bands=0))
+
+
+@pytest.fixture
+def cepstral_config(tiny_config):
+    """An encoder with context of speaker-normalised cepstra."""
+    return replace(
+        tiny_config,
+        features=NormalisedCepstraConfig(frame_length=80, cepstra=4),
+        encoder=ContextEncoderConfig(channels=6, residual_layers=1),
+    )
+
+
+def final(folder):
+    return _load(folder / LAST)
+
+
+def numbers(records):
+    return [
+        {k: v for k, v in r.items() if k not in ("seconds", "samples_per_second")} for r in records
+    ]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, tiny_config, tiny_corpus):
+    folder = tmp_path_factory.mktemp("straight") / "model"
+    return train(tiny_config, tiny_corpus, STAGES, TRAINING, folder)
+
+
+def test_the_model_folder(straight, tiny_config, tiny_corpus):
+    model = load_model(straight)
+    assert model.config == tiny_config
+    assert model.speakers == ["p225", "p226"]
+    config = read_config(straight)
+    assert [s["objective"] for s in config["stages"]] == ["cepstra", "mel_predictor", "decoder"]
+    assert config["data"]["train"] == tiny_corpus.train
+    assert -30 < model.speech_level < -10
+    card = (straight / "README.md").read_text()
+    for text in ("p225, p226", "6 utterances", "2 cepstra", "4 decoder", "bits per sample"):
+        assert text in card
+
+
+def test_the_metrics(straight, read_lines):
+    records = read_lines(straight / FILE)
+    trained = [(r["stage"], r["global_step"]) for r in records if r["kind"] == "train"]
+    assert trained == [
+        ("cepstra", 2),
+        ("mel_predictor", 4),
+        ("mel_predictor", 6),
+        ("decoder", 8),
+        ("decoder", 10),
+    ]
+    assert {r["stage"] for r in records if r["kind"] == "epoch"} == {"mel_predictor", "decoder"}
+    valid = [r for r in records if r["kind"] == "valid"]
+    assert [(r["stage"], r["step"]) for r in valid] == [
+        ("cepstra", 2),
+        ("mel_predictor", 3),
+        ("mel_predictor", 4),
+        ("decoder", 3),
+        ("decoder", 4),
+    ]
+    assert "loss" in valid[0] and "perplexity" not in valid[0]
+    assert {"loss", "perplexity", "dead_codes"} <= valid[1].keys()
+    last = valid[-1]
+    assert last["kl_bits_per_code"] == 3.0
+    assert last["bitrate"] == 8000 / 16 * 3
+    total = last["bits_per_sample"] * 8000 + last["bitrate"]
+    assert last["total_bits_per_second"] == pytest.approx(total)
+    assert 1 <= last["perplexity"] <= 8
+
+
+def resumed(folder, config, data, stages, training, after, monkeypatch):
+    """A training that is interrupted after some steps and resumed; nothing is started twice."""
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        interrupt_before(patch, after)
+        train(config, data, stages, training, folder)
+    assert read_header(folder / LAST)[0].global_step == after
+    begun = read_header(folder / LAST)[0].stage
+    started = []
+    start = Trainer._start
+
+    def watched(self, stage):
+        started.append(stage.name)
+        start(self, stage)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_start", watched)
+        train(config, data, stages, training, folder, resume=True)
+    labels = [stage.label for stage in stages]
+    assert started == labels[labels.index(begun) + 1 :]
+    return folder
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 5, 6, 7, 9])
+def test_resume_is_exact(
+    straight, after, tmp_path, tiny_config, tiny_corpus, monkeypatch, read_lines
+):
+    """Within each stage, at the end of one (2, 6), and just after a codebook starts (3)."""
+    resumed(tmp_path, tiny_config, tiny_corpus, STAGES, TRAINING, after, monkeypatch)
+    expected, got = final(straight), final(tmp_path)
+    assert expected.keys() == got.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(got[name], tensor), name
+    assert numbers(read_lines(tmp_path / FILE)) == numbers(read_lines(straight / FILE))
+
+
+@pytest.mark.parametrize("after", [2, 6])
+def test_computed_features(after, tmp_path, cepstral_config, tiny_corpus, monkeypatch):
+    """All stages of a model as the packaged one; a resume estimates no transform anew."""
+    stages = (
+        replace(MEL, quantization="nsvq", codebook="whitened"),
+        replace(MEL_PREDICTOR, codebook="kmeans", speaker_shrinkage=0.25),
+        DECODER,
+    )
+    one = train(cepstral_config, tiny_corpus, stages, TRAINING, tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        calls = []
+        module = "speechvq.features.normalised_cepstra.fit_speaker_transforms"
+        original = __import__(
+            "speechvq.features.normalised_cepstra", fromlist=["fit_speaker_transforms"]
+        ).fit_speaker_transforms
+        patch.setattr(module, lambda *a: (calls.append(1), original(*a))[1])
+        args = (tmp_path / "resumed", cepstral_config, tiny_corpus, stages, TRAINING, after)
+        other = resumed(*args, monkeypatch)
+    assert calls == [1]
+    for name, tensor in final(one).items():
+        assert torch.equal(final(other)[name], tensor), name
+    model = load_model(one)
+    assert model.features.has_priors
+    assert model.features.means[0].abs().max() > 1  # the mean over speakers
+    assert model.vqvae.encoder.context[-1].weight.abs().max() > 0
+    whiten = model.vqvae.encoder.output
+    assert torch.equal(model.features.whiten_weight, whiten.weight)  # which stays as it was
+    assert not torch.equal(model.features.clusters, model.vqvae.quantizer.codebook)
+    stranger = torch.randn(1, 4000) * 0.1
+    assert model.encode(stranger).shape == (1, 50)
+
+
+def test_a_joint_stage_after_a_pretext_stage(tmp_path, tiny_config, tiny_corpus):
+    """Equation 3 goes on with the codebook that the mel stage has started."""
+    before = train(tiny_config, tiny_corpus, (MEL,), TRAINING, tmp_path / "mel")
+    still = replace(LIKELIHOOD, steps=1, learning_rate=1e-12)
+    after = train(tiny_config, tiny_corpus, (MEL, still), TRAINING, tmp_path / "joint")
+    one, other = load_model(before), load_model(after)
+    torch.testing.assert_close(one.vqvae.encoder.output.weight, other.vqvae.encoder.output.weight)
+    assert (
+        torch.cdist(one.vqvae.quantizer.codebook, other.vqvae.quantizer.codebook).amin(1).max() < 1
+    )
+
+
+def test_stages_of_one_objective(tmp_path, tiny_config, tiny_corpus, read_lines):
+    warm = replace(MEL, name="warm_up", quantization="none")
+    train(tiny_config, tiny_corpus, (warm, MEL, DECODER), TRAINING, tmp_path)
+    stages = dict.fromkeys(r["stage"] for r in read_lines(tmp_path / FILE))
+    assert list(stages) == ["warm_up", "mel", "decoder"]
+
+
+def test_stages_without_steps_are_left_out(tmp_path, tiny_config, tiny_corpus, read_lines):
+    stages = (CEPSTRA, MEL_PREDICTOR, replace(DECODER, steps=0))
+    folder = train(tiny_config, tiny_corpus, stages, TRAINING, tmp_path)
+    assert {r["stage"] for r in read_lines(tmp_path / FILE)} == {"cepstra", "mel_predictor"}
+    assert "The decoder is untrained" in (folder / "README.md").read_text()
+
+
+def test_a_resume_does_not_drop_enrolled_speakers(tmp_path, tiny_config, tiny_corpus):
+    folder = train(tiny_config, tiny_corpus, STAGES, TRAINING, tmp_path)
+    names = read_speakers(folder)
+    with_another = Model(tiny_config, [*names, "me"])
+    save_model(folder, with_another, read_config(folder), "")
+    with pytest.raises(ValueError, match="has learned me by speechvq-enroll, whom a resume would"):
+        train(tiny_config, tiny_corpus, STAGES, TRAINING, tmp_path, resume=True)
+    assert read_speakers(folder) == [*names, "me"]
+    (folder / WEIGHTS).unlink()
+    train(tiny_config, tiny_corpus, STAGES, TRAINING, tmp_path, resume=True)
+    assert load_model(folder).speakers == names
+
+
+def test_another_decoder_for_the_codes_of_a_model(tmp_path, tiny_config, tiny_corpus, straight):
+    taken = replace(TRAINING, init_from=str(straight))
+    wavenet = replace(tiny_config.decoder.wavenet, residual_channels=6)
+    wider = replace(tiny_config, decoder=replace(tiny_config.decoder, wavenet=wavenet))
+    second = train(wider, tiny_corpus, (DECODER,), taken, tmp_path / "second")
+    assert fingerprint(load_model(second)) == fingerprint(load_model(straight))
+    other = replace(tiny_config, quantizer=replace(tiny_config.quantizer, codebook_size=9))
+    with pytest.raises(ValueError, match=r"^model\.quantizer: not that of .*model, whose codes"):
+        train(other, tiny_corpus, (DECODER,), taken, tmp_path / "third")
+
+
+def test_a_training_goes_on_from_another(tmp_path, tiny_config, tiny_corpus, straight):
+    """Same speakers and settings: the mel predictor and the decoder are taken, too."""
+    taken = replace(TRAINING, init_from=str(straight))
+    still = replace(DECODER, steps=1, learning_rate=1e-12)
+    folder = train(tiny_config, tiny_corpus, (still,), taken, tmp_path)
+    one, other = load_model(straight).state_dict(), load_model(folder).state_dict()
+    for name in one:
+        if "decoder.conditioner" not in name:  # which begins as the mel predictor's
+            torch.testing.assert_close(other[name], one[name], msg=name)
+
+
+def test_kmeans_gets_enough_latents(tmp_path, plain_config, tiny_corpus, monkeypatch):
+    seen = []
+    original = Quantizer.initialise
+    monkeypatch.setattr(
+        Quantizer, "initialise", lambda self, z: (seen.append(z), original(self, z))
+    )
+    train(plain_config, tiny_corpus, (replace(LIKELIHOOD, steps=1),), TRAINING, tmp_path)
+    assert len(seen) == 1
+    assert len(seen[0]) >= 64 * plain_config.quantizer.codebook_size
+    codebook = load_model(tmp_path).vqvae.quantizer.codebook
+    assert torch.cdist(seen[0], codebook).amin(0).max() < 0.2  # among the latents
+
+
+def test_settings_of_a_stage_are_named_as_in_the_file(tmp_path, tiny_config, tiny_corpus, launch):
+    program = (
+        "import sys\nfrom speechvq.config import *\nfrom speechvq.training.train import train\n"
+        f"train({tiny_config!r}, {tiny_corpus!r}, {(replace(MEL, batch_size=3),)!r}, {TRAINING!r},"
+        f" {str(tmp_path)!r}, device='cpu')\n"
+    )
+    errors = launch(program, 2)
+    assert all("stages.mel.batch_size: 3 segments do not divide" in error for error in errors)
+
+
+def test_no_model_to_find_before_the_decoder_has_learned(tmp_path, tiny_config, tiny_corpus):
+    broken = (CEPSTRA, MEL_PREDICTOR, replace(LIKELIHOOD, learning_rate=1e9))
+    with pytest.raises(ValueError, match="the loss became"):
+        train(tiny_config, tiny_corpus, broken, replace(TRAINING, gradient_clip=1e9), tmp_path)
+    assert (tmp_path / LAST).exists()
+    assert not (tmp_path / WEIGHTS).exists()
+
+
+ONE_STEP = (replace(LIKELIHOOD, steps=1),)
+
+
+def test_a_taken_folder_is_refused_and_overwritten(tmp_path, plain_config, tiny_corpus):
+    train(plain_config, tiny_corpus, ONE_STEP, TRAINING, tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds a training already; --resume.*--overwrite.*--out"):
+        train(plain_config, tiny_corpus, ONE_STEP, TRAINING, tmp_path)
+    seeded = replace(TRAINING, seed=1)
+    train(plain_config, tiny_corpus, ONE_STEP, seeded, tmp_path, overwrite=True)
+    assert read_config(tmp_path)["training"]["seed"] == 1
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_resume_refuses_another_configuration(tmp_path, plain_config, tiny_corpus):
+    train(plain_config, tiny_corpus, ONE_STEP, TRAINING, tmp_path)
+    longer = (replace(LIKELIHOOD, steps=2),)
+    with pytest.raises(ValueError, match=r"stages.likelihood.steps: .*started with 1, not 2"):
+        train(plain_config, tiny_corpus, longer, TRAINING, tmp_path, resume=True)
+    other = replace(plain_config, quantizer=replace(plain_config.quantizer, beta=0.5))
+    with pytest.raises(ValueError, match=r"model.quantizer.beta: .*started with 0.25, not 0.5"):
+        train(other, tiny_corpus, ONE_STEP, TRAINING, tmp_path, resume=True)
+    # Settings on which no number depends may change
+    train(plain_config, tiny_corpus, ONE_STEP, replace(TRAINING, workers=3), tmp_path, resume=True)
+
+
+def test_resume_refuses_another_manifest(tmp_path, plain_config, tiny_corpus):
+    manifest = str(tmp_path / "train.jsonl")
+    write_manifest(manifest, read_manifest(tiny_corpus.train))
+    data = replace(tiny_corpus, train=manifest)
+    train(plain_config, data, ONE_STEP, TRAINING, tmp_path / "out")
+    write_manifest(manifest, read_manifest(tiny_corpus.train)[1:])
+    with pytest.raises(ValueError, match=r"data.train: the manifest has changed"):
+        train(plain_config, data, ONE_STEP, TRAINING, tmp_path / "out", resume=True)
+
+
+def test_resume_without_a_checkpoint_begins(tmp_path, plain_config, tiny_corpus):
+    train(plain_config, tiny_corpus, ONE_STEP, TRAINING, tmp_path / "new", resume=True)
+    assert (tmp_path / "new" / WEIGHTS).exists()
+
+
+def test_unknown_speakers_of_the_valid_set(tmp_path, plain_config, tiny_corpus, caplog):
+    valid = read_manifest(tiny_corpus.valid)
+    manifest = str(tmp_path / "valid.jsonl")
+    data = replace(tiny_corpus, valid=manifest)
+    write_manifest(manifest, [replace(valid[0], speaker="p999"), valid[1]])
+    train(plain_config, data, ONE_STEP, TRAINING, tmp_path / "out")
+    assert "1 utterances of speakers unknown" in caplog.text
+    write_manifest(manifest, [replace(valid[0], speaker="p999")])
+    with pytest.raises(ValueError, match="no utterance by a speaker of the training set"):
+        train(plain_config, data, ONE_STEP, TRAINING, tmp_path / "none")
+
+
+def test_bfloat16_and_samples(tmp_path, plain_config, tiny_corpus):
+    training = replace(TRAINING, precision="bfloat16", samples=1)
+    train(plain_config, tiny_corpus, ONE_STEP, training, tmp_path)
+    sounds = list((tmp_path / "samples").iterdir())
+    assert [p.name for p in sounds] == ["likelihood-0000001-p225_valid0.wav"]
+
+
+def test_two_processes_are_one(tmp_path, plain_config, tiny_corpus, launch):
+    """Two processes with half the batch each learn what one learns with the whole."""
+    quantizer = replace(plain_config.quantizer, restart_below=0.0)
+    config = replace(plain_config, quantizer=quantizer)
+    stages, training = (replace(LIKELIHOOD, steps=3),), replace(TRAINING, valid_every=2)
+    train(config, tiny_corpus, stages, training, tmp_path / "one")
+    together(launch, tmp_path / "two", config, tiny_corpus, stages, training)
+    one, two = final(tmp_path / "one"), final(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert torch.allclose(two[name].double(), tensor.double(), rtol=1e-4, atol=2e-5), name
+    a, b = (read_header(tmp_path / name / LAST)[0] for name in ("one", "two"))
+    assert b.best == pytest.approx(a.best, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [STAGES, (CEPSTRA, MEL_PREDICTOR, LIKELIHOOD), (MEL, LIKELIHOOD)],
+    ids=["frozen codes", "joint after frozen", "joint after mel"],
+)
+def test_two_processes_train_all_stages(
+    stages, tmp_path, tiny_config, tiny_corpus, read_lines, launch
+):
+    """Every stage leaves some of the model's weights without a gradient."""
+    quantizer = replace(tiny_config.quantizer, update="loss")
+    together(
+        launch, tmp_path, replace(tiny_config, quantizer=quantizer), tiny_corpus, stages, TRAINING
+    )
+    assert load_model(tmp_path).speakers == ["p225", "p226"]
+    trained = dict.fromkeys(r["stage"] for r in read_lines(tmp_path / FILE))
+    assert list(trained) == [stage.label for stage in stages]
+
+
+def together(launch, folder, config, data, stages, training):
+    """Train in two processes, as torchrun would start them."""
+    program = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from speechvq.config import *\n"
+        "from speechvq.training.train import train\n"
+        f"train({config!r}, {data!r}, {stages!r}, {training!r}, {str(folder)!r}, device='cpu')\n"
+    )
+    assert launch(program, 2) == ["", ""]
