@@ -159,7 +159,9 @@ def test_a_collapsed_codebook_is_named(exp, capsys):
     model = model_folder.load_model(exp / "vqvae")
     with torch.no_grad():
         model.quantizer.codebook[1:] += 1000
-    model_folder.save_model(exp / "vqvae", model, model_folder.read_config(exp / "vqvae"), "# test\n")
+    model_folder.save_model(
+        exp / "vqvae", model, model_folder.read_config(exp / "vqvae"), "# test\n"
+    )
     assert analyze.main(["phonemes", "--no-baselines"]) == 0
     assert "codebook poorly used: perplexity 1.0 is under K/4 = 2" in capsys.readouterr().out
     assert not json.loads((exp / "phonemes/scores.json").read_text())["codebook_well_used"]

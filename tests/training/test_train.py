@@ -209,10 +209,10 @@ def test_a_joint_stage_after_a_pretext_stage(tmp_path, tiny_config, tiny_corpus)
     still = replace(LIKELIHOOD, steps=1, learning_rate=1e-12)
     after = train(tiny_config, tiny_corpus, (MEL, still), TRAINING, tmp_path / "joint")
     one, other = load_model(before), load_model(after)
-    torch.testing.assert_close(one.vqvae.encoder.output.weight, other.vqvae.encoder.output.weight)
-    assert (
-        torch.cdist(one.vqvae.quantizer.codebook, other.vqvae.quantizer.codebook).amin(1).max() < 1
-    )
+    one, other = one.vqvae, other.vqvae
+    torch.testing.assert_close(one.encoder.output.weight, other.encoder.output.weight)
+    moved = (one.quantizer.codebook - other.quantizer.codebook).abs().max()
+    assert moved < 0.1 * one.quantizer.codebook.std()  # one step of a moving average
 
 
 def test_stages_of_one_objective(tmp_path, tiny_config, tiny_corpus, read_lines):
