@@ -3,11 +3,24 @@
 import pytest
 
 from speechvq.config import (
-    PhaseConfig,
-    SpectralPhaseConfig,
+    CepstraStage,
+    ConditionerConfig,
+    ContextEncoderConfig,
+    DecoderStage,
+    LikelihoodStage,
+    MelPredictorConfig,
+    MelPredictorStage,
+    MelStage,
+    ModelConfig,
+    NormalisedCepstraConfig,
+    PerturbationConfig,
+    QuantizerConfig,
+    SpeakerNormalisationConfig,
+    StridedEncoderConfig,
     TrainingConfig,
-    VQVAEConfig,
     WaveNetConfig,
+    WaveNetDecoderConfig,
+    check_stages,
 )
 
 
@@ -26,59 +39,105 @@ from speechvq.config import (
         ),
         (WaveNetConfig, {"kernel_size": 1}, "kernel_size: must be at least 2, got 1"),
         (
-            VQVAEConfig,
+            StridedEncoderConfig,
             {"strides": ()},
             "strides: at least one stride is needed, such as [2, 2, 2, 2, 2, 2]",
         ),
-        (VQVAEConfig, {"strides": (4, 1)}, "strides: must be at least 2, got 1"),
+        (StridedEncoderConfig, {"strides": (4, 1)}, "strides: must be at least 2, got 1"),
         (
-            VQVAEConfig,
-            {"strides": (4, 4), "encoder_channels": (8, 8, 8)},
-            "encoder_channels: 3 widths for 2 strides; give one for each, or a single number",
+            StridedEncoderConfig,
+            {"strides": (4, 4), "channels": (8, 8, 8)},
+            "channels: 3 widths for 2 strides; give one for each, or a single number",
         ),
-        (VQVAEConfig, {"encoder_channels": 0}, "encoder_channels: must be at least 1, got 0"),
+        (StridedEncoderConfig, {"channels": 0}, "channels: must be at least 1, got 0"),
         (
-            VQVAEConfig,
-            {"strides": (4, 4), "encoder_channels": (8, 0)},
-            "encoder_channels: must be at least 1, got 0",
+            StridedEncoderConfig,
+            {"strides": (4, 4), "channels": (8, 0)},
+            "channels: must be at least 1, got 0",
         ),
-        *(
-            (VQVAEConfig, {name: 0}, f"{name}: must be at least 1, got 0")
-            for name in ("sample_rate", "codebook_dim", "condition_channels", "condition_upsample")
-        ),
-        (VQVAEConfig, {"codebook_size": 1}, "codebook_size: must be at least 2, got 1"),
-        *(
-            (VQVAEConfig, {name: -1}, f"{name}: must be at least 0, got -1")
-            for name in ("encoder_residual_layers", "condition_layers", "beta", "restart_below")
-        ),
-        (VQVAEConfig, {"decay": 0.0}, "decay: must lie between 0 and 1, got 0.0"),
-        (VQVAEConfig, {"decay": 1.0}, "decay: must lie between 0 and 1, got 1.0"),
         (
-            VQVAEConfig,
-            {"strides": (5, 4), "condition_upsample": 3},
-            "condition_upsample: 3 does not divide the hop length 20, the product of strides "
-            "[5, 4]",
+            StridedEncoderConfig,
+            {"residual_layers": -1},
+            "residual_layers: must be at least 0, got -1",
+        ),
+        (ContextEncoderConfig, {"channels": 0}, "channels: must be at least 1, got 0"),
+        (QuantizerConfig, {"codebook_size": 1}, "codebook_size: must be at least 2, got 1"),
+        (QuantizerConfig, {"codebook_dim": 0}, "codebook_dim: must be at least 1, got 0"),
+        *(
+            (QuantizerConfig, {name: -1}, f"{name}: must be at least 0, got -1")
+            for name in ("beta", "restart_below")
+        ),
+        (QuantizerConfig, {"decay": 0.0}, "decay: must lie between 0 and 1, got 0.0"),
+        (QuantizerConfig, {"decay": 1.0}, "decay: must lie between 0 and 1, got 1.0"),
+        *(
+            (ConditionerConfig, {name: 0}, f"{name}: must be at least 1, got 0")
+            for name in ("channels", "upsample")
+        ),
+        (ConditionerConfig, {"layers": -1}, "layers: must be at least 0, got -1"),
+        (WaveNetDecoderConfig, {"subbands": 0}, "subbands: must be at least 1, got 0"),
+        (MelPredictorConfig, {"bands": -1}, "bands: must be at least 0, got -1"),
+        (ModelConfig, {"sample_rate": 0}, "sample_rate: must be at least 1, got 0"),
+        (
+            ModelConfig,
+            {
+                "encoder": StridedEncoderConfig(strides=(5, 4)),
+                "decoder": WaveNetDecoderConfig(conditioner=ConditionerConfig(upsample=3)),
+            },
+            "decoder.conditioner.upsample: 3 does not divide the hop length 20, the product of "
+            "the strides",
+        ),
+        (
+            ModelConfig,
+            {
+                "encoder": StridedEncoderConfig(strides=(5, 4)),
+                "decoder": WaveNetDecoderConfig(subbands=3),
+            },
+            "decoder.subbands: 3 does not divide the 20 / 1 samples of a condition vector",
+        ),
+        (
+            ModelConfig,
+            {"features": NormalisedCepstraConfig()},
+            "encoder.kind: strided wants the waveform; take features of kind waveform, or an "
+            "encoder of kind context",
+        ),
+        (
+            ModelConfig,
+            {"encoder": ContextEncoderConfig()},
+            "encoder.kind: context wants feature frames, and features.kind is waveform; take "
+            "features of kind normalised_cepstra, or an encoder of kind strided",
+        ),
+        (
+            ModelConfig,
+            {
+                "features": NormalisedCepstraConfig(cepstra=12),
+                "encoder": ContextEncoderConfig(),
+                "quantizer": QuantizerConfig(codebook_dim=16),
+            },
+            "features.cepstra: 12, and quantizer.codebook_dim is 16; the latents are cepstra, so "
+            "give both the same number",
+        ),
+        (SpeakerNormalisationConfig, {"warps": 0}, "warps: must be at least 1, got 0"),
+        (SpeakerNormalisationConfig, {"seconds": 0.0}, "seconds: must be above 0, got 0.0"),
+        *(
+            (DecoderStage, {name: -1}, f"{name}: must be at least 0, got -1")
+            for name in ("steps", "warmup_steps", "input_noise")
         ),
         *(
-            (PhaseConfig, {name: -1}, f"{name}: must be at least 0, got -1")
-            for name in ("steps", "warmup_steps")
-        ),
-        *(
-            (PhaseConfig, {name: 0}, f"{name}: must be at least 1, got 0")
+            (MelStage, {name: 0}, f"{name}: must be at least 1, got 0")
             for name in ("batch_size", "segment_length")
         ),
-        (PhaseConfig, {"learning_rate": 0.0}, "learning_rate: must be above 0, got 0.0"),
-        (SpectralPhaseConfig, {"batch_size": 0}, "batch_size: must be at least 1, got 0"),
+        (CepstraStage, {"learning_rate": 0.0}, "learning_rate: must be above 0, got 0.0"),
         (
-            SpectralPhaseConfig,
-            {"unquantized_steps": -1},
-            "unquantized_steps: must be at least 0, got -1",
+            MelPredictorStage,
+            {"speaker_shrinkage": 1.5},
+            "speaker_shrinkage: must lie between 0 and 1, got 1.5",
         ),
-        (VQVAEConfig, {"envelope_bands": -1}, "envelope_bands: must be at least 0, got -1"),
+        (PerturbationConfig, {"stretch": 0.6}, "stretch: must be at most 0.5, got 0.6"),
+        (PerturbationConfig, {"noise": 2.0}, "noise: must lie between 0 and 1, got 2.0"),
         (
-            SpectralPhaseConfig,
-            {"steps": 9, "unquantized_steps": 9},
-            "unquantized_steps: 9 of 9 steps leave none with codes; take fewer",
+            PerturbationConfig,
+            {"noise_from": 50.0},
+            "noise_to: must be at least noise_from, 50.0",
         ),
         *(
             (TrainingConfig, {name: 0}, f"{name}: must be at least 1, got 0")
@@ -89,17 +148,70 @@ from speechvq.config import (
             for name in ("seed", "workers", "samples")
         ),
         (TrainingConfig, {"gradient_clip": 0.0}, "gradient_clip: must be above 0, got 0.0"),
-        (
-            TrainingConfig,
-            {"likelihood": PhaseConfig(steps=0)},
-            "steps: both phases have 0, so that there is nothing to train",
-        ),
     ],
 )
 def test_what_is_refused(kind, settings, message):
     with pytest.raises(ValueError) as error:
         kind(**settings)
     assert str(error.value) == message
+
+
+PLAIN = ModelConfig(quantizer=QuantizerConfig(codebook_dim=16))
+WITH_MEL = ModelConfig(
+    quantizer=QuantizerConfig(codebook_dim=16), mel_predictor=MelPredictorConfig(bands=8)
+)
+COMPUTED = ModelConfig(
+    features=NormalisedCepstraConfig(cepstra=16),
+    encoder=ContextEncoderConfig(),
+    quantizer=QuantizerConfig(codebook_dim=16),
+    mel_predictor=MelPredictorConfig(bands=8),
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "stages", "message"),
+    [
+        (PLAIN, [], "stages: no stage has steps"),
+        (PLAIN, [LikelihoodStage(steps=0)], "stages: no stage has steps"),
+        (PLAIN, [LikelihoodStage(), LikelihoodStage()], "stages.likelihood: two stages have this"),
+        (PLAIN, [MelStage()], "stages.mel.objective: mel trains the mel predictor, which this"),
+        (
+            PLAIN,
+            [MelPredictorStage(name="first")],
+            "stages.first.objective: mel_predictor trains the mel predictor",
+        ),
+        (WITH_MEL, [LikelihoodStage()], "model.mel_predictor.bands: no stage trains the mel"),
+        (
+            ModelConfig(quantizer=QuantizerConfig(codebook_dim=50)),
+            [CepstraStage()],
+            "stages.cepstra.normalisation.mel_bands: 40 bands have no 50 cepstra",
+        ),
+        (COMPUTED, [LikelihoodStage()], "stages.likelihood.objective: likelihood trains the enc"),
+        (COMPUTED, [CepstraStage()], "stages.cepstra.objective: cepstra trains an encoder of the"),
+        (COMPUTED, [MelStage()], "stages.mel.objective: mel trains the encoder, and one of kind"),
+        (COMPUTED, [DecoderStage()], "stages: none starts the codebook of the computed features"),
+        (
+            COMPUTED,
+            [MelPredictorStage(codebook="kmeans")],
+            "stages.mel_predictor.codebook: computed features take their speaker priors from",
+        ),
+    ],
+)
+def test_stages_that_do_not_suit(model, stages, message):
+    with pytest.raises(ValueError) as error:
+        check_stages(model, stages)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_stages_that_suit():
+    check_stages(PLAIN, [LikelihoodStage()])
+    check_stages(PLAIN, [CepstraStage(), LikelihoodStage()])
+    check_stages(WITH_MEL, [MelStage(name="warm_up", quantization="none"), MelStage()])
+    check_stages(WITH_MEL, [CepstraStage(steps=0), MelPredictorStage(), DecoderStage()])
+    check_stages(COMPUTED, [MelPredictorStage(), DecoderStage()])
+    check_stages(COMPUTED, [DecoderStage()], initialised=True)
+    check_stages(WITH_MEL, [LikelihoodStage()], initialised=True)
 
 
 @pytest.mark.parametrize(
@@ -112,17 +224,22 @@ def test_what_is_refused(kind, settings, message):
     ],
 )
 def test_hop_length_and_frame_rate(strides, hop_length, frame_rate):
-    config = VQVAEConfig(strides=strides)
+    config = ModelConfig(encoder=StridedEncoderConfig(strides=strides))
     assert (config.hop_length, config.frame_rate) == (hop_length, frame_rate)
 
 
+def test_hop_length_of_computed_features():
+    assert COMPUTED.hop_length == 128
+    assert COMPUTED.frame_rate == 125.0
+
+
 def test_encoder_widths():
-    assert VQVAEConfig(strides=(4, 4, 4), encoder_channels=8).encoder_widths == (8, 8, 8)
+    assert StridedEncoderConfig(strides=(4, 4, 4), channels=8).widths == (8, 8, 8)
     # A YAML file gives lists
-    config = VQVAEConfig(strides=[160, 4], encoder_channels=[256, 512])
-    assert config.encoder_widths == (256, 512)
+    config = StridedEncoderConfig(strides=[160, 4], channels=[256, 512])
+    assert config.widths == (256, 512)
     assert config.strides == (160, 4)
-    assert config == VQVAEConfig(strides=(160, 4), encoder_channels=(256, 512))
+    assert config == StridedEncoderConfig(strides=(160, 4), channels=(256, 512))
 
 
 @pytest.mark.parametrize("kernel_size", [2, 3])
@@ -132,6 +249,6 @@ def test_receptive_field_of_the_wavenet(kernel_size):
     assert config.receptive_field == 1 + (kernel_size - 1) * 10
 
 
-def test_a_phase_left_out_asks_for_nothing():
-    assert SpectralPhaseConfig(steps=0, unquantized_steps=500).steps == 0
-    assert SpectralPhaseConfig(steps=9, unquantized_steps=8).steps == 9
+def test_a_stage_is_called_by_its_name_or_its_objective():
+    assert MelStage().label == "mel"
+    assert MelStage(name="warm_up").label == "warm_up"
