@@ -36,9 +36,7 @@ def test_a_click_is_loudest_in_its_own_frame(hop_length):
 
 def test_twice_the_amplitude_is_four_times_the_power():
     mel, waveform = LogMel(16000, 160, 10), 0.1 * torch.randn(1, 1600)
-    torch.testing.assert_close(
-        mel(2 * waveform), mel(waveform) + np.log(4), atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(mel(2 * waveform), mel(waveform) + np.log(4), atol=1e-4, rtol=0)
     silence = mel(torch.zeros(1, 1600))
     torch.testing.assert_close(silence, torch.full_like(silence, np.log(FLOOR)))
 

@@ -21,7 +21,9 @@ def test_nearest_is_the_naive_loop():
     assert found.shape == (1203,)
     distances = (query[:, None] - reference).square().sum(-1)
     assert torch.equal(found, distances.argmin(1))
-    assert mean_distance(query, reference) == pytest.approx(distances.amin(1).mean().item(), rel=1e-4)
+    assert mean_distance(query, reference) == pytest.approx(
+        distances.amin(1).mean().item(), rel=1e-4
+    )
 
 
 def test_frames_are_drawn_without_repetition():

@@ -12,9 +12,7 @@ from speechvq.data.segments import SegmentBatches, Waveforms
 from speechvq.features.perturbation import STOP_BAND, PerturbedBatches, perturb
 
 RATE = 16000
-EVERYTHING = PerturbationConfig(
-    stretch=0.1, equaliser=6.0, gain=10.0, low_pass=0.5, noise=0.5
-)
+EVERYTHING = PerturbationConfig(stretch=0.1, equaliser=6.0, gain=10.0, low_pass=0.5, noise=0.5)
 
 
 def perturbed(waveform: torch.Tensor, seed: int = 0, **settings) -> torch.Tensor:

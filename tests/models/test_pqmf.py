@@ -9,7 +9,9 @@ from speechvq.models.pqmf import REACH, PQMF, PQMFSynthesis
 
 
 def synthesised(synthesis: PQMFSynthesis, levels: np.ndarray, *cuts: int) -> np.ndarray:
-    return np.concatenate([*(synthesis.add(part) for part in np.split(levels, cuts)), synthesis.end()])
+    return np.concatenate(
+        [*(synthesis.add(part) for part in np.split(levels, cuts)), synthesis.end()]
+    )
 
 
 def speechlike(samples: int) -> torch.Tensor:

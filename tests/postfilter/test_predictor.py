@@ -52,7 +52,9 @@ def test_a_constant_prediction_has_the_error_of_a_standard_normal():
     quantized, speaker = torch.randn(16, 12, D), torch.arange(16) % 3
     frames = predictor(quantized, speaker)
     torch.testing.assert_close(frames, predictor.mean.expand_as(frames))
-    assert predictor.error(waveform, quantized, speaker).mean().item() == pytest.approx(0.8, abs=0.1)
+    assert predictor.error(waveform, quantized, speaker).mean().item() == pytest.approx(
+        0.8, abs=0.1
+    )
 
 
 def test_error_is_of_standardised_frames():

@@ -21,7 +21,9 @@ def model(request, tiny_config):
     config = dataclasses.replace(tiny_config, decoder=decoder)
     model = Model(config, ["a", "b"]).eval()
     with torch.no_grad():
-        for weights in model.vqvae.decoder.conditioner.parameters():  # no ReLU hides the far neighbours
+        for (
+            weights
+        ) in model.vqvae.decoder.conditioner.parameters():  # no ReLU hides the far neighbours
             weights.abs_()
     return model
 
