@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from speechvq.models import mu_law
-from speechvq.models.pqmf import REACH, PQMF, PQMFSynthesis
+from speechvq.models.pqmf import PQMF, REACH, PQMFSynthesis
 
 
 def synthesised(synthesis: PQMFSynthesis, levels: np.ndarray, *cuts: int) -> np.ndarray:
