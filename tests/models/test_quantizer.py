@@ -155,3 +155,51 @@ def test_start_takes_the_codebook_as_it_is(update):
     assert model.nearest(codebook[None]).tolist() == [list(range(8))]
     model(codebook[None])  # each code is used once, by itself
     torch.testing.assert_close(model.codebook.detach(), codebook)
+
+
+def test_moving_averages_are_over_the_latents_of_all_processes(monkeypatch):
+    """Each of two processes, with one half of a batch, takes the averages of the whole."""
+    z = torch.randn(1, 40, 3)
+    whole = quantizer(decay=0.9, restart_below=0)
+    codes = whole(z).codes[0]
+    half = quantizer(decay=0.9, restart_below=0)
+
+    def add_the_other_half(x):
+        other, k = z[0, 20:], codes[20:]
+        x += k.bincount(minlength=8) if x.dim() == 1 else torch.zeros(8, 3).index_add(0, k, other)
+
+    monkeypatch.setattr("speechvq.models.quantizer.sum_over_processes", add_the_other_half)
+    half(z[:, :20])
+    for found, expected in zip(half.buffers(), whole.buffers(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("update", ["ema", "loss"])
+def test_restarts_are_those_of_the_first_process(update, monkeypatch):
+    model, first = quantizer(update=update), torch.randn(2, 3)
+    monkeypatch.setattr(
+        "speechvq.models.quantizer.broadcast_from_rank0", lambda chosen: chosen.copy_(first)
+    )
+    before = model.codebook.detach().clone()
+    dead = torch.tensor([False, True, False, False, True, False, False, False])
+    model.restart(dead, torch.randn(30, 3))
+    assert torch.equal(model.codebook[dead], first)
+    assert torch.equal(model.codebook[~dead], before[~dead])
+
+
+def test_restarts_are_latents_of_the_batch():
+    model, z = quantizer(), torch.randn(30, 3)
+    model.restart(torch.ones(8, dtype=torch.bool), z)
+    for vector in model.codebook:
+        assert (z == vector).all(1).any()
+    torch.testing.assert_close(model.code_sums / model.code_counts.unsqueeze(1), model.codebook)
+
+
+def test_codes_do_not_depend_on_autocast():
+    model, z = quantizer(K=64), torch.randn(4, 200, 3)
+    expected = model.nearest(z)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.nearest(z)
+        rounded = torch.cdist(z.bfloat16(), model.codebook.bfloat16()[None]).argmin(-1)
+    assert torch.equal(found, expected)
+    assert not torch.equal(rounded, expected), "the test above could not fail"

@@ -301,13 +301,13 @@ def test_a_stream_speaks_before_its_codes_are_all_there(smooth):
     chunks = sampling.stream(smooth, arriving(), "a")
     lookahead = draw.Conditions(smooth).lookahead
     assert lookahead == 2
-    heard = 0
+    given = 0
     for chunk in chunks:
-        heard += len(chunk)
+        given += len(chunk)
         # Each pass of the post-filter wants a window's samples, too
         ahead = (lookahead + 1) * 16 + mel_filter.PASSES * smooth.mel_predictor.mel.window_length
-        assert came == 300 or came * smooth.hop_length - heard <= ahead
-    assert heard == 300 * smooth.hop_length
+        assert came == 300 or came * smooth.hop_length - given <= ahead
+    assert given == 300 * smooth.hop_length
 
 
 def test_a_stream_that_is_left_early(smooth):
