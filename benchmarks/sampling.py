@@ -40,20 +40,26 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from measure import Task, balanced, rates, repeating, speed, table
-from speechvq.training.validation import LONGEST
 
 import speechvq
-from speechvq import mu_law
-from speechvq.config import VQVAEConfig, WaveNetConfig
+from speechvq.config import (
+    ConditionerConfig,
+    ModelConfig,
+    StridedEncoderConfig,
+    WaveNetConfig,
+    WaveNetDecoderConfig,
+)
 from speechvq.data.manifest import read_manifest
 from speechvq.data.segments import Waveforms
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
+from speechvq.models import mu_law
 from speechvq.models.wavenet import WaveNet
 from speechvq.sampling import SamplingOptions, cores, kernel, sample_batch, stream
 from speechvq.sampling.conditions import Conditions
 from speechvq.sampling.engine import Engine
 from speechvq.sampling.options import PRECISIONS
 from speechvq.sampling.reference_step import ReferenceSampler
+from speechvq.training.corpus import PIECE_SECONDS
 
 RATE = 16000
 PERIOD = 80  # samples per condition vector
@@ -78,17 +84,15 @@ def network(layers: int = 20, channels: int = 64) -> WaveNet:
     return net.eval().requires_grad_(False)
 
 
-def vqvae() -> VQVAE:
+def vqvae() -> Model:
     """Make a model with random weights and a decoder of 20 layers of 64 channels."""
     torch.manual_seed(0)
-    config = VQVAEConfig(
-        strides=(HOP_LENGTH,),
-        condition_upsample=HOP_LENGTH // PERIOD,
-        condition_channels=CONDITION_CHANNELS,
-        condition_layers=2,
-        wavenet=network().config,
+    conditioner = ConditionerConfig(CONDITION_CHANNELS, upsample=HOP_LENGTH // PERIOD, layers=2)
+    config = ModelConfig(
+        encoder=StridedEncoderConfig(strides=(HOP_LENGTH,)),
+        decoder=WaveNetDecoderConfig(conditioner=conditioner, wavenet=network().config),
     )
-    return VQVAE(config, ["somebody"]).eval().requires_grad_(False)
+    return Model(config, ["somebody"]).eval().requires_grad_(False)
 
 
 def drawing(sampler: Engine | ReferenceSampler, count: int) -> Task:
@@ -271,7 +275,7 @@ def first(options) -> dict[str, list]:
     return {"first": rows}
 
 
-def until_first(model: VQVAE, pace: float) -> tuple[float, float, int]:
+def until_first(model: Model, pace: float) -> tuple[float, float, int]:
     """Seconds to the first chunk from the first code and from the call, and samples of the chunk.
 
     Codes arrive one by one, `pace` seconds apart.
@@ -296,10 +300,10 @@ def loss(options) -> dict[str, list]:
     model = speechvq.load(options.model)
     chosen = balanced(read_manifest(options.manifest), options.utterances)
     waveforms = Waveforms(chosen, model.sample_rate)
-    engines = [Engine(model.decoder, precision) for precision in PRECISIONS]
+    engines = [Engine(model.vqvae.decoder.wavenet, precision) for precision in PRECISIONS]
     bits, samples = [], []
     for i, utterance in enumerate(chosen):
-        length = min(int(waveforms.lengths[i]), round(LONGEST * model.sample_rate))
+        length = min(int(waveforms.lengths[i]), round(PIECE_SECONDS * model.sample_rate))
         waveform = torch.from_numpy(waveforms.crop(i, 0, length)).unsqueeze(0)
         bits.append(bits_of(model, engines, waveform, utterance.speaker))
         samples.append(length)
@@ -319,20 +323,20 @@ def loss(options) -> dict[str, list]:
 
 
 @torch.inference_mode()
-def bits_of(model: VQVAE, engines: list[Engine], waveform, speaker: str) -> list[float]:
+def bits_of(model: Model, engines: list[Engine], waveform, speaker: str) -> list[float]:
     """-log2 p of a waveform (1, T): by each engine, then by the decoder as in training."""
-    T, config = waveform.shape[-1], model.config
-    period = model.hop_length // config.condition_upsample // config.subbands
+    T, decoder = waveform.shape[-1], model.vqvae.decoder
+    period = model.hop_length // decoder.conditioner.upsample // decoder.pqmf.bands
     index = torch.tensor([model.speaker_index(speaker)])
-    codes = model.encode(waveform)
-    condition = model.condition(codes, index).numpy()
+    quantized = model.vqvae.quantizer.lookup(model.encode(waveform))
+    condition = decoder.conditioner(quantized, index).numpy()
     padded = F.pad(waveform, (0, -T % model.hop_length))
-    levels = model.subbands.encode(padded)
+    levels = decoder.pqmf.encode(padded)
     found = []
     for engine in engines:
         logits = torch.from_numpy(engine.streams(1).score([0], condition, period, levels.numpy()))
         found.append(-F.cross_entropy(logits.flatten(0, 2), levels.flatten(), reduction="none"))
-    found.append(model.log_likelihood(padded, model.condition(codes, index))[0])
+    found.append(decoder.log_likelihood(padded, quantized, index)[0])
     return [-float(log_p[:T].double().sum()) / math.log(2) for log_p in found]
 
 

@@ -19,14 +19,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechvq import mu_law
-from speechvq.config import VQVAEConfig, WaveNetConfig
+from speechvq.config import ConditionerConfig, QuantizerConfig, WaveNetConfig
+from speechvq.models import mu_law
 from speechvq.models.conditioner import Conditioner
 from speechvq.models.wavenet import WaveNet
 
 HOP_LENGTH = 640
 UPSAMPLE = 8  # condition vectors per code, as in recipes/vctk/conf/cpu.yaml
 CONDITION_CHANNELS = 128
+CODEBOOK_DIM = QuantizerConfig().codebook_dim
+SPEAKERS = 4
 TOLERANCE = 1e-4  # of float32 logits
 
 
@@ -185,19 +187,17 @@ def main(argv: list[str] | None = None) -> int:
         residual_channels=options.channels,
         skip_channels=options.channels,
     )
-    whole = VQVAEConfig(
-        strides=(HOP_LENGTH,),
-        condition_upsample=UPSAMPLE,
-        condition_channels=CONDITION_CHANNELS,
-        condition_layers=2,
-        wavenet=config,
-    )
     B, T = options.batch_size, options.segment_length
     batch = (
         torch.randint(mu_law.LEVELS, (B, T, 1)),
-        torch.randn(B, T // HOP_LENGTH, whole.codebook_dim),
-        torch.randint(4, (B,)),
+        torch.randn(B, T // HOP_LENGTH, CODEBOOK_DIM),
+        torch.randint(SPEAKERS, (B,)),
     )
+
+    def conditioner() -> Conditioner:
+        return Conditioner(
+            ConditionerConfig(CONDITION_CHANNELS, UPSAMPLE, layers=2), CODEBOOK_DIM, SPEAKERS
+        )
 
     def decoder() -> WaveNet:
         torch.manual_seed(0)
@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
         net.copy_weights(decoder())
         return net
 
-    difference = largest_difference(decoder(), conv(), Conditioner(whole, 4), batch)
+    difference = largest_difference(decoder(), conv(), conditioner(), batch)
     if difference > TOLERANCE:
         print(
             f"the two implementations differ by {difference:g}, above {TOLERANCE:g}",
@@ -226,7 +226,7 @@ def main(argv: list[str] | None = None) -> int:
             "Conv1d on (B, C, T), float32": (conv, False),
         }
     steps = {
-        name: Step(make(), Conditioner(whole, 4), bfloat16, batch)
+        name: Step(make(), conditioner(), bfloat16, batch)
         for name, (make, bfloat16) in implementations.items()
     }
     speeds = samples_per_second(steps, B * T, options.steps, options.repeats)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from speechvq.model import Model
 from speechvq.model_folder import PRETRAINED, save_model
-from speechvq.models.vqvae import VQVAE
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -41,7 +41,7 @@ def test_sampling_parts(sampling, capsys):
 
 def test_sampling_loss(sampling, tiny_config, tiny_corpus, tmp_path, capsys):
     torch.manual_seed(0)
-    save_model(tmp_path, VQVAE(tiny_config, ["p225", "p226"]).eval(), {}, "a card")
+    save_model(tmp_path, Model(tiny_config, ["p225", "p226"]).eval(), {}, "a card")
     files = ["--model", str(tmp_path), "--manifest", tiny_corpus.train]
     assert sampling.main(["--json", "--utterances", "3", "--only", "loss", *files]) == 0
     result = json.loads(capsys.readouterr().out)["loss"]
@@ -71,3 +71,20 @@ def test_prior(capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [row["utterances"] for row in rows] == [1, 16]
     assert all(0 < row["lowest"] <= row["codes_per_second"] <= row["highest"] for row in rows)
+
+
+def test_training(capsys):
+    """Both implementations of the WaveNet give the same logits, and each takes its steps."""
+    spec = importlib.util.spec_from_file_location("benchmark_training", FOLDER / "training.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    threads = torch.get_num_threads()
+    sizes = ["--layers", "3", "--channels", "8", "--batch-size", "1", "--segment-length", "640"]
+    try:
+        assert module.main([*sizes, "--steps", "1", "--repeats", "1", "--json"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    result = json.loads(capsys.readouterr().out)
+    assert 0 <= result["largest_difference_of_logits"] < module.TOLERANCE
+    assert len(result["samples_per_second"]) == 4
+    assert all(speed > 0 for speed in result["samples_per_second"].values())

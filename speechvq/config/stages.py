@@ -113,7 +113,8 @@ class PerturbationConfig:
     Attributes
     ----------
     stretch : float
-        The frequency axis is stretched or compressed by up to this share: formants and pitch.
+        Logarithm of the largest factor by which the frequency axis is stretched or compressed:
+        formants and pitch.
     equaliser : float
         dB: standard deviation of a smooth random equaliser.
     gain : float

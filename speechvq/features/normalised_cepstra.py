@@ -88,7 +88,7 @@ class NormalisedCepstra(nn.Module):
     @property
     def has_priors(self) -> bool:
         """Whether `set_speaker_priors` was called, so that `estimate` can be."""
-        return bool(self.stored)
+        return bool(self.clusters.any())  # no speaker at all may be stored
 
     def speaker_transforms(self, speakers: int) -> SpeakerTransforms:
         """Room for the transforms of so many training speakers."""

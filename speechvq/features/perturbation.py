@@ -5,10 +5,12 @@ The objective's target stays as it was, so that the encoder learns to ignore wha
 Shapes: B batch, T samples.
 """
 
+import math
 import zlib
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -52,7 +54,9 @@ def perturb(
     """
     B, T = waveform.shape
     window = torch.hann_window(N_FFT)
-    spectrum = torch.stft(waveform, N_FFT, HOP_LENGTH, window=window, return_complex=True)
+    spectrum = torch.stft(
+        waveform, N_FFT, HOP_LENGTH, window=window, pad_mode="constant", return_complex=True
+    )
     bins = spectrum.shape[1]
     frequency = np.linspace(0, sample_rate / 2, bins)
     rows = []
@@ -71,13 +75,28 @@ def perturb(
 
 
 def _stretched(spectrum: Tensor, factor: float) -> Tensor:
-    """A spectrum (bins, frames) whose frequencies are multiplied by a factor."""
+    """A spectrogram (bins, frames) whose frequencies are multiplied by a factor.
+
+    Bins take their values from the places that are stretched onto them. Phases then advance from
+    frame to frame by as much more as the frequency is higher, as in a phase vocoder.
+    """
+    if factor == 1.0:
+        return spectrum
     last = len(spectrum) - 1
-    source = torch.arange(last + 1) / factor
+    source = torch.arange(last + 1) / factor  # bins, of the given spectrum
     lower = source.long().clamp(max=last - 1)
     share = (source - lower).unsqueeze(1)
-    mixed = spectrum[lower] * (1 - share) + spectrum[lower + 1] * share
-    return torch.where((source > last).unsqueeze(1), 0, mixed)
+    # With phases at the middle of a frame neighbouring bins of a partial do not cancel out
+    sign = 1 - 2 * (torch.arange(last + 1) % 2).unsqueeze(1)
+    centred = spectrum * sign
+    mixed = centred[lower] * (1 - share) + centred[lower + 1] * share
+    mixed[source > last] = 0
+    phase = mixed.angle()
+    usual = (2 * math.pi * HOP_LENGTH / N_FFT * source).unsqueeze(1)  # advance at the bin's middle
+    deviation = phase.diff(dim=1) - usual
+    advance = usual + deviation - 2 * math.pi * (deviation / (2 * math.pi)).round()
+    rotation = F.pad(((factor - 1) * advance).double().cumsum(1), (1, 0)).float()
+    return mixed * torch.polar(torch.ones_like(rotation), rotation) * sign
 
 
 def _equaliser(

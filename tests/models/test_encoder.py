@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from speechvq.config import VQVAEConfig
+from speechvq.config import ModelConfig, QuantizerConfig, StridedEncoderConfig
+from speechvq.model import build_encoder
 from speechvq.models.encoder import Encoder, StridedConvolution
-from speechvq.models.filterbank import FLOOR, Filterbank
 
 CONFIGS = {
     "64x": {"strides": (2,) * 6},
@@ -14,14 +14,15 @@ CONFIGS = {
     "320x": {"strides": (5, 4, 4, 4)},
     "640x": {"strides": (5, 4, 4, 4, 2)},
     "odd": {"strides": (3, 5)},
-    "norm": {"strides": (4, 4), "encoder_norm": True, "encoder_residual_layers": 2},
-    "filterbank": {"strides": (16, 4), "encoder_filterbank": True, "encoder_channels": (8, 6)},
+    "norm": {"strides": (4, 4), "norm": True, "residual_layers": 2},
+    "filterbank": {"strides": (16, 4), "filterbank": True, "channels": (8, 6)},
 }
 
 
 def encoder(**settings) -> Encoder:
     torch.manual_seed(0)
-    return Encoder(VQVAEConfig(**{"encoder_channels": 6, "codebook_dim": 5, **settings}))
+    config = StridedEncoderConfig(**{"channels": 6, **settings})
+    return build_encoder(config, ModelConfig(quantizer=QuantizerConfig(codebook_dim=5)))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -48,13 +49,44 @@ def test_the_papers_encoder_has_six_windows_of_four():
     assert [m.weights.in_features for m in layers] == [4, *[4 * 6] * 5]
 
 
-def test_a_code_hears_its_own_samples_and_few_others():
+def test_a_latent_depends_on_its_own_samples_and_few_others():
     model = encoder(strides=(4, 4))
     waveform = torch.randn(1, 160, requires_grad=True)
     model(waveform)[0, 5].sum().backward()
-    heard = waveform.grad[0].nonzero().flatten()
-    assert heard.min() >= 4 * 16 and heard.max() < 7 * 16
-    assert set(range(80, 96)) <= set(heard.tolist())
+    used = waveform.grad[0].nonzero().flatten()
+    assert used.min() >= 4 * 16 and used.max() < 7 * 16
+    assert set(range(80, 96)) <= set(used.tolist())
+
+
+@pytest.mark.parametrize("name", ["odd", "norm", "filterbank", "640x"])
+def test_receptive_field_by_gradients(name):
+    """The gradients of many random inputs together reach each sample of the field and no other."""
+    model = encoder(**CONFIGS[name])
+    if name == "filterbank":  # whose windows start with zeros at their ends
+        for filters in (model.layers[0].cosines, model.layers[0].sines):
+            torch.nn.init.normal_(filters)
+    hop, n = model.hop_length, 6
+    waveform = torch.randn(64, 13 * hop, requires_grad=True)
+    model(waveform)[:, n].square().sum().backward()
+    used = waveform.grad.abs().sum(0).nonzero().flatten()
+    assert used.max() - used.min() + 1 == model.receptive_field
+    assert used.min() <= n * hop and used.max() >= (n + 1) * hop - 1
+
+
+def test_parts_of_the_callers_own():
+    """A first layer and an activation from outside take the place of the paper's."""
+    first = StridedConvolution(1, 6, 4)
+    activations = []
+
+    def tanh(channels):
+        activations.append(channels)
+        return torch.nn.Tanh()
+
+    model = Encoder((4, 2), (6, 3), 5, first=first, residual_layers=1, activation=tanh)
+    assert activations == [6, 3, 3]
+    assert not any(isinstance(m, torch.nn.ReLU) for m in model.modules())
+    model(torch.randn(1, 80)).sum().backward()
+    assert first.weights.weight.grad.abs().sum() > 0
 
 
 def test_padding_is_silence():
@@ -74,22 +106,3 @@ def test_norm_is_of_the_activations_alone():
         model.output.weight.mul_(3)
         model.output.bias.mul_(3)
     torch.testing.assert_close(model(waveform), 3 * before)
-
-
-def test_filterbank_tells_a_tone_from_another_whatever_its_phase():
-    stride, channels, rate = 160, 64, 16000
-    bank = Filterbank(channels, stride)
-    time = torch.arange(10 * stride) / rate
-    for frequency in (1000, 3000):
-        for phase in (0.0, 1.0):
-            tone = torch.sin(2 * math.pi * frequency * time + phase)
-            band = bank(tone.view(1, -1, 1))[0, 5].argmax()
-            assert band == round(frequency / (rate / 2) * channels)
-    silence = bank(torch.zeros(1, 320, 1))
-    torch.testing.assert_close(silence, torch.full_like(silence, math.log(FLOOR)))
-
-
-def test_filterbank_learns():
-    bank = Filterbank(4, 8)
-    bank(torch.randn(1, 32, 1)).sum().backward()
-    assert bank.cosines.grad.abs().sum() > 0 and bank.sines.grad.abs().sum() > 0

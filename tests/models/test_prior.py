@@ -41,7 +41,7 @@ def test_what_stands_before_the_first_code_is_never_drawn():
     assert not prior.wavenet.output.bias.grad[K].any()
 
 
-def test_it_hears_the_past_alone():
+def test_a_code_depends_on_the_past_alone():
     prior = make()
     codes = torch.randint(K, (1, 30))
     other = codes.clone()
@@ -55,7 +55,7 @@ def test_it_hears_the_past_alone():
 
 
 @pytest.mark.parametrize("by_speaker", [True, False])
-def test_who_speaks_matters_if_it_shall(by_speaker):
+def test_the_speaker_matters_if_by_speaker(by_speaker):
     prior = make(by_speaker=by_speaker)
     codes = torch.randint(K, (1, 10))
     one, other = (prior.nll(codes, torch.tensor([s])) for s in (0, 1))
@@ -70,7 +70,7 @@ def test_an_unknown_speaker_is_the_mean_of_all():
     torch.testing.assert_close(prior.condition(torch.tensor([-1]))[0, 0], mean)
 
 
-def test_room_for_a_condition_of_the_callers_own():
+def test_a_condition_of_the_callers_own_is_added():
     prior = make()
     codes = torch.randint(K, (1, 12))
     extra = torch.randn(1, 3, 4)

@@ -19,7 +19,7 @@ def wavenet(config: WaveNetConfig, bands: int = 1) -> WaveNet:
 
 @pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_it_hears_its_receptive_field_and_no_future(name, bands, monkeypatch):
+def test_a_step_depends_on_its_receptive_field_and_no_future(name, bands, monkeypatch):
     config, T, t = CONFIGS[name], 60, 45
     model = wavenet(config, bands)
     embedded, look_up = [], model.embedded
@@ -32,14 +32,14 @@ def test_it_hears_its_receptive_field_and_no_future(name, bands, monkeypatch):
     monkeypatch.setattr(model, "embedded", watched)
     x, condition = torch.randint(16, (1, T, bands)), torch.randn(1, T, 5)
     model(x, condition)[0, t].sum().backward()
-    # Embedding i holds x at i - 1, so t hears x from t - receptive_field to t - 1
-    heard = embedded[0].grad[0].abs().sum(-1).nonzero().flatten() - 1
-    assert heard.max() == t - 1
-    assert heard.min() == t - config.receptive_field
+    # Embedding i holds x at i - 1, so t depends on x from t - receptive_field to t - 1
+    used = embedded[0].grad[0].abs().sum(-1).nonzero().flatten() - 1
+    assert used.max() == t - 1
+    assert used.min() == t - config.receptive_field
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_bands_hear_of_each_other_what_is_past(name):
+def test_bands_depend_on_each_others_past(name):
     T, t = 20, 12
     model = wavenet(CONFIGS[name], bands=4)
     x, condition = torch.randint(16, (1, T, 4)), torch.randn(1, T, 5)

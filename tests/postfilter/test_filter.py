@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechvq.models.cepstra import LogMel
+from speechvq.features.log_mel import LogMel
 from speechvq.postfilter.filter import MAX_GAIN, PASSES, MelPostFilter
 
 HOP = 32  # samples of a condition vector

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from speechvq.models.vqvae import VQVAE
+from speechvq.config import ConditionerConfig
+from speechvq.model import Model
 from speechvq.sampling.conditions import Conditions
 
 
@@ -15,17 +16,21 @@ from speechvq.sampling.conditions import Conditions
 def model(request, tiny_config):
     torch.manual_seed(0)
     upsample, layers = request.param
-    config = dataclasses.replace(tiny_config, condition_upsample=upsample, condition_layers=layers)
-    model = VQVAE(config, ["a", "b"]).eval()
+    conditioner = ConditionerConfig(channels=4, upsample=upsample, layers=layers)
+    decoder = dataclasses.replace(tiny_config.decoder, conditioner=conditioner)
+    config = dataclasses.replace(tiny_config, decoder=decoder)
+    model = Model(config, ["a", "b"]).eval()
     with torch.no_grad():
-        for weights in model.conditioner.parameters():  # no ReLU hides the far neighbours
+        for (
+            weights
+        ) in model.vqvae.decoder.conditioner.parameters():  # no ReLU hides the far neighbours
             weights.abs_()
     return model
 
 
 @pytest.fixture
 def codes(model):
-    return np.random.default_rng(0).integers(0, model.config.codebook_size, 40)
+    return np.random.default_rng(0).integers(0, model.codebook_size, 40)
 
 
 def cut(codes, *ends):
@@ -35,7 +40,8 @@ def cut(codes, *ends):
 def test_vectors_are_those_of_the_model(model, codes):
     vectors = np.concatenate(list(Conditions(model).vectors([codes], "b")))
     with torch.no_grad():
-        expected = model.condition(torch.from_numpy(codes)[None], torch.tensor([1]))[0].numpy()
+        quantized = model.vqvae.quantizer.lookup(torch.from_numpy(codes)[None])
+        expected = model.vqvae.decoder.conditioner(quantized, torch.tensor([1]))[0].numpy()
     np.testing.assert_allclose(vectors, expected, rtol=1e-4, atol=1e-5)
     assert vectors.dtype == np.float32
 
@@ -67,7 +73,7 @@ def test_a_vector_comes_when_what_it_depends_on_is_known_and_not_later(model, co
 
     def matters(place):
         changes = []
-        for code in range(model.config.codebook_size):
+        for code in range(model.codebook_size):
             changed = codes.copy()
             changed[place] = code
             changes.append((first_vector(changed) != first_vector(codes)).any())

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from speechvq import sampling
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
 from speechvq.sampling import SamplingOptions
 
 
@@ -27,8 +27,8 @@ class Vocoder(nn.Module):
 @pytest.fixture
 def model(tiny_config):
     torch.manual_seed(0)
-    model = VQVAE(tiny_config, ["a", "b"]).eval()
-    model.decoder = Vocoder(model.hop_length)
+    model = Model(tiny_config, ["a", "b"]).eval()
+    model.vqvae.decoder = Vocoder(model.hop_length)
     return model
 
 
@@ -40,8 +40,8 @@ def codes():
 def test_what_the_decoder_is_given(model, codes):
     waveform = sampling.sample(model, codes, "b", SamplingOptions(seed=3))
     assert waveform.shape == (len(codes) * model.hop_length,) and waveform.dtype == np.float32
-    ((quantized, speaker),) = model.decoder.utterances
-    torch.testing.assert_close(quantized, model.quantizer.codebook[torch.from_numpy(codes)])
+    ((quantized, speaker),) = model.vqvae.decoder.utterances
+    torch.testing.assert_close(quantized, model.vqvae.quantizer.codebook[torch.from_numpy(codes)])
     assert speaker == 1
     noise = 0.01 * np.random.Generator(np.random.PCG64(3)).standard_normal(len(waveform))
     means = quantized.mean(1).repeat_interleave(model.hop_length).numpy() / 10 + 0.1
@@ -79,7 +79,7 @@ def test_options_that_the_decoder_cannot_follow(model, codes, options):
     [(np.zeros(3), r"shape \(3200,\), got shape \(3,\)"), (np.full(3200, np.nan), "NaN")],
 )
 def test_a_decoder_that_gives_no_waveform(model, codes, drawn, message, monkeypatch):
-    monkeypatch.setattr(model.decoder, "sample", lambda *_: drawn)
+    monkeypatch.setattr(model.vqvae.decoder, "sample", lambda *_: drawn)
     with pytest.raises(ValueError, match=message):
         sampling.sample(model, codes, "a")
 

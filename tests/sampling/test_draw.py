@@ -9,40 +9,51 @@ import pytest
 import torch
 
 import speechvq
-from speechvq import mu_law, sampling
-from speechvq.models.vqvae import VQVAE
+from speechvq import sampling
+from speechvq.config import ConditionerConfig, MelPredictorConfig
+from speechvq.model import Model
+from speechvq.models import mu_law
 from speechvq.postfilter import filter as mel_filter
 from speechvq.sampling import SamplingOptions, batched_sampler, draw
 from speechvq.sampling.reference_step import ReferenceSampler
 
 
-def make_model(config) -> VQVAE:
+def make_model(config) -> Model:
     torch.manual_seed(0)
-    model = VQVAE(config, ["p225", "p226"]).eval()
+    model = Model(config, ["p225", "p226"]).eval()
     with torch.no_grad():
-        for weights in model.decoder.parameters():
+        for weights in model.vqvae.decoder.wavenet.parameters():
             weights.mul_(3)
     return model
 
 
+def smooth_model(config, layers: int) -> Model:
+    """With convolutions over four condition vectors a code."""
+    torch.manual_seed(1)
+    conditioner = ConditionerConfig(channels=4, upsample=4, layers=layers)
+    decoder = dataclasses.replace(config.decoder, conditioner=conditioner)
+    return Model(dataclasses.replace(config, decoder=decoder), ["a"]).eval()
+
+
 @pytest.fixture(scope="module")
 def plain(tiny_config):
-    """Without sub-bands or an envelope: its samples are those drawn."""
-    return make_model(dataclasses.replace(tiny_config, envelope_bands=0))
+    """Without sub-bands or a post-filter: its samples are those drawn."""
+    return make_model(dataclasses.replace(tiny_config, mel_predictor=MelPredictorConfig()))
 
 
 @pytest.fixture(scope="module", params=[1, 4])
 def model(tiny_config, request):
     """With and without sub-bands."""
-    model = make_model(dataclasses.replace(tiny_config, subbands=request.param))
-    model.subbands.scale.fill_(0.5 if request.param > 1 else 1.0)
+    decoder = dataclasses.replace(tiny_config.decoder, subbands=request.param)
+    model = make_model(dataclasses.replace(tiny_config, decoder=decoder))
+    model.vqvae.decoder.pqmf.scale.fill_(0.5 if request.param > 1 else 1.0)
     return model
 
 
 @pytest.fixture(scope="module")
 def codes(model):
     rng = np.random.default_rng(0)
-    return [rng.integers(0, model.config.codebook_size, n) for n in (30, 1, 7, 200, 12)]
+    return [rng.integers(0, model.codebook_size, n) for n in (30, 1, 7, 200, 12)]
 
 
 def test_a_waveform(plain, codes):
@@ -60,8 +71,10 @@ def test_the_samples_are_those_of_the_definition(plain, codes):
     waveform = sampling.sample(model, codes[0], "p226", SamplingOptions(seed=5, temperature=0.8))
     levels = mu_law.encode(torch.from_numpy(waveform))[None, :, None]
     with torch.no_grad():
-        condition = model.condition(torch.from_numpy(codes[0])[None], torch.tensor([1]))
-        logits = model.decoder(levels, condition)[0, :, 0].double().numpy() / 0.8
+        quantized = model.vqvae.quantizer.lookup(torch.from_numpy(codes[0])[None])
+        decoder = model.vqvae.decoder
+        condition = decoder.conditioner(quantized, torch.tensor([1]))
+        logits = decoder.wavenet(levels, condition)[0, :, 0].double().numpy() / 0.8
     p = np.exp(logits - logits.max(1, keepdims=True))
     cumulative = np.cumsum(p / p.sum(1, keepdims=True), axis=1)
     uniforms = np.random.Generator(np.random.PCG64(5)).random(len(waveform))
@@ -112,11 +125,7 @@ def test_the_plain_step_stands_behind_the_same_call(model, codes, monkeypatch):
 
 def test_smooth_conditions(tiny_config):
     """Several condition vectors a code, and convolutions over them."""
-    import dataclasses
-
-    torch.manual_seed(1)
-    config = dataclasses.replace(tiny_config, condition_upsample=4, condition_layers=1)
-    model = VQVAE(config, ["a"]).eval()
+    model = smooth_model(tiny_config, layers=1)
     assert len(sampling.sample(model, np.array([1, 2, 3]), "a")) == 3 * model.hop_length
 
 
@@ -267,9 +276,7 @@ def test_memory_does_not_grow_with_the_length(model, monkeypatch):
 @pytest.fixture(scope="module")
 def smooth(tiny_config):
     """A model whose decoder looks ahead."""
-    config = dataclasses.replace(tiny_config, condition_upsample=4, condition_layers=2)
-    torch.manual_seed(1)
-    return VQVAE(config, ["a"]).eval()
+    return smooth_model(tiny_config, layers=2)
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
@@ -294,13 +301,13 @@ def test_a_stream_speaks_before_its_codes_are_all_there(smooth):
     chunks = sampling.stream(smooth, arriving(), "a")
     lookahead = draw.Conditions(smooth).lookahead
     assert lookahead == 2
-    heard = 0
+    given = 0
     for chunk in chunks:
-        heard += len(chunk)
-        # Each pass of the filter to the envelope wants a window's samples, too
-        ahead = (lookahead + 1) * 16 + mel_filter.PASSES * smooth.envelope.mel.window_length
-        assert came == 300 or came * smooth.hop_length - heard <= ahead
-    assert heard == 300 * smooth.hop_length
+        given += len(chunk)
+        # Each pass of the post-filter wants a window's samples, too
+        ahead = (lookahead + 1) * 16 + mel_filter.PASSES * smooth.mel_predictor.mel.window_length
+        assert came == 300 or came * smooth.hop_length - given <= ahead
+    assert given == 300 * smooth.hop_length
 
 
 def test_a_stream_that_is_left_early(smooth):

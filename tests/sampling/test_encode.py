@@ -6,45 +6,54 @@ import numpy as np
 import pytest
 import torch
 
-from speechvq.config import VQVAEConfig, WaveNetConfig
-from speechvq.models.vqvae import VQVAE
+from speechvq.config import (
+    ConditionerConfig,
+    ContextEncoderConfig,
+    ModelConfig,
+    NormalisedCepstraConfig,
+    QuantizerConfig,
+    StridedEncoderConfig,
+    WaveformConfig,
+    WaveNetConfig,
+    WaveNetDecoderConfig,
+)
+from speechvq.model import Model
 from speechvq.sampling.encode import encode, encode_blocks
 
 encoding = sys.modules["speechvq.sampling.encode"]  # in the package the name is the function's
 
-CONFIGS = [
-    {"strides": (2, 2, 2, 2, 2, 2)},
-    {"strides": (4, 4, 5, 8), "encoder_residual_layers": 2, "encoder_norm": True},
-    {"strides": (3, 5, 2), "encoder_residual_layers": 1},
-    {
-        "strides": (160, 4),
-        "encoder_channels": (24, 16),
-        "encoder_filterbank": True,
-        "encoder_residual_layers": 2,
-        "encoder_norm": True,
-    },
-    {"strides": (160,), "encoder_input": "cepstra"},
-    {"strides": (128,), "encoder_input": "cepstra", "encoder_residual_layers": 2},
-]
+CONFIGS = {
+    "paper": StridedEncoderConfig(strides=(2, 2, 2, 2, 2, 2), channels=16),
+    "norm": StridedEncoderConfig(strides=(4, 4, 5, 8), channels=16, residual_layers=2, norm=True),
+    "odd": StridedEncoderConfig(strides=(3, 5, 2), channels=16, residual_layers=1),
+    "filterbank": StridedEncoderConfig(
+        strides=(160, 4), channels=(24, 16), filterbank=True, residual_layers=2, norm=True
+    ),
+    "cepstra 160": ContextEncoderConfig(channels=16),
+    "cepstra 128": ContextEncoderConfig(channels=16, residual_layers=2),
+}
 
 
-@pytest.fixture(params=CONFIGS, ids=lambda c: str(c["strides"]))
+@pytest.fixture(params=CONFIGS)
 def model(request):
     torch.manual_seed(0)
-    settings = {
-        "encoder_channels": 16,
-        "codebook_size": 64,
-        "codebook_dim": 8,
-        "condition_channels": 4,
-        "wavenet": WaveNetConfig(1, 1, 2, 4, 4, 4),
-    }
-    config = VQVAEConfig(**settings | request.param)
-    model = VQVAE(config, ["a"]).eval()
-    if model.hears_voices and config.encoder_residual_layers:  # which begin with nothing to say
-        torch.nn.init.normal_(model.encoder.surroundings.layers[-1].weight)
+    encoder, features = CONFIGS[request.param], WaveformConfig()
+    if isinstance(encoder, ContextEncoderConfig):
+        features = NormalisedCepstraConfig(frame_length=int(request.param.split()[1]), cepstra=8)
+    config = ModelConfig(
+        features=features,
+        encoder=encoder,
+        quantizer=QuantizerConfig(codebook_size=64, codebook_dim=8),
+        decoder=WaveNetDecoderConfig(
+            conditioner=ConditionerConfig(channels=4), wavenet=WaveNetConfig(1, 1, 2, 4, 4, 4)
+        ),
+    )
+    model = Model(config, ["a"]).eval()
+    if getattr(model.vqvae.encoder, "context", None):  # which starts at 0
+        torch.nn.init.normal_(model.vqvae.encoder.context[-1].weight)
     with torch.no_grad():  # untrained, all latents are alike: put the codes among them
         z = model.latents(torch.from_numpy(noise(64 * config.hop_length))[None])[0]
-        model.quantizer.codebook.copy_(z)
+        model.vqvae.quantizer.codebook.copy_(z)
     return model
 
 
@@ -80,20 +89,20 @@ def test_pieces_of_any_lengths_have_the_codes_of_the_whole(model, monkeypatch, s
 def test_codes_come_as_soon_as_what_they_depend_on(model, monkeypatch):
     hop, chunk = model.hop_length, 4
     monkeypatch.setattr(encoding, "ESTIMATION_SECONDS", 1 / model.sample_rate)
-    margin = -(-encoding.receptive_field(model) // hop)
+    margin = -(-model.receptive_field // hop)
     monkeypatch.setattr(encoding, "ENCODED_SECONDS", chunk / model.frame_rate)
-    heard = 0
+    read = 0
 
     def endless():
-        nonlocal heard
+        nonlocal read
         while True:
-            heard += 1
+            read += 1
             yield np.full(1, 0.1)
 
     codes = encode_blocks(model, endless())
     for given in range(1, 4):
         assert len(next(codes)) == chunk
-        assert heard == (given * chunk + margin) * hop
+        assert read == (given * chunk + margin) * hop
         assert not torch.is_inference_mode_enabled(), "that is for the encoder alone"
 
 
@@ -102,7 +111,7 @@ def test_without_its_neighbours_a_piece_would_differ(model, monkeypatch):
     waveform = noise(40 * model.hop_length)
     expected = model.encode(torch.from_numpy(waveform)[None])[0].numpy()
     monkeypatch.setattr(encoding, "ENCODED_SECONDS", 2 / model.frame_rate)
-    monkeypatch.setattr(encoding, "receptive_field", lambda model: 0)
+    monkeypatch.setattr(Model, "receptive_field", 0)
     assert (encode(model, waveform) != expected).any()
 
 
@@ -110,16 +119,16 @@ def test_memory_is_bounded(model, monkeypatch):
     lengths = []
     whole = model.encode
 
-    def encode_piece(piece, voice):
+    def encode_piece(piece, transform):
         lengths.append(piece.shape[-1])
-        return whole(piece, voice)
+        return whole(piece, transform)
 
     monkeypatch.setattr(model, "encode", encode_piece)
     monkeypatch.setattr(encoding, "ENCODED_SECONDS", 0.5)
     waveform = noise(model.sample_rate * 5)
     assert len(encode(model, waveform)) == -(-len(waveform) // model.hop_length)
     assert len(lengths) >= 10
-    bound = model.sample_rate // 2 + 4 * encoding.receptive_field(model)
+    bound = model.sample_rate // 2 + 4 * model.receptive_field
     assert max(lengths) <= bound
     lengths.clear()
     list(encode_blocks(model, np.array_split(waveform, 100)))
@@ -135,7 +144,7 @@ def test_no_sample_beyond_the_receptive_field_matters(model):
     depends = x.grad[0].nonzero()[:, 0]
     assert len(depends) > hop
     span = int(depends.max() - depends.min()) + 1
-    field = encoding.receptive_field(model)
+    field = model.receptive_field
     assert field / 2 < span <= field
     margin = -(-field // hop) * hop
     assert depends.min() >= 20 * hop - margin

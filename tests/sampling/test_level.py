@@ -1,5 +1,6 @@
 """Level normalisation: codes do not depend on the level, conversions have that of their source."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 from speechvq import audio, sampling
-from speechvq.models.vqvae import VQVAE
+from speechvq.config import MelPredictorConfig
+from speechvq.model import Model
 from speechvq.sampling import encode_source
 from speechvq.sampling.level import MAX_LEVEL, apply_gain, level_gains
 
@@ -19,11 +21,12 @@ LEVEL = -26.0
 def model(tiny_config):
     """A raw-audio model, whose codes depend on the level, that knows the level of its training."""
     torch.manual_seed(0)
-    model = VQVAE(dataclasses.replace(tiny_config, envelope_bands=0), ["a", "b"]).eval()
+    config = dataclasses.replace(tiny_config, mel_predictor=MelPredictorConfig())
+    model = Model(config, ["a", "b"]).eval()
     with torch.no_grad():
         loud = speech(10 ** (LEVEL / 20), 8 * model.hop_length)
-        model.quantizer.codebook.copy_(model.latents(torch.from_numpy(loud)[None])[0])
-    model.speech_level = LEVEL
+        model.vqvae.quantizer.codebook.copy_(model.latents(torch.from_numpy(loud)[None])[0])
+    model.level.fill_(LEVEL)
     return model
 
 
@@ -67,8 +70,10 @@ def test_codes_do_not_depend_on_the_level(model):
     assert (without != codes).mean() > 0.1, "the test above could not fail"
 
 
-def test_a_model_without_a_level_takes_recordings_as_they_are(model, monkeypatch):
-    monkeypatch.setattr(model, "speech_level", None)
+def test_a_model_without_a_level_takes_recordings_as_they_are(model):
+    model = copy.deepcopy(model)
+    model.level.fill_(torch.nan)
+    assert model.speech_level is None
     source = encode_source(model, [speech(0.01)])
     expected = model.encode(torch.from_numpy(speech(0.01))[None])[0].numpy()
     np.testing.assert_array_equal(source.codes, expected)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechvq import mu_law
+from speechvq.models import mu_law
 
 
 def test_levels_agree_with_librosa():

@@ -1,15 +1,17 @@
-"""Sub-bands: what goes in comes out, each band holds its part, and cuts make no difference."""
+"""PQMF: near-perfect reconstruction, separation of bands, and streaming synthesis."""
 
 import numpy as np
 import pytest
 import torch
 
-from speechvq import mu_law
-from speechvq.models.subbands import REACH, Joiner, Subbands
+from speechvq.models import mu_law
+from speechvq.models.pqmf import PQMF, REACH, PQMFSynthesis
 
 
-def joined(joiner: Joiner, levels: np.ndarray, *cuts: int) -> np.ndarray:
-    return np.concatenate([*(joiner.add(part) for part in np.split(levels, cuts)), joiner.end()])
+def synthesised(synthesis: PQMFSynthesis, levels: np.ndarray, *cuts: int) -> np.ndarray:
+    return np.concatenate(
+        [*(synthesis.add(part) for part in np.split(levels, cuts)), synthesis.end()]
+    )
 
 
 def speechlike(samples: int) -> torch.Tensor:
@@ -21,30 +23,30 @@ def speechlike(samples: int) -> torch.Tensor:
 
 
 def test_one_band_is_the_waveform_itself():
-    subbands, waveform = Subbands(1), speechlike(1000)
-    levels = subbands.encode(waveform)
+    pqmf, waveform = PQMF(1), speechlike(1000)
+    levels = pqmf.encode(waveform)
     assert torch.equal(levels[..., 0], mu_law.encode(waveform))
-    subbands.fit(waveform)
-    back = joined(Joiner(subbands), levels[0].numpy(), 300, 301)
+    pqmf.fit(waveform)
+    back = synthesised(PQMFSynthesis(pqmf), levels[0].numpy(), 300, 301)
     np.testing.assert_array_equal(back, mu_law.decode(levels[0, :, 0]).numpy())
-    assert not subbands.state_dict()  # such models have no scales to keep
+    assert not pqmf.state_dict()
 
 
 @pytest.mark.parametrize("bands", [2, 4, 8])
 def test_bands_together_are_the_waveform(bands):
-    """Up to the 8 bits of their levels, at its own time."""
-    subbands, waveform = Subbands(bands), speechlike(16000)
-    subbands.fit(waveform)
-    levels = subbands.encode(waveform)
+    """Up to the 8 bits of their levels, without delay."""
+    pqmf, waveform = PQMF(bands), speechlike(16000)
+    pqmf.fit(waveform)
+    levels = pqmf.encode(waveform)
     assert levels.shape == (1, 16000 // bands, bands)
-    back = joined(Joiner(subbands), levels[0].numpy())
+    back = synthesised(PQMFSynthesis(pqmf), levels[0].numpy())
     error, edge = back - waveform[0].numpy(), REACH * bands
     assert back.shape == (16000,)
     assert 10 * np.log10(waveform.var().item() / error[edge:-edge].var()) > 30
     # Without the levels, it is nearly perfect
-    joiner = Joiner(subbands)
-    exact = subbands.split(waveform)[0].numpy()
-    back = np.concatenate([joiner._join(exact), joiner.end()])
+    synthesis = PQMFSynthesis(pqmf)
+    exact = pqmf.analyse(waveform)[0].numpy()
+    back = np.concatenate([synthesis._synthesise(exact), synthesis.end()])
     error = (back - waveform[0].numpy())[edge:-edge]
     assert 10 * np.log10(waveform.var().item() / error.var()) > 55
 
@@ -52,7 +54,7 @@ def test_bands_together_are_the_waveform(bands):
 @pytest.mark.parametrize("hertz, band", [(500, 0), (3000, 1), (5000, 2), (7500, 3)])
 def test_a_tone_is_in_its_band(hertz, band):
     tone = torch.sin(2 * torch.pi * hertz * torch.arange(4000) / 16000)[None]
-    power = Subbands(4).split(tone)[0, 50:-50].square().mean(0)
+    power = PQMF(4).analyse(tone)[0, 50:-50].square().mean(0)
     assert power.argmax() == band
     assert power[band] > 1000 * (power.sum() - power[band])
 
@@ -60,17 +62,17 @@ def test_a_tone_is_in_its_band(hertz, band):
 @pytest.mark.parametrize("bands", [1, 2, 4])
 def test_cuts_make_no_difference(bands):
     levels = np.random.default_rng(0).integers(0, 256, (300, bands))
-    whole = joined(Joiner(Subbands(bands)), levels)
+    whole = synthesised(PQMFSynthesis(PQMF(bands)), levels)
     assert whole.dtype == np.float32 and abs(whole).max() <= 1
     for cuts in ([1], [7, 8, 9, 200], range(300)):
-        np.testing.assert_array_equal(joined(Joiner(Subbands(bands)), levels, *cuts), whole)
+        np.testing.assert_array_equal(synthesised(PQMFSynthesis(PQMF(bands)), levels, *cuts), whole)
 
 
 def test_scales_leave_little_to_clip():
-    subbands, waveform = Subbands(4), speechlike(160_000)
-    subbands.fit(waveform)
-    levels = subbands.encode(waveform)
+    pqmf, waveform = PQMF(4), speechlike(160_000)
+    pqmf.fit(waveform)
+    levels = pqmf.encode(waveform)
     assert ((levels == 0) | (levels == 255)).float().mean() < 0.002
     assert (levels.flatten(0, 1).double().std(0) > 20).all()  # each uses its range
-    subbands.fit(torch.zeros(1, 4000))  # silence has no scale, but must not divide by 0
-    assert subbands.encode(waveform).shape == levels.shape
+    pqmf.fit(torch.zeros(1, 4000))  # silence has no scale, but must not divide by 0
+    assert pqmf.encode(waveform).shape == levels.shape
