@@ -143,6 +143,7 @@ def enroll(
     check_new_speaker(model, name, replace)
     paths = audio.find(wavs)
     loaded = load_model(model, device)
+    _conditioners(loaded)  # refuses a decoder without one, before minutes of reading
     recordings = read_recordings(paths, name, loaded.sample_rate, loaded.speech_level, progress)
     others = [speaker for speaker in loaded.speakers if speaker != name]
     fit = fit_speaker(loaded, recordings, others or loaded.speakers, steps, seed, progress)

@@ -100,3 +100,32 @@ def test_the_page_shows_the_examples():
     of_files = [name for block in shown for name, text in files.items() if block in text]
     assert len(of_files) == len(shown), "a block of the page is not in any example"
     assert set(of_files) == set(files)
+
+
+def test_a_decoder_without_conditioner_follows_mel_stages(tiny_corpus, tmp_path):
+    program = """
+import sys, decoder, speechvq
+from speechvq.config import *
+from speechvq.training.enroll import enroll
+from speechvq.training.train import train
+
+model = ModelConfig(8000, encoder=StridedEncoderConfig(strides=(10, 8), channels=16),
+    quantizer=QuantizerConfig(codebook_size=8, codebook_dim=4),
+    decoder=decoder.VocoderConfig(channels=8, layers=1), mel_predictor=MelPredictorConfig(bands=8))
+few = dict(steps=2, batch_size=2, segment_length=1600, warmup_steps=1)
+stages = [MelStage(**few), DecoderStage(**few)]
+data, training = DataConfig(*sys.argv[1:3]), TrainingConfig(workers=0, samples=1)
+folder = train(model, data, stages, training, sys.argv[3])
+print(len(speechvq.sample(speechvq.load(folder), speechvq.encode(speechvq.load(folder),
+    speechvq.audio.read(sys.argv[4], 8000)[0]), "p226")))
+try:
+    enroll(folder, "new", [sys.argv[4]] * 12)
+except ValueError as error:
+    print(error)
+"""
+    source = tiny_corpus.train.replace("train.jsonl", "p225/p225_train2.wav")
+    files = (tiny_corpus.train, tiny_corpus.valid, tmp_path / "model", source)
+    drawn, refused = run("", *files, code=program).splitlines()
+    samples = len(audio.read(source)[0])
+    assert int(drawn) == -(-samples // 80) * 80
+    assert refused.startswith("model.decoder.kind: vocoder has no conditioner")
