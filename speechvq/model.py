@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from speechvq.config import (
+    ConditionerConfig,
     ContextEncoderConfig,
     DecoderConfig,
     EncoderConfig,
@@ -72,7 +73,7 @@ class Model(nn.Module):
         )
         self.mel_predictor = None
         if config.mel_predictor.bands:
-            conditioner = config.decoder.conditioner
+            conditioner = getattr(config.decoder, "conditioner", ConditionerConfig())
             self.mel_predictor = MelPredictor(
                 conditioner, D, config.hop_length, S, config.sample_rate, config.mel_predictor.bands
             )

@@ -60,6 +60,9 @@ _TABLES = (
 )
 """The speaker embeddings."""
 _NAME = re.compile(r"[^\W_][\w.-]{0,49}")
+OTHER_PARTS = (
+    f"import the module that defines this part, if it is not of speechvq; else {OTHER_VERSION}"
+)
 _WANTED = f"a model folder holds {WEIGHTS}"
 
 
@@ -207,7 +210,7 @@ def load_model(folder: str | os.PathLike, device: str = "cpu") -> Model:
     try:
         config = build_config(values["model"])
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; {OTHER_VERSION}") from error
+        raise ValueError(f"{path}: {error}; {OTHER_PARTS}") from error
     tensors, _ = read_weights(path)
     model = Model(config, speakers)
     fill(model, tensors, path)

@@ -272,7 +272,8 @@ class WaveNetDecoderConfig(DecoderConfig):
 class MelPredictorConfig:
     """What predicts log-mel frames from codes and a speaker, for the mel post-filter.
 
-    Its conditioner has the shape of the decoder's.
+    Its conditioner has the shape of the decoder's, or that of `ConditionerConfig` for a decoder
+    without conditioner.
 
     Attributes
     ----------

@@ -143,6 +143,7 @@ def enroll(
     check_new_speaker(model, name, replace)
     paths = audio.find(wavs)
     loaded = load_model(model, device)
+    _conditioners(loaded)  # refuses a decoder without one, before minutes of reading
     recordings = read_recordings(paths, name, loaded.sample_rate, loaded.speech_level, progress)
     others = [speaker for speaker in loaded.speakers if speaker != name]
     fit = fit_speaker(loaded, recordings, others or loaded.speakers, steps, seed, progress)
@@ -338,8 +339,14 @@ def _with_one_speaker(model: Model, speaker: str) -> Model:
 
 def _conditioners(model: Model) -> list[Conditioner]:
     """The decoder's, and the mel predictor's if there is one."""
+    decoder = model.vqvae.decoder
+    if not hasattr(decoder, "conditioner"):
+        raise ValueError(
+            f"model.decoder.kind: {model.config.decoder.kind} has no conditioner, whose speaker "
+            "vectors are what enrolment learns; train the model on the new speaker, too"
+        )
     predictor = [] if model.mel_predictor is None else [model.mel_predictor.conditioner]
-    return [model.vqvae.decoder.conditioner, *predictor]
+    return [decoder.conditioner, *predictor]
 
 
 def _tables(model: Model) -> list[nn.Embedding]:

@@ -82,7 +82,7 @@ class DecoderObjective(Objective):
 def start_decoder(model: Model, corpus: Corpus, config: StageConfig) -> None:
     """Let a decoder prepare itself by typical speech, and begin with what mel stages learned."""
     decoder, predictor = model.vqvae.decoder, model.mel_predictor
-    if predictor is not None:
+    if predictor is not None and hasattr(decoder, "conditioner"):
         decoder.conditioner.load_state_dict(predictor.conditioner.state_dict())
     decoder.fit(corpus.speech("scales", config, SECONDS_FOR_SCALES))
 
