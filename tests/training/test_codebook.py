@@ -16,6 +16,7 @@ def test_clusters_get_an_identity_covariance():
     member = torch.arange(3000) % 6
     inputs = centres[member] + torch.randn(3000, 3) @ stretch
     output = nn.Linear(3, 3)
+    nn.init.eye_(output.weight)  # variances far above what keeps the inverse finite
     quantizer = Quantizer(QuantizerConfig(6, 3))
     with torch.no_grad():
         start_whitened(quantizer, output, output(inputs))
