@@ -2,7 +2,7 @@
 
 The objective's target stays as it was, so that the encoder learns to ignore what changes.
 
-Shapes: B batch, T samples.
+Shapes: B batch, T samples, M frames, bins of the spectrum.
 """
 
 import math
@@ -59,13 +59,15 @@ def perturb(
     )
     bins = spectrum.shape[1]
     frequency = np.linspace(0, sample_rate / 2, bins)
-    rows = []
-    for row in spectrum:
-        stretch = np.exp(random.uniform(-config.stretch, config.stretch))
+    stretch, gains = [], []
+    for _ in range(B):
+        stretch.append(np.exp(random.uniform(-config.stretch, config.stretch)))
         decibels = _equaliser(frequency, config, random) + _low_pass(frequency, config, random)
-        amplitude = torch.from_numpy(10 ** (decibels / 20)).float()
-        rows.append(_stretched(row, stretch) * amplitude.unsqueeze(1))
-    perturbed = torch.istft(torch.stack(rows), N_FFT, HOP_LENGTH, window=window, length=T)
+        gains.append(10 ** (decibels / 20))
+    if config.stretch:
+        spectrum = _stretched(spectrum, torch.tensor(stretch, dtype=torch.float32))
+    filtered = spectrum * torch.from_numpy(np.stack(gains)).float().unsqueeze(-1)
+    perturbed = torch.istft(filtered, N_FFT, HOP_LENGTH, window=window, length=T)
     noisy = random.random(B) < config.noise
     ratio = random.uniform(config.noise_from, config.noise_to, B)
     amplitude = torch.from_numpy(noisy * 10 ** (-ratio / 20)).float().unsqueeze(1)
@@ -74,29 +76,49 @@ def perturb(
     return perturbed + noise * rms * amplitude
 
 
-def _stretched(spectrum: Tensor, factor: float) -> Tensor:
-    """A spectrogram (bins, frames) whose frequencies are multiplied by a factor.
+def _stretched(spectrum: Tensor, factor: Tensor) -> Tensor:
+    """Spectrograms (B, bins, M) whose frequencies are multiplied by factors (B,).
 
     Bins take their values from the places that are stretched onto them. Phases then advance from
-    frame to frame by as much more as the frequency is higher, as in a phase vocoder.
+    frame to frame by as much more as the frequency is higher, as in a phase vocoder whose bins
+    keep their phases relative to the nearest peak (Laroche and Dolson, "Improved phase vocoder
+    time-scale modification of audio", 1999).
     """
-    if factor == 1.0:
-        return spectrum
-    last = len(spectrum) - 1
-    source = torch.arange(last + 1) / factor  # bins, of the given spectrum
-    lower = source.long().clamp(max=last - 1)
-    share = (source - lower).unsqueeze(1)
+    last, frames = spectrum.shape[1] - 1, spectrum.shape[2]
+    bins = torch.arange(last + 1)
+    source = bins / factor.unsqueeze(1)  # (B, bins), places in the given spectrum
+    lower = source.long().clamp(max=last - 1).unsqueeze(-1).expand(-1, -1, frames)
+    share = (source - lower[:, :, 0]).unsqueeze(-1)
     # With phases at the middle of a frame neighbouring bins of a partial do not cancel out
-    sign = 1 - 2 * (torch.arange(last + 1) % 2).unsqueeze(1)
+    sign = (1 - 2 * (bins % 2)).unsqueeze(-1)
     centred = spectrum * sign
-    mixed = centred[lower] * (1 - share) + centred[lower + 1] * share
+    mixed = centred.gather(1, lower) * (1 - share) + centred.gather(1, lower + 1) * share
     mixed[source > last] = 0
-    phase = mixed.angle()
-    usual = (2 * math.pi * HOP_LENGTH / N_FFT * source).unsqueeze(1)  # advance at the bin's middle
-    deviation = phase.diff(dim=1) - usual
-    advance = usual + deviation - 2 * math.pi * (deviation / (2 * math.pi)).round()
-    rotation = F.pad(((factor - 1) * advance).double().cumsum(1), (1, 0)).float()
-    return mixed * torch.polar(torch.ones_like(rotation), rotation) * sign
+
+    expected = (2 * math.pi * HOP_LENGTH / N_FFT * source).unsqueeze(-1)  # at a bin's own frequency
+    advance = expected + _wrapped(mixed.angle().diff(dim=2) - expected)  # (B, bins, M - 1)
+    more = (factor - 1).view(-1, 1, 1) * advance
+    peaks = _nearest_peaks(mixed.abs())
+    rotation = [torch.zeros(peaks.shape[:2])]
+    for m in range(1, frames):
+        rotation.append(_wrapped(rotation[-1] + more[:, :, m - 1]).gather(1, peaks[:, :, m]))
+    angles = torch.stack(rotation, dim=2)
+    return mixed * torch.polar(torch.ones_like(angles), angles) * sign
+
+
+def _nearest_peaks(magnitude: Tensor) -> Tensor:
+    """For each bin of spectrograms (B, bins, M) the bin of the nearest peak in the frame."""
+    bins = torch.arange(magnitude.shape[1]).unsqueeze(-1)
+    far = len(bins) ** 2
+    peak = magnitude >= F.max_pool1d(magnitude.mT, 5, 1, 2).mT
+    below = torch.where(peak, bins, -far).cummax(1).values
+    above = torch.where(peak, bins, far).flip(1).cummin(1).values.flip(1)
+    return torch.where(bins - below <= above - bins, below, above)
+
+
+def _wrapped(phase: Tensor) -> Tensor:
+    """Phases in -π … π."""
+    return phase - 2 * math.pi * (phase / (2 * math.pi)).round()
 
 
 def _equaliser(

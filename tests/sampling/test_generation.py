@@ -1,4 +1,4 @@
-"""Codes from a prior: exactly its distribution, and what is refused."""
+"""Codes drawn from a prior have exactly the distribution of the prior; and what is refused."""
 
 import dataclasses
 
