@@ -1,5 +1,6 @@
 """The examples of docs/extending.md run as a user runs them, and the page shows them."""
 
+import functools
 import os
 import re
 import subprocess
@@ -35,25 +36,34 @@ def run(name: str, *arguments: object, code: str | None = None) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def trained(tiny_corpus, tmp_path_factory):
+    """Model folder and output of an example that trains, by the name of the example."""
+
+    @functools.cache
+    def run_once(name: str) -> tuple[Path, str]:
+        out = tmp_path_factory.mktemp(name) / "model"
+        return out, run(name, tiny_corpus.train, tiny_corpus.valid, out)
+
+    return run_once
+
+
 @pytest.mark.parametrize(
     "name, hop_length, drawn", [("encoder", 80, 800), ("objective", 80, 800), ("decoder", 80, None)]
 )
-def test_a_part_from_outside_trains_encodes_and_samples(
-    name, hop_length, drawn, tiny_corpus, tmp_path
-):
-    out = tmp_path / "model"
-    words = run(name, tiny_corpus.train, tiny_corpus.valid, out).split()
+def test_a_part_from_outside_trains_encodes_and_samples(trained, name, hop_length, drawn):
+    folder, printed = trained(name)
+    words = printed.split()
     samples, codes, sampled = int(words[0]), int(words[2]), int(words[4])
     assert codes == -(-samples // hop_length)
     assert sampled == (drawn or codes * hop_length)
-    assert (out / "model.safetensors").is_file()
+    assert (folder / "model.safetensors").is_file()
 
 
-def test_a_model_folder_wants_the_module_of_its_parts(tiny_corpus, tmp_path):
+def test_a_model_folder_wants_the_module_of_its_parts(trained, tiny_corpus, tmp_path):
     from speechvq.model_folder import load_model
 
-    out = tmp_path / "model"
-    run("encoder", tiny_corpus.train, tiny_corpus.valid, out)
+    out, _ = trained("encoder")
     with pytest.raises(ValueError, match="model.encoder.kind: no such kind: 'dilated'") as refused:
         load_model(out)
     assert "import the module that defines this part" in str(refused.value)
