@@ -10,9 +10,9 @@ import torch
 
 from speechvq import model_folder
 from speechvq.codes import read_codes
-from speechvq.config import PriorConfig, PriorStage, PriorTrainingConfig, WaveNetConfig
+from speechvq.config import LoopConfig, PriorConfig, PriorStage, WaveNetConfig
 from speechvq.data.manifest import read_manifest, write_manifest
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
 from speechvq.prior_folder import load_prior
 from speechvq.sampling import encode
 from speechvq.training.checkpoint import LAST, _load
@@ -21,10 +21,8 @@ from speechvq.training.prior import held_out_bits, train_prior
 from speechvq.training.trainer import Interrupted, Trainer
 
 CONFIG = PriorConfig(condition_channels=4, wavenet=WaveNetConfig(2, 2, 2, 8, 8, 16, dropout=0.1))
-TRAINING = PriorTrainingConfig(
-    stage=PriorStage(
-        steps=12, batch_size=4, segment_length=128, learning_rate=2e-2, warmup_steps=2
-    ),
+STAGE = PriorStage(steps=12, batch_size=4, segment_length=128, learning_rate=2e-2, warmup_steps=2)
+TRAINING = LoopConfig(
     precision="float32",
     log_every=4,
     valid_every=6,
@@ -42,10 +40,10 @@ def manifests(tiny_corpus):
 def model(tiny_config, tmp_path):
     """A model folder whose codes are worth learning: untrained, but with all codes in use."""
     torch.manual_seed(0)
-    vqvae = VQVAE(tiny_config, ["p225", "p226"])
+    vqvae = Model(tiny_config, ["p225", "p226"])
     with torch.no_grad():
         z = vqvae.latents(torch.randn(1, 4000))[0]
-        vqvae.quantizer.initialise(z)
+        vqvae.vqvae.quantizer.initialise(z)
     model_folder.save_model(tmp_path / "vqvae", vqvae, {}, "card")
     return tmp_path / "vqvae"
 
@@ -55,7 +53,7 @@ def final(folder):
 
 
 def test_the_folder(model, manifests, read_lines):
-    folder = train_prior(model, CONFIG, TRAINING, manifests)
+    folder = train_prior(model, CONFIG, STAGE, TRAINING, manifests)
     assert folder == model / "prior"
     vqvae = model_folder.load_model(model)
     codebook = model_folder.codebook_of(vqvae)
@@ -77,7 +75,7 @@ def test_the_folder(model, manifests, read_lines):
 
 
 def test_codes_are_found_once(model, manifests, monkeypatch):
-    folder = train_prior(model, CONFIG, TRAINING, manifests)
+    folder = train_prior(model, CONFIG, STAGE, TRAINING, manifests)
     vqvae = model_folder.load_model(model)
     for part, manifest in manifests.items():
         codebook, kept = read_codes(folder / "codes" / f"{part}.txt")
@@ -88,40 +86,40 @@ def test_codes_are_found_once(model, manifests, monkeypatch):
             waveform, _ = audio.read(u.path, vqvae.sample_rate)
             np.testing.assert_array_equal(kept[u.id], encode(vqvae, waveform))
     monkeypatch.setattr("speechvq.training.prior.encode", lambda *_: pytest.fail("encoded again"))
-    train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
-    train_prior(model, CONFIG, TRAINING, manifests, model.parent / "other", folder / "codes")
+    train_prior(model, CONFIG, STAGE, TRAINING, manifests, overwrite=True)
+    train_prior(model, CONFIG, STAGE, TRAINING, manifests, model.parent / "other", folder / "codes")
 
 
 def test_stale_codes_are_refused(model, manifests, tiny_config):
-    train_prior(model, CONFIG, TRAINING, manifests)
+    train_prior(model, CONFIG, STAGE, TRAINING, manifests)
     torch.manual_seed(1)
-    vqvae = VQVAE(tiny_config, ["p225", "p226"])
+    vqvae = Model(tiny_config, ["p225", "p226"])
     model_folder.save_model(model, vqvae, {}, "card")
     with pytest.raises(ValueError, match=r"train\.txt: stale, the codes of model .*; delete"):
-        train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
-    with pytest.raises(ValueError, match=r"learned from the codes of model .* train a prior"):
+        train_prior(model, CONFIG, STAGE, TRAINING, manifests, overwrite=True)
+    with pytest.raises(ValueError, match=r"trained on the codes of model .* train a prior"):
         load_prior(model, model_folder.codebook_of(vqvae))
 
 
 def test_codes_of_other_utterances_are_refused(model, manifests):
-    folder = train_prior(model, CONFIG, TRAINING, manifests) / "codes"
+    folder = train_prior(model, CONFIG, STAGE, TRAINING, manifests) / "codes"
     shutil.copy(folder / "valid.txt", folder / "train.txt")
     with pytest.raises(ValueError, match=r"train\.txt: no codes of p225_train0 in it \(6 utter"):
-        train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
+        train_prior(model, CONFIG, STAGE, TRAINING, manifests, overwrite=True)
 
 
 def test_codes_of_longer_recordings_are_refused(model, manifests):
-    folder = train_prior(model, CONFIG, TRAINING, manifests) / "codes"
+    folder = train_prior(model, CONFIG, STAGE, TRAINING, manifests) / "codes"
     lines = (folder / "train.txt").read_text().splitlines()
     lines = [line.rsplit(" ", 2)[0] if line.startswith("p225_train0") else line for line in lines]
     (folder / "train.txt").write_text("\n".join(lines) + "\n")
     with pytest.raises(ValueError, match=r"train\.txt: stale, \d+ codes of p225_train0, which has"):
-        train_prior(model, CONFIG, TRAINING, manifests, overwrite=True)
+        train_prior(model, CONFIG, STAGE, TRAINING, manifests, overwrite=True)
 
 
 @pytest.mark.parametrize("after", [3, 6, 7])
 def test_resume_is_exact(model, manifests, monkeypatch, after):
-    straight = train_prior(model, CONFIG, TRAINING, manifests, model.parent / "straight")
+    straight = train_prior(model, CONFIG, STAGE, TRAINING, manifests, model.parent / "straight")
     step = Trainer._step
 
     def stopped(self, *arguments):
@@ -132,20 +130,20 @@ def test_resume_is_exact(model, manifests, monkeypatch, after):
     out = model.parent / "resumed"
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(Trainer, "_step", stopped)
-        train_prior(model, CONFIG, TRAINING, manifests, out)
-    train_prior(model, CONFIG, TRAINING, manifests, out, resume=True)
+        train_prior(model, CONFIG, STAGE, TRAINING, manifests, out)
+    train_prior(model, CONFIG, STAGE, TRAINING, manifests, out, resume=True)
     for name, tensor in final(straight).items():
         assert torch.equal(final(out)[name], tensor), name
 
 
 def test_two_processes_are_one(model, manifests, launch, read_lines):
     config = replace(CONFIG, wavenet=replace(CONFIG.wavenet, dropout=0.0))
-    one = train_prior(model, config, TRAINING, manifests, model.parent / "one")
+    one = train_prior(model, config, STAGE, TRAINING, manifests, model.parent / "one")
     program = (
         "import sys, torch; torch.set_num_threads(1)\n"
         "from speechvq.config import *\n"
         "from speechvq.training.prior import train_prior\n"
-        f"train_prior(sys.argv[1], {config!r}, {TRAINING!r}, {manifests!r}, sys.argv[2])\n"
+        f"train_prior(sys.argv[1], {config!r}, {STAGE!r}, {TRAINING!r}, {manifests!r}, sys.argv[2])\n"
     )
     two = model.parent / "two"
     assert launch(program, 2, str(model), str(two)) == ["", ""]
@@ -158,13 +156,13 @@ def test_two_processes_are_one(model, manifests, launch, read_lines):
 
 
 def test_a_training_is_not_lost(model, manifests):
-    train_prior(model, CONFIG, TRAINING, manifests)
+    train_prior(model, CONFIG, STAGE, TRAINING, manifests)
     with pytest.raises(ValueError, match="holds a training already; --resume continues it"):
-        train_prior(model, CONFIG, TRAINING, manifests)
+        train_prior(model, CONFIG, STAGE, TRAINING, manifests)
     other = replace(TRAINING, seed=1)
     with pytest.raises(ValueError, match=r"^training\.seed: this training was started with 0"):
-        train_prior(model, CONFIG, other, manifests, resume=True)
-    train_prior(model, CONFIG, other, manifests, overwrite=True)
+        train_prior(model, CONFIG, STAGE, other, manifests, resume=True)
+    train_prior(model, CONFIG, STAGE, other, manifests, overwrite=True)
 
 
 def test_speakers_whom_the_model_does_not_know(model, manifests, tmp_path, caplog):
@@ -173,10 +171,10 @@ def test_speakers_whom_the_model_does_not_know(model, manifests, tmp_path, caplo
     write_manifest(mixed, [*utterances, replace(utterances[0], id="x", speaker="p999")])
     write_manifest(foreign, [replace(utterances[0], speaker="p999")])
     with caplog.at_level(logging.WARNING):
-        train_prior(model, CONFIG, TRAINING, manifests | {"train": str(mixed)})
+        train_prior(model, CONFIG, STAGE, TRAINING, manifests | {"train": str(mixed)})
     assert "1 utterances of speakers unknown to the model are left out" in caplog.text
     with pytest.raises(ValueError, match="no utterance by a speaker of the model"):
-        train_prior(model, CONFIG, TRAINING, manifests | {"train": str(foreign)}, tmp_path / "none")
+        train_prior(model, CONFIG, STAGE, TRAINING, manifests | {"train": str(foreign)}, tmp_path / "none")
 
 
 def test_a_folder_without_a_prior(model):
@@ -199,5 +197,5 @@ def test_a_batch_that_does_not_divide(model, manifests, monkeypatch):
             ValueError("batch_size: 3 utterances do not divide among 2 processes")
         ),
     )  # fmt: skip
-    with pytest.raises(ValueError, match=r"^training\.stage\.batch_size: 3 utterances"):
-        train_prior(model, CONFIG, TRAINING, manifests)
+    with pytest.raises(ValueError, match=r"^stages\.prior\.batch_size: 3 utterances"):
+        train_prior(model, CONFIG, STAGE, TRAINING, manifests)
