@@ -189,9 +189,11 @@ def test_restarts_are_those_of_the_first_process(update, monkeypatch):
 
 def test_restarts_are_latents_of_the_batch():
     model, z = quantizer(), torch.randn(30, 3)
+    model.code_counts.copy_(torch.arange(8.0))  # of mean 3.5
     model.restart(torch.ones(8, dtype=torch.bool), z)
     for vector in model.codebook:
         assert (z == vector).all(1).any()
+    assert (model.code_counts == 3.5).all()
     torch.testing.assert_close(model.code_sums / model.code_counts.unsqueeze(1), model.codebook)
 
 
