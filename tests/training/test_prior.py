@@ -185,7 +185,7 @@ def test_a_folder_without_a_prior(model):
         load_prior(model / "nowhere", codebook)
     (model / "prior").mkdir()
     shutil.copy(model / "model.safetensors", model / "prior")
-    with pytest.raises(ValueError, match="not a prior of this version"):
+    with pytest.raises(FileNotFoundError, match="no prior there"):  # but a model
         load_prior(model, codebook)
 
 
