@@ -13,7 +13,7 @@ import speechvq
 from speechvq import audio, codes, model_folder
 from speechvq.cli import convert, decode, encode
 from speechvq.data.manifest import Utterance, write_manifest
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
 
 RATE = 8000
 MODEL = "model"
@@ -23,10 +23,10 @@ MODEL = "model"
 def saved(tiny_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     torch.manual_seed(0)
-    model = VQVAE(tiny_config, ["p225", "p226"]).eval()
+    model = Model(tiny_config, ["p225", "p226"]).eval()
     with torch.no_grad():  # codes among the latents, so that several are in use
         z = model.latents(0.1 * torch.randn(1, 8 * model.hop_length))[0]
-        model.quantizer.codebook.copy_(z)
+        model.vqvae.quantizer.codebook.copy_(z)
     model_folder.save_model(folder / MODEL, model, {}, "card")
     return folder / MODEL
 
@@ -53,13 +53,9 @@ def run(command, arguments, capsys, code=0):
 
 
 def test_codes_of_a_quiet_file_are_those_of_the_function(saved, tmp_path, capsys):
-    import shutil
-
-    import yaml
-
-    shutil.copytree(saved, "levelled")
-    config = yaml.safe_load(Path("levelled/config.yaml").read_text()) | {"speech_level": -20.0}
-    Path("levelled/config.yaml").write_text(yaml.safe_dump(config))
+    model = speechvq.load(saved)
+    model.level.fill_(-20)
+    model_folder.save_model("levelled", model, {}, "card")
     quiet = 0.002 * np.random.default_rng(0).standard_normal(4000)
     soundfile.write("quiet.wav", quiet, RATE, subtype="FLOAT")
     out, _ = run(encode, ["--src", "quiet.wav", "--model", "levelled"], capsys)
@@ -125,13 +121,13 @@ def test_a_long_recording_is_never_whole_in_memory(saved, capsys, monkeypatch):
     expected = speechvq.encode(speechvq.load(saved), audio.read("a.wav")[0])
     heard = []
     monkeypatch.setattr(audio, "read", lambda *_: pytest.fail("read as a whole"))
-    whole = VQVAE.encode
+    whole = Model.encode
 
-    def encode_piece(model, waveform, voice):
+    def encode_piece(model, waveform, transform):
         heard.append(waveform.shape[-1])
-        return whole(model, waveform, voice)
+        return whole(model, waveform, transform)
 
-    monkeypatch.setattr(VQVAE, "encode", encode_piece)
+    monkeypatch.setattr(Model, "encode", encode_piece)
     out, errors = run(encode, ["--src", "a.wav"], capsys)
     assert errors == []
     np.testing.assert_array_equal(codes.parse_codes(out, "stdout")[1]["a"], expected)
@@ -248,7 +244,7 @@ def test_decode_refuses(capsys, saved, tiny_config, tmp_path):
         capsys, text, "dir: a file, where", options=["--speaker", "p225", "--out", "dir"]
     )
     torch.manual_seed(1)
-    other = VQVAE(tiny_config, ["p225"])
+    other = Model(tiny_config, ["p225"])
     model_folder.save_model("other", other, {}, "card")
     decode_refused(
         capsys, text, "c.txt: made with model ", "pass --model",
