@@ -11,7 +11,7 @@ from speechvq.data.manifest import Utterance, write_manifest  # noqa: E402
 from speechvq.evaluation.conversion import choose_trials, evaluate_conversion  # noqa: E402
 from speechvq.evaluation.encoded import bits_per_sample, encode_utterances  # noqa: E402
 from speechvq.evaluation.normalised import speaker_normalised_cepstra  # noqa: E402
-from speechvq.models.vqvae import VQVAE  # noqa: E402
+from speechvq.model import Model  # noqa: E402
 from speechvq.sampling import encode  # noqa: E402
 
 RATE = 16000
@@ -33,7 +33,7 @@ def utterances(tmp_path):
 def model(tiny_config):
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    return VQVAE(tiny_config, ["p225", "p226"]).eval()
+    return Model(tiny_config, ["p225", "p226"]).eval()
 
 
 def test_codes_are_those_of_encode(model, utterances):
