@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -14,12 +15,12 @@ from speechvq.cli.speaking import (
     add_model_options,
     add_sampling_options,
     progress_bar,
-    sampling,
-    sampling_of_several,
+    sampling_options,
 )
 
 if TYPE_CHECKING:
     from speechvq.evaluation.conversion import ConversionEvaluation
+    from speechvq.sampling import SamplingOptions
 
 NOTES = """\
 Utterances of the test data are synthesised by their own speaker (reconstruction) and by another
@@ -68,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         seconds_to_draw,
     )
 
+    sampling = sampling_options(options)
     folder = model_folder.find_model(options.model)
     path = manifest(options.manifest, model_folder.read_config(folder), "test", "--manifest")
     model = model_folder.load_model(folder, options.device)
@@ -78,15 +80,14 @@ def run(options: argparse.Namespace) -> int:
             model,
             trials,
             judges,
-            sampling_of_several(options),
-            options.seed,
+            sampling,
             options.device,
             progress,
             drawn,
         )
     scores = {
         "model": str(folder),
-        "sampling": sampling(options),
+        "sampling": dataclasses.asdict(sampling),
         "seconds": round(time.monotonic() - started, 1),
         **result.to_dict(),
     }
@@ -95,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(scores, indent=1))
     else:
-        _print(folder, result, options)
+        _print(folder, result, sampling)
         print(f"\nwritten    {out}/: scores.json" + (", wavs" if options.wavs else ""))
     return 0
 
@@ -109,7 +110,7 @@ def _write(out: Path, result: ConversionEvaluation, scores: dict, wavs: bool) ->
         audio.write(out / "wavs" / f"{name.replace('/', '_')}.wav", waveform, SAMPLE_RATE)
 
 
-def _print(folder: Path, result: ConversionEvaluation, options: argparse.Namespace) -> None:
+def _print(folder: Path, result: ConversionEvaluation, sampling: SamplingOptions) -> None:
     from speechvq.analysis.judges.table import formatted, score_table
 
     trials = result.trials.trials
@@ -120,7 +121,7 @@ def _print(folder: Path, result: ConversionEvaluation, options: argparse.Namespa
     print(
         f"judged     {len(trials)} conversions of {len(result.trials.utterances)} utterances of "
         f"{result.trials.manifest}: {len(sources)} sources, {len(targets)} targets; "
-        + ", ".join(f"{k} {v}" for k, v in sampling(options).items() if v is not None)
+        + ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(sampling).items() if v is not None)
     )
     print(f"bits       {bits} per sample of the recordings, given their codes")
     for judge in result.judges:

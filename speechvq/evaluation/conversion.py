@@ -33,6 +33,7 @@ from speechvq.analysis.judges.trials import Trial, choose, pools
 from speechvq.data.manifest import CorpusError, Utterance, read_manifest
 from speechvq.evaluation.encoded import bits_per_sample, encode_utterances, read_waveform
 from speechvq.model import Model
+from speechvq.sampling.options import SamplingOptions
 
 logger = logging.getLogger(__name__)
 
@@ -132,8 +133,7 @@ def evaluate_conversion(
     model: Model,
     trials: Trials,
     judges: Sequence[Judge],
-    sampling: Mapping | None = None,
-    seed: int = 0,
+    options: SamplingOptions = SamplingOptions(),  # noqa: B008
     device: str = "cpu",
     progress: Progress = lambda items, _: items,
     drawn: Callable[[int], None] | None = None,
@@ -148,16 +148,15 @@ def evaluate_conversion(
         See :func:`choose_trials`.
     judges
         See :func:`available_judges`; any :class:`~speechvq.analysis.judges.judge.Judge` will do.
-    sampling
-        Further arguments of :func:`speechvq.sampling.sample_batch`.
-    seed
-        Of the first waveform; each further one has the next.
+    options
+        How the speech is drawn; the seed is that of the first waveform, and each further one has
+        the next.
     device
         Where the model is.
     progress, drawn
         Show progress; `drawn` gets numbers of samples.
     """
-    synthesised = synthesise(model, trials, sampling or {}, seed, drawn)
+    synthesised = synthesise(model, trials, options, drawn)
     known = [trials.utterances[u] for u in synthesised.reconstructions]
     bits = bits_per_sample(model, progress(known, "bits per sample"), device)
     recordings = Recordings(
@@ -248,8 +247,7 @@ def choose_trials(
 def synthesise(
     model: Model,
     trials: Trials,
-    options: Mapping,
-    seed: int = 0,
+    options: SamplingOptions = SamplingOptions(),  # noqa: B008
     drawn: Callable[[int], None] | None = None,
 ) -> Synthesised:
     """Draw all reconstructions and conversions of trials in one batch."""
@@ -261,8 +259,9 @@ def synthesise(
         model,
         [encoded[u].codes for u, _ in pairs],
         [speaker for _, speaker in pairs],
+        options,
+        seeds=[options.seed + i for i in range(len(pairs))],
         progress=drawn,
-        **{**options, "seeds": [seed + i for i in range(len(pairs))]},
     )
     judged = [
         _for_judges(waveform[: len(encoded[u].waveform)], model.sample_rate)

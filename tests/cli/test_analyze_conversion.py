@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("rapidfuzz")
 
-from speechvq import audio, checkpoint, sampling  # noqa: E402
+from speechvq import audio, model_folder, sampling  # noqa: E402
 from speechvq.analysis.judges import (  # noqa: E402
     DNSMOS,
     PhoneErrorRate,
@@ -22,7 +22,7 @@ from speechvq.analysis.judges.missing import INSTALL  # noqa: E402
 from speechvq.analysis.judges.pitch import PitchOf  # noqa: E402
 from speechvq.cli import analyze  # noqa: E402
 from speechvq.data.manifest import Phone, Utterance, read_manifest, write_manifest  # noqa: E402
-from speechvq.models.vqvae import VQVAE  # noqa: E402
+from speechvq.model import Model  # noqa: E402
 
 HERTZ = {"p225": 200.0, "p226": 400.0}  # of the voices here
 MODEL_RATE = 8000
@@ -97,10 +97,10 @@ def exp(tmp_path, tiny_config, monkeypatch):
             )
     write_manifest("test.jsonl", utterances)
     torch.manual_seed(0)
-    model = VQVAE(tiny_config, list(HERTZ))
-    checkpoint.save_model("exp/vqvae", model, {"data": {"test": "test.jsonl"}}, "# test\n")
+    model = Model(tiny_config, list(HERTZ))
+    model_folder.save_model("exp/vqvae", model, {"data": {"test": "test.jsonl"}}, "# test\n")
 
-    def draw(model, codes, speakers, **_):
+    def draw(model, codes, speakers, options, **_):
         lengths = [len(c) * model.hop_length / MODEL_RATE for c in codes]
         return [voice(s, seconds, MODEL_RATE) for s, seconds in zip(speakers, lengths, strict=True)]
 
@@ -144,7 +144,7 @@ def test_known_answers(exp, ears, capsys):
 
 
 def test_a_model_that_ignores_the_speaker(exp, ears, capsys, monkeypatch):
-    def draw(model, codes, speakers, **_):
+    def draw(model, codes, speakers, options, **_):
         return [voice("p225", 0.5, MODEL_RATE) for _ in codes]
 
     monkeypatch.setattr(sampling, "sample_batch", draw)
@@ -184,6 +184,9 @@ def test_options_choose(exp, ears, capsys):
     assert {trial["target"] for trial in only["trials"]} == {"p226"}
     assert len(only["trials"]) == 3
     assert only["sampling"]["temperature"] == 0.5
+    assert set(only["sampling"]) == {
+        "temperature", "top_k", "top_p", "seed", "precision", "post_filter",
+    }  # fmt: skip
 
 
 def test_a_source_that_the_model_does_not_know(exp, ears, capsys, tmp_path):
