@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -6,11 +7,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import speechvq  # noqa: E402
 from speechvq import audio, model_folder  # noqa: E402
+from speechvq.analysis.frames import frame_labels, normalise  # noqa: E402
+from speechvq.analysis.phonemes import score  # noqa: E402
 from speechvq.cli import analyze  # noqa: E402
-from speechvq.config import VQVAEConfig, WaveNetConfig  # noqa: E402
-from speechvq.data.manifest import Phone, Utterance, write_manifest  # noqa: E402
-from speechvq.models.vqvae import VQVAE  # noqa: E402
+from speechvq.config import (  # noqa: E402
+    ConditionerConfig,
+    ModelConfig,
+    QuantizerConfig,
+    StridedEncoderConfig,
+    WaveNetConfig,
+    WaveNetDecoderConfig,
+)
+from speechvq.data.manifest import Phone, Utterance, read_manifest, write_manifest  # noqa: E402
+from speechvq.model import Model  # noqa: E402
 
 SAMPLE_RATE = 16000
 CODEBOOK_SIZE = 8
@@ -52,16 +63,24 @@ def exp(tmp_path, monkeypatch):
     write_part(data / "train.jsonl", range(6))
     write_part(data / "test.jsonl", range(10, 13))
     torch.manual_seed(0)
-    config = VQVAEConfig(
-        strides=(4, 8, 10), encoder_channels=16, encoder_norm=True, codebook_size=CODEBOOK_SIZE,
-        codebook_dim=4, condition_channels=4,
-        wavenet=WaveNetConfig(layers=2, dilation_cycle=2, residual_channels=4, skip_channels=4,
-                              output_channels=8),
-    )  # fmt: skip
-    model = VQVAE(config, ["p225"])
+    config = ModelConfig(
+        encoder=StridedEncoderConfig(strides=(4, 8, 10), channels=16, norm=True),
+        quantizer=QuantizerConfig(codebook_size=CODEBOOK_SIZE, codebook_dim=4),
+        decoder=WaveNetDecoderConfig(
+            conditioner=ConditionerConfig(channels=4),
+            wavenet=WaveNetConfig(
+                layers=2,
+                dilation_cycle=2,
+                residual_channels=4,
+                skip_channels=4,
+                output_channels=8,
+            ),
+        ),
+    )
+    model = Model(config, ["p225"])
     with torch.no_grad():
         latents = model.latents(torch.from_numpy(sounds(0)[0])[None])[0]
-        model.quantizer.codebook.copy_(latents[torch.linspace(0, 49, CODEBOOK_SIZE).long()])
+        model.vqvae.quantizer.codebook.copy_(latents[torch.linspace(0, 49, CODEBOOK_SIZE).long()])
     manifests = {split: str(data / f"{split}.jsonl") for split in ("train", "valid", "test")}
     model_folder.save_model(folder, model, {"data": manifests}, "# test model\n")
     monkeypatch.chdir(tmp_path)
@@ -155,10 +174,42 @@ def test_too_few_frames_for_the_baselines(exp, capsys):
     assert "MFCC" not in output.out
 
 
+def test_the_codes_scored_are_those_of_the_function(exp, capsys):
+    """For a model that knows its level, too, whose codes depend on it."""
+    folder = exp / "vqvae"
+    model = model_folder.load_model(folder)
+    paths = {part: exp / f"data/{part}.jsonl" for part in ("train", "test")}
+    unlevelled = encoded(model, paths["test"])[0]
+    model.level.fill_(-50)
+    model_folder.save_model(folder, model, model_folder.read_config(folder), "# test\n")
+    assert analyze.main(["phonemes", "--no-baselines", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["scores"]["learned codes"]
+    codes, labels, utterances = encoded(model, paths["test"])
+    map_codes, map_labels, _ = encoded(model, paths["train"])
+    expected = score(map_codes, map_labels, codes, labels, CODEBOOK_SIZE, utterances)
+    assert found == json.loads(json.dumps(dataclasses.asdict(expected)))
+    assert not np.array_equal(codes, unlevelled)
+    levelled = np.bincount(map_codes, minlength=CODEBOOK_SIZE)
+    table = (exp / "phonemes/codes.tsv").read_text().splitlines()[1:]
+    counts = {int(code): int(n) for code, n, *_ in (line.split("\t") for line in table)}
+    assert counts == dict(enumerate(levelled.tolist()))
+
+
+def encoded(model, manifest):
+    """Codes by speechvq.encode, phone labels, and the utterance of each code."""
+    codes, labels = [], []
+    utterances = read_manifest(manifest)
+    for u in utterances:
+        codes.append(speechvq.encode(model, audio.read(u.path, SAMPLE_RATE)[0]))
+        labels.append(frame_labels(normalise(u.phones), len(codes[-1]), 1 / model.frame_rate))
+    index = np.repeat(np.arange(len(utterances)), [len(c) for c in codes])
+    return np.concatenate(codes), np.concatenate(labels), index
+
+
 def test_a_collapsed_codebook_is_named(exp, capsys):
     model = model_folder.load_model(exp / "vqvae")
     with torch.no_grad():
-        model.quantizer.codebook[1:] += 1000
+        model.vqvae.quantizer.codebook[1:] += 1000
     model_folder.save_model(
         exp / "vqvae", model, model_folder.read_config(exp / "vqvae"), "# test\n"
     )

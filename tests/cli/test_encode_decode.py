@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 import speechvq
 from speechvq import audio, codes, model_folder
 from speechvq.cli import convert, decode, encode
+from speechvq.config import ContextEncoderConfig, NormalisedCepstraConfig
 from speechvq.data.manifest import Utterance, write_manifest
-from speechvq.models.vqvae import VQVAE
+from speechvq.model import Model
 
 RATE = 8000
 MODEL = "model"
@@ -23,10 +25,10 @@ MODEL = "model"
 def saved(tiny_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     torch.manual_seed(0)
-    model = VQVAE(tiny_config, ["p225", "p226"]).eval()
+    model = Model(tiny_config, ["p225", "p226"]).eval()
     with torch.no_grad():  # codes among the latents, so that several are in use
         z = model.latents(0.1 * torch.randn(1, 8 * model.hop_length))[0]
-        model.quantizer.codebook.copy_(z)
+        model.vqvae.quantizer.codebook.copy_(z)
     model_folder.save_model(folder / MODEL, model, {}, "card")
     return folder / MODEL
 
@@ -53,13 +55,9 @@ def run(command, arguments, capsys, code=0):
 
 
 def test_codes_of_a_quiet_file_are_those_of_the_function(saved, tmp_path, capsys):
-    import shutil
-
-    import yaml
-
-    shutil.copytree(saved, "levelled")
-    config = yaml.safe_load(Path("levelled/config.yaml").read_text()) | {"speech_level": -20.0}
-    Path("levelled/config.yaml").write_text(yaml.safe_dump(config))
+    model = speechvq.load(saved)
+    model.level.fill_(-20)
+    model_folder.save_model("levelled", model, {}, "card")
     quiet = 0.002 * np.random.default_rng(0).standard_normal(4000)
     soundfile.write("quiet.wav", quiet, RATE, subtype="FLOAT")
     out, _ = run(encode, ["--src", "quiet.wav", "--model", "levelled"], capsys)
@@ -67,6 +65,56 @@ def test_codes_of_a_quiet_file_are_those_of_the_function(saved, tmp_path, capsys
     waveform, _ = audio.read("quiet.wav")
     np.testing.assert_array_equal(found, speechvq.encode(speechvq.load("levelled"), waveform))
     assert (found != speechvq.encode(speechvq.load(saved), waveform)).any()
+
+
+@pytest.fixture
+def normalising(tiny_config):
+    """A model folder whose model normalises level and speaker of a recording."""
+    features = NormalisedCepstraConfig(frame_length=80, cepstra=4)
+    encoder = ContextEncoderConfig(channels=4, residual_layers=1)
+    torch.manual_seed(0)
+    config = replace(tiny_config, features=features, encoder=encoder)
+    model = Model(config, ["p225", "p226"]).eval()
+    transforms = model.features.speaker_transforms(2)
+    transforms.mean.normal_()
+    transforms.warp.copy_(torch.tensor([0.9, 1.1]))
+    clusters = torch.randn(model.codebook_size, 4)
+    model.features.set_speaker_priors(transforms, clusters, torch.nn.Linear(4, 4))
+    model.level.fill_(-20)
+    with torch.no_grad():
+        z = model.latents(0.1 * torch.randn(1, 8 * model.hop_length))[0]
+        model.vqvae.quantizer.codebook.copy_(z)
+    model_folder.save_model("normalising", model, {}, "card")
+    return Path("normalising")
+
+
+def test_functions_and_commands_agree_where_speakers_are_normalised(normalising, capsys):
+    """In a recording of several blocks, at a level of its own."""
+    rng = np.random.default_rng(0)
+    quiet = 0.003 * rng.standard_normal(12 * RATE) * (1 + np.sin(np.arange(12 * RATE) / 4000))
+    soundfile.write("quiet.wav", quiet, RATE, subtype="FLOAT")
+    model = speechvq.load(normalising)
+    waveform, _ = audio.read("quiet.wav")
+    arguments = ["--src", "quiet.wav", "--model", str(normalising), "--out"]
+    run(encode, [*arguments, "c.txt"], capsys)
+    found = codes.read_codes("c.txt")[1]["quiet"]
+    np.testing.assert_array_equal(found, speechvq.encode(model, waveform))
+    assert len(set(found.tolist())) > 2
+    run(convert, [*arguments, "b.wav", "--speaker", "p226", "--seed", "3"], capsys)
+    options = speechvq.SamplingOptions(seed=3)
+    expected = audio.to_pcm(speechvq.convert(model, waveform, "p226", options))
+    np.testing.assert_array_equal(soundfile.read("b.wav", dtype="int16")[0], expected)
+
+
+def test_decoded_speech_is_that_of_the_function(saved, capsys):
+    record("a.wav")
+    run(encode, ["--src", "a.wav", "--out", "c.txt"], capsys)
+    options = ["--speaker", "p226", "--seed", "3", "--top-k", "5"]
+    run(decode, ["--codes", "c.txt", "--out", "d", *options], capsys)
+    found = codes.read_codes("c.txt")[1]["a"]
+    drawn = speechvq.SamplingOptions(seed=3, top_k=5)
+    expected = audio.to_pcm(speechvq.sample(speechvq.load(saved), found, "p226", drawn))
+    np.testing.assert_array_equal(soundfile.read("d/a-p226.wav", dtype="int16")[0], expected)
 
 
 def test_codes_on_stdout(saved, capsys):
@@ -125,13 +173,13 @@ def test_a_long_recording_is_never_whole_in_memory(saved, capsys, monkeypatch):
     expected = speechvq.encode(speechvq.load(saved), audio.read("a.wav")[0])
     heard = []
     monkeypatch.setattr(audio, "read", lambda *_: pytest.fail("read as a whole"))
-    whole = VQVAE.encode
+    whole = Model.encode
 
-    def encode_piece(model, waveform, voice):
+    def encode_piece(model, waveform, transform):
         heard.append(waveform.shape[-1])
-        return whole(model, waveform, voice)
+        return whole(model, waveform, transform)
 
-    monkeypatch.setattr(VQVAE, "encode", encode_piece)
+    monkeypatch.setattr(Model, "encode", encode_piece)
     out, errors = run(encode, ["--src", "a.wav"], capsys)
     assert errors == []
     np.testing.assert_array_equal(codes.parse_codes(out, "stdout")[1]["a"], expected)
@@ -248,7 +296,7 @@ def test_decode_refuses(capsys, saved, tiny_config, tmp_path):
         capsys, text, "dir: a file, where", options=["--speaker", "p225", "--out", "dir"]
     )
     torch.manual_seed(1)
-    other = VQVAE(tiny_config, ["p225"])
+    other = Model(tiny_config, ["p225"])
     model_folder.save_model("other", other, {}, "card")
     decode_refused(
         capsys, text, "c.txt: made with model ", "pass --model",

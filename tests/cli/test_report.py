@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
-import yaml
 
-from speechvq import audio
+from speechvq import audio, model_folder
 from speechvq.cli.report import main
+from speechvq.config import ModelConfig, QuantizerConfig, StridedEncoderConfig
 from speechvq.report.sections import EMBEDDED
+from speechvq.weights import make_header, write_weights
 
 SCORES = {
     "accuracy": 0.5, "accuracy_interval": [0.4, 0.6], "chance": 0.1, "phone_purity": 0.55,
@@ -30,13 +31,23 @@ GENERATION = {
 
 @pytest.fixture
 def exp(tmp_path):
-    """An experiment with a model folder that has its files but no weights worth loading."""
+    """An experiment with a model folder whose weights are a header alone: the page needs no more.
+
+    What config.yaml says is not read.
+    """
     model = tmp_path / "vqvae"
     model.mkdir()
-    values = {"model": {"strides": [5, 4, 4, 4, 2], "codebook_size": 8}, "training": {}}
-    (model / "config.yaml").write_text(yaml.safe_dump(values))
-    (model / "model.safetensors").write_bytes(b"")
-    (model / "speakers.json").write_text('[{"name": "p225"}]')
+    config = ModelConfig(
+        encoder=StridedEncoderConfig(strides=(5, 4, 4, 4, 2)),
+        quantizer=QuantizerConfig(codebook_size=8),
+    )
+    stages = [
+        {"objective": "cepstra", "steps": 1000},
+        {"objective": "decoder", "name": "refine", "steps": 2000},
+    ]
+    header = make_header(model_folder.FORMAT, {"model": config, "stages": stages}, ["p225"])
+    write_weights(model / "model.safetensors", {}, header)
+    (model / "config.yaml").write_text("model: {sample_rate: 1}")
     return tmp_path
 
 
@@ -63,8 +74,9 @@ def test_a_whole_experiment(exp):
     (exp / "phonemes").mkdir()
     (exp / "phonemes" / "scores.json").write_text(json.dumps(RESULT))
     (exp / "phonemes" / "codes.tsv").write_text("code\tcount\n3\t12\n")
-    record = {"kind": "valid", "phase": "likelihood", "global_step": 5, "bits_per_sample": 4.25}
-    early = {"kind": "valid", "phase": "latents", "global_step": 2, "latent_loss": 0.625}
+    valid = {"kind": "valid", "stage": "decoder", "global_step": 5}
+    record = valid | {"loss": 2.946, "bits_per_sample": 4.25}
+    early = {"kind": "valid", "stage": "cepstra", "global_step": 2, "loss": 0.625}
     lines = json.dumps(early) + "\n" + json.dumps(record) + '\n{"cut o'
     (exp / "vqvae" / "metrics.jsonl").write_text(lines)
     (exp / "vqvae" / "README.md").write_text("# The card")
@@ -78,7 +90,10 @@ def test_a_whole_experiment(exp):
     assert "0.500 (0.400 to 0.600)" in text and "7 of 8" in text
     assert "6.500" in text and "162.5" in text and "1,162" in text  # 6.5 bits, 25 times a second
     assert "drawn from the prior, from held-out speech: phones 0.125" in text
-    assert "4.250" in text and "0.625" in text and "# The card" in text
+    assert "4.250" in text and "2.946" in text and "# The card" in text
+    assert "Stages: cepstra, then decoder." in text
+    assert "25 codes per second, each one of 8, from 16000 Hz speech" in text
+    assert "1,000 cepstra + 2,000 refine" in text
     assert text.count('class="missing"') == 2  # the two pictures that were not drawn
 
 

@@ -14,20 +14,20 @@ from speechvq.cli.sample import main
 from speechvq.cli.train import main as train
 from speechvq.codes import read_codes
 from speechvq.config import PriorConfig, WaveNetConfig
+from speechvq.model import Model
 from speechvq.models.prior import Prior
-from speechvq.models.vqvae import VQVAE
 from speechvq.prior_folder import save_prior
 
 RATE = 8000
 
 
 @pytest.fixture(autouse=True)
-def model(tiny_config, tmp_path, monkeypatch) -> VQVAE:
+def model(tiny_config, tmp_path, monkeypatch) -> Model:
     """A model with a prior, below the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
     torch.manual_seed(0)
-    vqvae = VQVAE(tiny_config, ["p225", "p226"]).eval()
+    vqvae = Model(tiny_config, ["p225", "p226"]).eval()
     model_folder.save_model("exp/tiny/vqvae", vqvae, {}, "card")
     wavenet = WaveNetConfig(1, 1, 2, 4, 4, 4)
     prior = Prior(PriorConfig(condition_channels=4, wavenet=wavenet), 8, ["p225", "p226"])
@@ -132,7 +132,7 @@ def test_silence_is_told(model, capsys, monkeypatch):
 
 
 def test_a_speaker_whom_the_prior_does_not_know(tiny_config, capsys):
-    vqvae = VQVAE(tiny_config, ["p225", "p226", "new"])
+    vqvae = Model(tiny_config, ["p225", "p226", "new"])
     vqvae.load_state_dict(
         {
             name: torch.cat([x, x[:1]]) if name.endswith("conditioner.speakers.weight") else x
@@ -169,10 +169,10 @@ def test_mistakes_are_one_line(words, message, capsys):
 
 def test_training_a_prior(tiny_corpus, capsys):
     conf = Path("conf.yaml")
-    phase = {"steps": 4, "batch_size": 2, "segment_length": 64, "warmup_steps": 1}
-    conf.write_text(
-        yaml.safe_dump({"training": {"phase": phase, "valid_every": 2, "tensorboard": False}})
-    )
+    stage = {"steps": 4, "batch_size": 2, "segment_length": 64, "warmup_steps": 1}
+    training = {"valid_every": 2, "tensorboard": False}
+    stages = [{"objective": "prior", **stage}]
+    conf.write_text(yaml.safe_dump({"stages": stages, "training": training}))
     words = ["prior", "--model", "exp/tiny/vqvae", "--config", str(conf), "--out", "mine"]
     words += ["--train", tiny_corpus.train, "--valid", tiny_corpus.valid]
     small = ["--prior.wavenet.layers", "2", "--prior.condition_channels", "4"]

@@ -54,7 +54,7 @@ def finished(corpus, tmp_path_factory) -> tuple[Path, subprocess.CompletedProces
     done = run(
         "--conf", "tiny.yaml", "--prior-conf", "tiny.yaml", "--db-root", str(corpus),
         "--n-gpus", "0",
-        "--", "--training.likelihood.steps", "12",
+        "--", "--stages.decoder.steps", "12",
         cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -115,7 +115,7 @@ def test_output_tells_stages_and_what_to_listen_to(finished):
 def test_training_settings_pass_through(finished):
     metrics = (finished[0] / "exp" / "vctk" / "vqvae" / "metrics.jsonl").read_text()
     records = [json.loads(line) for line in metrics.splitlines()]
-    assert max(r["step"] for r in records if r["phase"] == "likelihood") == 12
+    assert max(r["step"] for r in records if r["stage"] == "decoder") == 12
 
 
 def test_a_second_run_goes_on_instead_of_starting_again(finished):
@@ -124,7 +124,7 @@ def test_a_second_run_goes_on_instead_of_starting_again(finished):
     before = metrics.read_text()
     done = run(
         "--conf", "tiny.yaml", "--stage", "2", "--stop-stage", "2", "--n-gpus", "0",
-        "--", "--training.likelihood.steps", "12",
+        "--", "--stages.decoder.steps", "12",
         cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
