@@ -31,9 +31,7 @@ VARIANTS = [
 def test_a_variant_can_be_trained(group, extra, tmp_path):
     argv = STUDY.training_options(group, extra, tmp_path, tmp_path)
     _, sections = parser().parse_settings(argv)
-    check_stages(
-        sections["model"], sections["stages"], sections["training"].init_from is not None
-    )
+    check_stages(sections["model"], sections["stages"], sections["training"].init_from is not None)
     values = plain(sections)
     values["stages"] = {label(stage, "objective"): stage for stage in values["stages"]}
     for key, value in {**group["options"], **extra}.items():
@@ -47,7 +45,10 @@ def test_a_table_has_what_was_judged(tmp_path):
     (tmp_path / "b/phonemes").mkdir(parents=True)
     scores = '{"scores": {"learned codes": {"accuracy": {"value": 0.5}, "pnmi": {"value": 0.6}}}}'
     (tmp_path / "b/phonemes/scores.json").write_text(scores)
-    group = {"questions": ["phonemes"], "variants": {"a": None, "b": {"model.quantizer.decay": 0.9}}}
+    group = {
+        "questions": ["phonemes"],
+        "variants": {"a": None, "b": {"model.quantizer.decay": 0.9}},
+    }
     assert STUDY.table(group, tmp_path).splitlines() == [
         "| variant | accuracy | PNMI | perplexity |",
         "| --- | --- | --- | --- |",

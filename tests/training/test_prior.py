@@ -174,7 +174,9 @@ def test_speakers_whom_the_model_does_not_know(model, manifests, tmp_path, caplo
         train_prior(model, CONFIG, STAGE, TRAINING, manifests | {"train": str(mixed)})
     assert "1 utterances of speakers unknown to the model are left out" in caplog.text
     with pytest.raises(ValueError, match="no utterance by a speaker of the model"):
-        train_prior(model, CONFIG, STAGE, TRAINING, manifests | {"train": str(foreign)}, tmp_path / "none")
+        train_prior(
+            model, CONFIG, STAGE, TRAINING, manifests | {"train": str(foreign)}, tmp_path / "none"
+        )
 
 
 def test_a_folder_without_a_prior(model):
