@@ -11,7 +11,7 @@ from speechvq.training.codebook import start_whitened
 def test_clusters_get_an_identity_covariance():
     """Clusters that are long in one direction; the whitening goes into the last layer."""
     torch.manual_seed(0)
-    centres = 30 * torch.cat([torch.eye(3), -torch.eye(3)])
+    centres = 30 * torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
     stretch = torch.tensor([[2.0, 0.5, 0.0], [0.0, 0.3, 0.0], [0.1, 0.0, 0.7]])
     member = torch.arange(3000) % 6
     inputs = centres[member] + torch.randn(3000, 3) @ stretch

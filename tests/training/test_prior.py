@@ -143,8 +143,7 @@ def test_two_processes_are_one(model, manifests, launch, read_lines):
         "import sys, torch; torch.set_num_threads(1)\n"
         "from speechvq.config import *\n"
         "from speechvq.training.prior import train_prior\n"
-        f"train_prior(sys.argv[1], {config!r}, {STAGE!r}, {TRAINING!r}, {manifests!r},"
-        " sys.argv[2])\n"
+        f"train_prior(sys.argv[1], {config!r}, {STAGE!r}, {TRAINING!r}, {manifests!r}, sys.argv[2])\n"
     )
     two = model.parent / "two"
     assert launch(program, 2, str(model), str(two)) == ["", ""]
@@ -175,9 +174,7 @@ def test_speakers_whom_the_model_does_not_know(model, manifests, tmp_path, caplo
         train_prior(model, CONFIG, STAGE, TRAINING, manifests | {"train": str(mixed)})
     assert "1 utterances of speakers unknown to the model are left out" in caplog.text
     with pytest.raises(ValueError, match="no utterance by a speaker of the model"):
-        train_prior(
-            model, CONFIG, STAGE, TRAINING, manifests | {"train": str(foreign)}, tmp_path / "none"
-        )
+        train_prior(model, CONFIG, STAGE, TRAINING, manifests | {"train": str(foreign)}, tmp_path / "none")
 
 
 def test_a_folder_without_a_prior(model):
