@@ -1,5 +1,7 @@
 """Settings: what is refused and in which words, and what follows from them."""
 
+from dataclasses import replace
+
 import pytest
 
 from speechvq.config import (
@@ -166,6 +168,7 @@ COMPUTED = ModelConfig(
     quantizer=QuantizerConfig(codebook_dim=16),
     mel_predictor=MelPredictorConfig(bands=8),
 )
+CONTEXT = replace(COMPUTED, encoder=ContextEncoderConfig(residual_layers=1))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,24 @@ COMPUTED = ModelConfig(
         (COMPUTED, [LikelihoodStage()], "stages.likelihood.objective: likelihood trains the enc"),
         (COMPUTED, [CepstraStage()], "stages.cepstra.objective: cepstra trains an encoder of the"),
         (COMPUTED, [MelStage()], "stages.mel.objective: mel trains the encoder, and one of kind"),
-        (COMPUTED, [DecoderStage()], "stages: none starts the codebook of the computed features"),
+        (COMPUTED, [DecoderStage()], "stages.decoder: no stage before it starts the codebook;"),
+        (PLAIN, [CepstraStage(), DecoderStage()], "stages.decoder: no stage before it starts"),
+        (WITH_MEL, [MelPredictorStage(codebook="keep")], "stages.mel_predictor: no stage before"),
+        (
+            WITH_MEL,
+            [MelStage(quantization="none"), DecoderStage()],
+            "stages.decoder: no stage before it starts",
+        ),
+        (
+            CONTEXT,
+            [MelStage(quantization="none"), MelStage(name="second", codebook="whitened")],
+            "stages.mel.quantization: the codebook of computed features starts before the encoder",
+        ),
+        (
+            CONTEXT,
+            [MelStage(codebook="whitened"), MelPredictorStage(), DecoderStage()],
+            "stages.mel_predictor.codebook: the encoder has learned already, and whitening would",
+        ),
         (
             COMPUTED,
             [MelPredictorStage(codebook="kmeans")],
@@ -211,6 +231,10 @@ def test_stages_that_suit():
     check_stages(WITH_MEL, [CepstraStage(steps=0), MelPredictorStage(), DecoderStage()])
     check_stages(COMPUTED, [MelPredictorStage(), DecoderStage()])
     check_stages(COMPUTED, [DecoderStage()], initialised=True)
+    check_stages(COMPUTED, [MelPredictorStage()], initialised=True)
+    whitened = MelStage(quantization="nsvq", codebook="whitened")
+    check_stages(CONTEXT, [whitened, MelPredictorStage(codebook="kmeans"), DecoderStage()])
+    check_stages(PLAIN, [DecoderStage()], initialised=True)
     check_stages(WITH_MEL, [LikelihoodStage()], initialised=True)
 
 

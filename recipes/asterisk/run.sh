@@ -54,5 +54,21 @@ fi
 for part in train valid test; do # utterances with phones are kept as they are
     "$python" -m speechvq.cli.align "$exp/data/$part.jsonl"
 done
-# The last one of a repeated option counts
-PYTHON=$python bash "$HERE/../vctk/run.sh" --stage 2 --exp-dir "$exp" --conf phonemes.yaml "$@"
+options=("$@") overrides=()
+for i in "${!options[@]}"; do
+    if [[ ${options[i]} == -- ]]; then
+        overrides=("${options[@]:i+1}") options=("${options[@]:0:i}")
+        break
+    fi
+done
+if [[ " ${options[*]-} " != *" --conf"[\ =]* ]]; then
+    labels=$exp/units/labels.txt
+    if [[ ! -f $labels ]]; then
+        "$python" "$HERE/../vctk/units.py" --train "$exp/data/train.jsonl" \
+            --label "$exp/data/train.jsonl" "$exp/data/valid.jsonl" --out "$labels"
+    fi
+    options+=(--conf phonemes.yaml)
+    overrides=(--stages.labels.labels "$labels" ${overrides[@]+"${overrides[@]}"})
+fi
+PYTHON=$python bash "$HERE/../vctk/run.sh" --stage 2 --exp-dir "$exp" \
+    ${options[@]+"${options[@]}"} -- ${overrides[@]+"${overrides[@]}"}

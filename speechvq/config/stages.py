@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from speechvq.config.checks import above_zero, at_least, share
 from speechvq.config.features import SpeakerNormalisationConfig, WaveformConfig
-from speechvq.config.model import ModelConfig
+from speechvq.config.model import ContextEncoderConfig, ModelConfig
 
 
 @dataclass(frozen=True)
@@ -292,25 +292,61 @@ def check_stages(
             stage.check(model)
         except ValueError as error:
             raise ValueError(f"stages.{stage.label}.{error}") from error
-    on_waveform = isinstance(model.features, WaveformConfig)
-    starts = any(isinstance(s, MelStage | MelPredictorStage | LabelsStage) for s in stages)
-    if not (on_waveform or starts or initialised):
-        raise ValueError(
-            "stages: none starts the codebook of the computed features; begin with mel_predictor "
-            "or mel, or take the codebook of another model by training.init_from"
-        )
-    first = next((s for s in stages if getattr(s, "codebook", "keep") != "keep"), None)
-    if not (on_waveform or initialised or first is None or first.codebook == "whitened"):
-        raise ValueError(
-            f"stages.{first.label}.codebook: computed features take their speaker priors from "
-            f"whitened clusters; expected whitened here, got {first.codebook}"
-        )
+    _check_codebook(model, stages, initialised)
     learns_mel = any(isinstance(s, MelStage | MelPredictorStage) for s in stages)
     if model.mel_predictor.bands and not (learns_mel or initialised):
         raise ValueError(
             "model.mel_predictor.bands: no stage trains the mel predictor; add one with the "
             "objective mel or mel_predictor, or set this to 0"
         )
+
+
+def _check_codebook(model: ModelConfig, stages: Sequence[StageConfig], initialised: bool) -> None:
+    """Refuse codes of a codebook that nothing has started, and one that starts the wrong way."""
+    computed = not isinstance(model.features, WaveformConfig)
+    context = isinstance(model.encoder, ContextEncoderConfig) and model.encoder.residual_layers
+    started = learned = initialised
+    for stage in stages:
+        path = f"stages.{stage.label}.codebook"
+        how = _start_of_codebook(stage)
+        if how is None and not started and _reads_codes(stage):
+            raise ValueError(
+                f"stages.{stage.label}: no stage before it starts the codebook; begin with "
+                "mel_predictor or mel, or take that of another model by training.init_from"
+            )
+        if computed and how is None and isinstance(stage, MelStage) and not started:
+            raise ValueError(
+                f"stages.{stage.label}.quantization: the codebook of computed features starts "
+                "before the encoder learns; expected straight_through or nsvq here, got none"
+            )
+        if how == "whitened" and context and learned:
+            raise ValueError(
+                f"{path}: the encoder has learned already, and whitening would change the input "
+                "of what it learned; expected kmeans or keep here, got whitened"
+            )
+        if how == "kmeans" and computed and not started:
+            raise ValueError(
+                f"{path}: computed features take their speaker priors from whitened clusters; "
+                "expected whitened here, got kmeans"
+            )
+        started = started or how is not None
+        learned = learned or isinstance(stage, MelStage)
+
+
+def _start_of_codebook(stage: StageConfig) -> str | None:
+    """How a stage starts the codebook; None if it does not."""
+    if isinstance(stage, MelStage) and stage.quantization == "none":
+        return None
+    if isinstance(stage, MelStage | MelPredictorStage):
+        return None if stage.codebook == "keep" else stage.codebook
+    # Of a stage from outside of the package it is not known
+    return None if isinstance(stage, CepstraStage | DecoderStage) else "unknown"
+
+
+def _reads_codes(stage: StageConfig) -> bool:
+    """Whether a stage is of codes, and has to find a codebook that has started."""
+    codes = not isinstance(stage, MelStage) or stage.quantization != "none"
+    return codes and not isinstance(stage, CepstraStage)
 
 
 def _needs_waveform(model: ModelConfig, objective: str) -> None:

@@ -32,7 +32,8 @@ PIECE_SECONDS = 4.0
 class Corpus(nn.Module):
     """Training speech of named speakers, and the speaker transforms of a model's features.
 
-    The transforms are buffers, so that a checkpoint holds them.
+    The transforms are buffers, so that a checkpoint holds them, and so is `decoder_started`, which
+    tells whether a stage, or the model that the training began with, has started the decoder.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ class Corpus(nn.Module):
         self.held_out = held_out
         self.group = group
         self.seed = seed
+        self.register_buffer("decoder_started", torch.tensor(False))
         self.transforms = None
         if model.features.needs_transform:
             self.transforms = model.features.speaker_transforms(len(model.speakers))

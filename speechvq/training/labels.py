@@ -1,5 +1,7 @@
 """Frame labels of utterances, from a file of codes."""
 
+from pathlib import Path
+
 from speechvq.codes import read_codes
 from speechvq.data.segments import Labels, Waveforms
 
@@ -12,8 +14,13 @@ def read_labels(path: str, waveforms: Waveforms, codebook_size: int) -> Labels:
     ValueError
         The file has labels of K and more, none for some utterance, or none of its length.
     OSError
-        It cannot be read.
+        It is missing or cannot be read.
     """
+    if not Path(path).exists():
+        raise FileNotFoundError(
+            f"{path}: no such file of labels; make it with: python recipes/vctk/units.py --train "
+            f"TRAIN.jsonl --label TRAIN.jsonl VALID.jsonl --out {path}"
+        )
     source, labels = read_codes(path)
     if source.codebook_size > codebook_size:
         raise ValueError(

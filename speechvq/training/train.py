@@ -121,13 +121,13 @@ def _build(
     if resume:
         _refuse_to_drop_enrolled(out, speakers)
     model = Model(config, speakers).to(group.device)
-    if training.init_from is not None:
-        init_from(model, training.init_from)
+    taken = training.init_from is not None and init_from(model, training.init_from)
     show = progress and group.first
     waveforms = Waveforms(utterances[0], config.sample_rate, progress=show)
     held_out = Waveforms(utterances[1], config.sample_rate)
     corpus = Corpus(model, waveforms, held_out, group, training.seed).to(group.device)
     if not resume:
+        corpus.decoder_started.fill_(taken)
         corpus.fit_transforms()
         model.level.fill_(speech_level(waveforms, speakers))
     objectives = {s.label: build_objective(s, model).to(group.device) for s in stages}
@@ -141,11 +141,16 @@ def _build(
     )
 
 
-def init_from(model: Model, folder: str) -> None:
+def init_from(model: Model, folder: str) -> bool:
     """Begin with the weights of another model.
 
     Features, encoder and codebook must be of the same settings; mel predictor and decoder are
     taken if they are, and if the speakers are the same.
+
+    Returns
+    -------
+    bool
+        Whether the decoder is taken.
 
     Raises
     ------
@@ -169,6 +174,7 @@ def init_from(model: Model, folder: str) -> None:
             parts.append((model.mel_predictor, other.mel_predictor))
     for ours, theirs in parts:
         ours.load_state_dict(theirs.state_dict())
+    return any(ours is model.vqvae.decoder for ours, _ in parts)
 
 
 def _stage(

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from speechvq.cli.settings import MOVED
 from speechvq.cli.train import main, parser
 from speechvq.config import MelPredictorConfig
 from speechvq.model_folder import load_model
@@ -188,6 +190,44 @@ def test_mistakes_in_the_file(tmp_path, capsys, text, expected):
 )
 def test_mistakes_in_the_options(capsys, arguments, expected):
     assert failure(capsys, *arguments).startswith(expected)
+
+
+def old_paths():
+    """Former settings, one for each pattern, and what the message promises."""
+    for old, advice in MOVED.items():
+        yield old.replace("*", "size" if "codebook" in old else "channels"), advice
+
+
+@pytest.mark.parametrize(("path", "advice"), old_paths())
+def test_each_former_setting_names_the_new_one(tmp_path, capsys, path, advice):
+    section, key = path.split(".")
+    file = tmp_path / "old.yaml"
+    file.write_text(yaml.safe_dump({section: {key: {"steps": 1}}}))
+    assert failure(capsys, "--config", file) == f"{path}: {advice}\n"
+    message = failure(capsys, f"--{path}", "1")
+    assert message == f"--{path}: {advice} (see speechvq-train --help)\n"
+
+
+def test_each_promised_setting_is_there():
+    known = set(parser()._settings)
+    for advice in MOVED.values():
+        for name in re.findall(r"(?:model|training)\.[a-z_.]*[a-z]", advice):
+            if name != "model.encoder" and name not in known:
+                assert any(path.startswith(f"{name}.") for path in known), name
+
+
+def test_help_is_quick(tmp_path):
+    """Without torch."""
+    program = "import sys; from speechvq.cli.train import parser; parser().format_help()"
+    program += "; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_an_option_of_a_union_that_the_file_leaves_to_its_default():
+    """--model.encoder.strides without encoder.kind in the file."""
+    encoder = parsed("--model.encoder.strides", "[5, 4]")["model"].encoder
+    assert (encoder.kind, encoder.strides) == ("strided", (5, 4))
 
 
 def test_a_stage_that_the_file_has_not(conf, capsys):

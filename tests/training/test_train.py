@@ -260,8 +260,18 @@ def test_a_training_goes_on_from_another(tmp_path, tiny_config, tiny_corpus, str
     folder = train(tiny_config, tiny_corpus, (still,), taken, tmp_path)
     one, other = load_model(straight).state_dict(), load_model(folder).state_dict()
     for name in one:
-        if "decoder.conditioner" not in name:  # which begins as the mel predictor's
-            torch.testing.assert_close(other[name], one[name], msg=name)
+        torch.testing.assert_close(other[name], one[name], msg=name)
+
+
+def test_a_decoder_that_has_learned_is_not_started_again(tmp_path, tiny_config, tiny_corpus):
+    """Neither its sub-bands' scales nor its conditioner, by a second stage that trains it."""
+    config = replace(tiny_config, decoder=replace(tiny_config.decoder, subbands=4))
+    still = replace(LIKELIHOOD, steps=1, learning_rate=1e-12)
+    one = train(config, tiny_corpus, (MEL, DECODER), TRAINING, tmp_path / "one")
+    two = train(config, tiny_corpus, (MEL, DECODER, still), TRAINING, tmp_path / "two")
+    one, two = (load_model(x).vqvae.decoder.state_dict() for x in (one, two))
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], msg=name)
 
 
 def test_kmeans_gets_enough_latents(tmp_path, plain_config, tiny_corpus, monkeypatch):

@@ -80,7 +80,13 @@ class DecoderObjective(Objective):
 
 
 def start_decoder(model: Model, corpus: Corpus, config: StageConfig) -> None:
-    """Let a decoder prepare itself by typical speech, and begin with what mel stages learned."""
+    """Let a decoder prepare itself by typical speech, and begin with what mel stages learned.
+
+    Once in a training: a decoder that has learned stays as it is.
+    """
+    if corpus.decoder_started:
+        return
+    corpus.decoder_started.fill_(True)
     decoder, predictor = model.vqvae.decoder, model.mel_predictor
     if predictor is not None and hasattr(decoder, "conditioner"):
         decoder.conditioner.load_state_dict(predictor.conditioner.state_dict())
