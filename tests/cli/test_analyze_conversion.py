@@ -185,6 +185,9 @@ def test_options_choose(exp, ears, capsys):
     assert {trial["target"] for trial in only["trials"]} == {"p226"}
     assert len(only["trials"]) == 3
     assert only["sampling"]["temperature"] == 0.5
+    assert set(only["sampling"]) == {
+        "temperature", "top_k", "top_p", "seed", "precision", "post_filter",
+    }  # fmt: skip
 
 
 def test_a_source_that_the_model_does_not_know(exp, ears, capsys, tmp_path):

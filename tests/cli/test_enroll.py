@@ -98,6 +98,16 @@ def test_out_may_be_the_model_itself():
     assert model_folder.read_speakers(MODEL) == ["p225", "p226", "me"]
 
 
+def test_the_function_writes_what_the_command_writes():
+    command = ["--name", "me", "--wavs", "wavs", "--steps", "2", "--seed", "3"]
+    assert main([*command, "--out", "one"]) == 0
+    done = enrolling.enroll(MODEL, "me", ["wavs"], out="two", steps=2, seed=3)
+    assert done.folder == Path("two")
+    one, two = contents(Path("one")), contents(Path("two"))
+    assert one["model.safetensors"] == two["model.safetensors"]
+    assert one.keys() == two.keys()
+
+
 def test_replace():
     arguments = ["--name", "p226", "--wavs", "wavs", "--steps", "2"]
     assert main(arguments) == 2

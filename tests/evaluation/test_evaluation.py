@@ -1,18 +1,26 @@
 """The experiments as functions, on a tiny model and made-up speech."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import soxr
 
 torch = pytest.importorskip("torch")
 
 from speechvq import audio  # noqa: E402
 from speechvq.analysis.judges.judge import CONVERSION, Judge, Score  # noqa: E402
+from speechvq.analysis.judges.level import normalised  # noqa: E402
 from speechvq.data.manifest import Utterance, write_manifest  # noqa: E402
-from speechvq.evaluation.conversion import choose_trials, evaluate_conversion  # noqa: E402
-from speechvq.evaluation.encoded import bits_per_sample, encode_utterances  # noqa: E402
+from speechvq.evaluation.conversion import (  # noqa: E402
+    choose_trials,
+    evaluate_conversion,
+    synthesise,
+)
+from speechvq.evaluation.encoded import bits_per_sample, encode_utterances, read_waveform  # noqa: E402
 from speechvq.evaluation.normalised import speaker_normalised_cepstra  # noqa: E402
 from speechvq.model import Model  # noqa: E402
-from speechvq.sampling import encode  # noqa: E402
+from speechvq.sampling import SamplingOptions, convert, encode  # noqa: E402
 
 RATE = 16000
 
@@ -65,6 +73,23 @@ def test_a_judge_from_outside_is_run(model, utterances, tmp_path):
     found = result.to_dict()
     assert found["judges"] == {"duration": "mine 1.0"}
     assert found["duration"][CONVERSION]["seconds"]["value"] == pytest.approx(0.5)
+
+
+def test_synthesised_speech_is_that_of_the_functions(model, utterances, tmp_path):
+    """Each waveform with a seed of its own, counted from that of the options."""
+    write_manifest(tmp_path / "test.jsonl", utterances)
+    trials = choose_trials(str(tmp_path / "test.jsonl"), model, None, 2, 0)
+    options = SamplingOptions(seed=5, temperature=0.8)
+    found = synthesise(model, trials, options)
+    assert len(found.conversions) == 2
+    wanted = [(u, u.speaker) for u in trials.utterances.values()]
+    wanted += [(trial.utterance, trial.target) for trial in trials.trials]
+    made = [*found.reconstructions.values(), *found.conversions]
+    for i, (speech, (utterance, speaker)) in enumerate(zip(made, wanted, strict=True)):
+        waveform = read_waveform(utterance, model.sample_rate)
+        drawn = convert(model, waveform, speaker, replace(options, seed=5 + i))
+        expected = normalised(soxr.resample(drawn, model.sample_rate, RATE))
+        np.testing.assert_allclose(speech, expected, atol=1e-5)
 
 
 def test_normalised_cepstra_are_of_frames_and_known_speakers(utterances):
