@@ -8,7 +8,7 @@ import difflib
 import fnmatch
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import yaml
 
@@ -103,16 +103,16 @@ class SettingsParser(Parser):
             The file cannot be read.
         """
         parsed, unknown = self.parse_known_args(argv)
-        if unknown:
-            self._refuse(unknown[0])
         values = {} if parsed.config is None else settings.read_yaml(parsed.config)
         self._check_keys(values)
-        for path in [name for name in vars(parsed) if name in self._settings]:
-            value = _value(self._settings[path], getattr(parsed, path))
-            section, *keys = path.split(".")
-            hint = self._sections[section]
-            values[section] = settings.override(hint, values.get(section), keys, value, section)
+        given = {path: getattr(parsed, path) for path in vars(parsed) if path in self._settings}
+        for path in given:
             delattr(parsed, path)
+        found = {path: (self._settings[path], text) for path, text in given.items()}
+        for path, (option, text) in (found | self._by_name(unknown, values)).items():
+            section, *keys = path.split(".")
+            value, hint = _value(option, text), self._sections[section]
+            values[section] = settings.override(hint, values.get(section), keys, value, section)
         sections = {
             name: settings.build(hint, values.get(name, _nothing(hint)), name)
             for name, hint in self._sections.items()
@@ -122,6 +122,26 @@ class SettingsParser(Parser):
             self._print_message(text, sys.stdout)
             self.exit()
         return parsed, sections
+
+    def _by_name(self, unknown: list[str], values: dict) -> dict[str, tuple[Option, str]]:
+        """Options of entries that have a name of their own, such as ``--stages.warm_up.steps``.
+
+        Which names there are, only the file tells. Any other argument is refused.
+        """
+        found, words = {}, iter(unknown)
+        for word in words:
+            path, equals, text = word.removeprefix("--").partition("=")
+            section, _, rest = path.partition(".")
+            name, _, key = rest.partition(".")
+            entries = values.get(section)
+            tag = getattr(next(iter(get_args(self._sections.get(section))), None), "TAG", None)
+            for entry in entries if tag and isinstance(entries, list) else []:
+                option = self._settings.get(f"{section}.{(entry or {}).get(tag)}.{key}")
+                if settings.label(entry, tag) == name and option is not None:
+                    found[path] = option, text if equals else next(words, "")
+            if path not in found:
+                self._refuse(word)
+        return found
 
     def _check_keys(self, values: dict) -> None:
         """Refuse sections that there are not and settings that have moved."""

@@ -67,7 +67,7 @@ def train_prior(
     out
         Prior folder to write; `prior` in the model folder by default.
     codes
-        Folder of ``train.txt`` and ``valid.txt``, written if missing; by default in the prior folder.
+        Folder of ``train.txt`` and ``valid.txt``, written if missing; by default `codes` in `out`.
     device
         "auto", "cpu", "cuda", "cuda:1".
     resume
@@ -80,7 +80,7 @@ def train_prior(
     Returns
     -------
     Path
-        The prior folder, with the best prior.
+        The prior folder.
 
     Raises
     ------

@@ -287,3 +287,22 @@ def test_ctrl_c_says_how_to_go_on(conf, tmp_path):
     assert "Traceback" not in err
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert f"step {steps[-1]} of 200000" in last
+
+
+def test_a_stage_with_a_name_of_its_own(tmp_path, capsys):
+    """Its settings are options by that name; a name that is not in the file is refused."""
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        "model: {mel_predictor: {bands: 8}}\n"
+        "stages:\n"
+        "- {objective: mel, name: warm_up, quantization: none}\n"
+        "- {objective: mel, steps: 7}\n"
+    )
+    options = ["--stages.warm_up.steps", "3", "--stages.warm_up.learning_rate=2e-4"]
+    _, sections = parser().parse_settings(["--config", str(path), *options])
+    assert [stage.steps for stage in sections["stages"]] == [3, 7]
+    assert sections["stages"][0].learning_rate == 2e-4
+    with pytest.raises(SystemExit) as error:
+        parser().parse_settings(["--config", str(path), "--stages.cool_down.steps", "3"])
+    assert error.value.code == 2
+    assert "--stages.cool_down.steps: no such option" in capsys.readouterr().err

@@ -143,7 +143,8 @@ def test_two_processes_are_one(model, manifests, launch, read_lines):
         "import sys, torch; torch.set_num_threads(1)\n"
         "from speechvq.config import *\n"
         "from speechvq.training.prior import train_prior\n"
-        f"train_prior(sys.argv[1], {config!r}, {STAGE!r}, {TRAINING!r}, {manifests!r}, sys.argv[2])\n"
+        f"settings = {config!r}, {STAGE!r}, {TRAINING!r}, {manifests!r}\n"
+        "train_prior(sys.argv[1], *settings, sys.argv[2])\n"
     )
     two = model.parent / "two"
     assert launch(program, 2, str(model), str(two)) == ["", ""]
