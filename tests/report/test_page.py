@@ -40,9 +40,9 @@ def test_silent_and_short_sounds_can_be_drawn(waveform):
 def test_curves():
     records = [
         {"kind": "train", "stage": "mel", "global_step": 1, "loss": 0.9},
-        {"kind": "valid", "stage": "mel", "global_step": 1, "latent_loss": 0.8},
+        {"kind": "valid", "stage": "mel", "global_step": 1, "mel_loss": 0.8},
         {"kind": "train", "stage": "cepstra", "global_step": 2, "loss": 0.7},
-        {"kind": "valid", "stage": "cepstra", "global_step": 2, "spectral_loss": 0.7},
+        {"kind": "valid", "stage": "cepstra", "global_step": 2, "cepstra_loss": 0.7},
         {"kind": "epoch", "stage": "cepstra", "global_step": 2, "perplexity": 3.0},
         {"kind": "train", "stage": "decoder", "global_step": 3, "loss": 4, "bits_per_sample": 5},
     ]
