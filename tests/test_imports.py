@@ -95,6 +95,11 @@ def long_functions(tree: ast.Module) -> list[str]:
     ]
 
 
+def too_long(text: str) -> list[str]:
+    lines = len(text.splitlines())
+    return [f"{lines} lines"] if lines > LONGEST_FILE else []
+
+
 def prints(tree: ast.Module) -> list[int]:
     return [
         node.lineno
@@ -143,11 +148,7 @@ def test_there_is_no_circle_of_imports(trees):
 def test_functions_and_files_are_short(trees):
     long = {
         str(path.relative_to(PACKAGE)): [
-            *(
-                [f"{lines} lines"]
-                if (lines := len(path.read_text().splitlines())) > LONGEST_FILE
-                else []
-            ),
+            *too_long(path.read_text(encoding="utf-8")),
             *long_functions(trees[name_of(path)]),
         ]
         for path in FILES
@@ -201,6 +202,10 @@ class TestTheTestsSee:
     def test_a_circle(self):
         assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
         assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+    def test_a_long_file(self):
+        assert too_long("x\n" * (LONGEST_FILE + 1)) == ["401 lines"]
+        assert too_long("x\n" * LONGEST_FILE) == []
 
     def test_a_long_function_and_a_print(self):
         body = "    x = 1\n" * LONGEST_FUNCTION
