@@ -1,1 +1,1 @@
-"""Training: one loop over phases, checkpoints, metrics, and the phases of a VQ-VAE."""
+"""Training: one loop over stages, objectives, checkpoints and metrics."""

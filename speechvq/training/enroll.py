@@ -226,7 +226,7 @@ def fit_speaker(
     seed: int = 0,
     progress: bool = False,
 ) -> Fit:
-    """Find the speaker vectors with which the recordings are likeliest, and their envelope right.
+    """Fit the speaker vectors of the decoder and of the mel predictor to recordings.
 
     They start at the likeliest of the `others'` vectors and their mean.
 

@@ -54,7 +54,7 @@ On `{manifests["valid"]}`, held out from training:
 
 ## Limits
 
-- The prior models sequences of sounds, not words or meaning: speech drawn from it is babble.
+- The prior models sequences of codes, not words or meaning: speech drawn from it has no sense.
 
 ## Licence
 
