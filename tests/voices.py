@@ -1,4 +1,4 @@
-"""Speech enough for what listens to voices."""
+"""Synthetic speech for tests of speaker normalisation."""
 
 import numpy as np
 

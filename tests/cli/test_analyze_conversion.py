@@ -40,10 +40,10 @@ def frequency(waveform):
     return np.count_nonzero(np.diff(waveform > 0)) * SAMPLE_RATE / 2 / len(waveform)
 
 
-class Ear:
-    """A judge that hears the pitch of a tone, and takes it for everything."""
+class ToneJudge:
+    """A judge that computes every score from the pitch of a tone."""
 
-    name = "ear 1.0"
+    name = "tones 1.0"
 
     def __init__(self, *_, **__):
         pass
@@ -66,16 +66,16 @@ class Ear:
 
 
 @pytest.fixture()
-def ears(monkeypatch):
-    """The judges of the package, which hear as an `Ear` does."""
+def tone_judges(monkeypatch):
+    """The judges of the package, computing as `ToneJudge` does."""
     for judge, method in {
         SpeakerSimilarity: "embed", WordErrorRate: "transcribe", PhoneErrorRate: "transcribe",
         DNSMOS: "rate", Pitch: "measure",
     }.items():  # fmt: skip
-        monkeypatch.setattr(judge, "__init__", Ear.__init__)
-        monkeypatch.setattr(judge, "name", Ear.name, raising=False)
-        monkeypatch.setattr(judge, method, getattr(Ear, method))
-    monkeypatch.setattr(WordErrorRate, "words", Ear.words)
+        monkeypatch.setattr(judge, "__init__", ToneJudge.__init__)
+        monkeypatch.setattr(judge, "name", ToneJudge.name, raising=False)
+        monkeypatch.setattr(judge, method, getattr(ToneJudge, method))
+    monkeypatch.setattr(WordErrorRate, "words", ToneJudge.words)
 
 
 @pytest.fixture()
@@ -114,7 +114,7 @@ def asked(capsys, *options):
     return json.loads(capsys.readouterr().out)
 
 
-def test_known_answers(exp, ears, capsys):
+def test_known_answers(exp, tone_judges, capsys):
     """Conversions that have the target's voice and, here, for that reason other words."""
     found = asked(capsys)
     assert len(found["trials"]) == 6  # all pairs of the two
@@ -144,7 +144,7 @@ def test_known_answers(exp, ears, capsys):
     assert trial["transcripts"]["WER"]["conversion"] != trial["text"]
 
 
-def test_a_model_that_ignores_the_speaker(exp, ears, capsys, monkeypatch):
+def test_a_model_that_ignores_the_speaker(exp, tone_judges, capsys, monkeypatch):
     def draw(model, codes, speakers, *_, **__):
         return [voice("p225", 0.5, MODEL_RATE) for _ in codes]
 
@@ -152,16 +152,16 @@ def test_a_model_that_ignores_the_speaker(exp, ears, capsys, monkeypatch):
     assert asked(capsys)["speaker"]["conversion"]["identification accuracy"]["value"] == 0.5
 
 
-def test_printed_and_written(exp, ears, capsys, tmp_path):
+def test_printed_and_written(exp, tone_judges, capsys, tmp_path):
     assert analyze.main(["conversion", "--trials", "2", "--wavs"]) == 0
     out = capsys.readouterr().out
     assert "2 conversions of 2 utterances of test.jsonl: 2 sources, 2 targets" in out
-    for heading in ("speaker, by ear 1.0", "WER, by", "PER, by", "DNSMOS, by", "pitch, by"):
+    for heading in ("speaker, by tones 1.0", "WER, by", "PER, by", "DNSMOS, by", "pitch, by"):
         assert heading in out
     written = exp / "conversion"
     scores = json.loads((written / "scores.json").read_text())
     assert scores["judges"] == dict.fromkeys(
-        ("speaker", "WER", "PER", "DNSMOS", "pitch"), "ear 1.0"
+        ("speaker", "WER", "PER", "DNSMOS", "pitch"), "tones 1.0"
     )
     names = {path.name for path in (written / "wavs").iterdir()}
     trials = scores["trials"]
@@ -177,7 +177,7 @@ def test_printed_and_written(exp, ears, capsys, tmp_path):
     assert frequency(sound) == pytest.approx(HERTZ[trials[0]["target"]], rel=0.02)
 
 
-def test_options_choose(exp, ears, capsys):
+def test_options_choose(exp, tone_judges, capsys):
     one = asked(capsys, "--trials", "2", "--seed", "1", "--out", "one")
     two = asked(capsys, "--trials", "2", "--seed", "1", "--out", "two")
     assert {**one, "seconds": 0} == {**two, "seconds": 0}
@@ -190,7 +190,7 @@ def test_options_choose(exp, ears, capsys):
     }  # fmt: skip
 
 
-def test_a_source_that_the_model_does_not_know(exp, ears, capsys, tmp_path):
+def test_a_source_that_the_model_does_not_know(exp, tone_judges, capsys, tmp_path):
     """It can be converted, but not reconstructed."""
     utterances = [
         Utterance(
@@ -233,7 +233,7 @@ def test_missing_judges_are_skipped_with_a_line_each(exp, capsys, monkeypatch):
         (["--temperature", "0"], "above 0"),
     ],
 )
-def test_mistakes_are_one_line(exp, ears, capsys, options, complaint):
+def test_mistakes_are_one_line(exp, tone_judges, capsys, options, complaint):
     write_manifest("single.jsonl", read_manifest("test.jsonl")[:4])  # one of p226 alone
     try:
         code = analyze.main(["conversion", *options])
@@ -245,7 +245,7 @@ def test_mistakes_are_one_line(exp, ears, capsys, options, complaint):
     assert complaint in error
 
 
-def test_test_data_that_has_gone(exp, ears, capsys, tmp_path):
+def test_test_data_that_has_gone(exp, tone_judges, capsys, tmp_path):
     (tmp_path / "test.jsonl").unlink()
     assert analyze.main(["conversion"]) == 2
     assert "pass --manifest" in capsys.readouterr().err

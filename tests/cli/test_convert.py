@@ -282,7 +282,7 @@ def test_without_any_training_the_model_of_the_package_speaks(tmp_path, capsys):
     assert audio.info("a-p226.wav") == (pytest.approx(0.2, abs=1e-3), 16000)
 
 
-def test_a_recording_is_heard_at_the_models_level_and_said_at_its_own(tmp_path, trained, capsys):
+def test_codes_are_of_the_level_of_the_model_and_speech_of_the_source(tmp_path, trained, capsys):
     """Ten times as loud a recording has the same codes, and the speech is ten times as loud."""
     folder = levelled(trained, tmp_path / "levelled")
     rng = np.random.default_rng(0)

@@ -171,20 +171,20 @@ def test_a_manifest(saved, capsys):
 def test_a_long_recording_is_never_whole_in_memory(saved, capsys, monkeypatch):
     record("a.wav", 25.0)
     expected = speechvq.encode(speechvq.load(saved), audio.read("a.wav")[0])
-    heard = []
+    lengths = []
     monkeypatch.setattr(audio, "read", lambda *_: pytest.fail("read as a whole"))
     whole = Model.encode
 
     def encode_piece(model, waveform, transform):
-        heard.append(waveform.shape[-1])
+        lengths.append(waveform.shape[-1])
         return whole(model, waveform, transform)
 
     monkeypatch.setattr(Model, "encode", encode_piece)
     out, errors = run(encode, ["--src", "a.wav"], capsys)
     assert errors == []
     np.testing.assert_array_equal(codes.parse_codes(out, "stdout")[1]["a"], expected)
-    assert len(heard) == 3
-    assert max(heard) < 11 * RATE
+    assert len(lengths) == 3
+    assert max(lengths) < 11 * RATE
 
 
 def test_encode_then_decode_is_convert(capsys, monkeypatch):

@@ -43,8 +43,8 @@ def contents(folder=MODEL):
 def test_as_the_readme_says(capsys):
     assert main(["--name", "me", "--wavs", "wavs", "--steps", "40"]) == 0
     out, err = capsys.readouterr()
-    heard, before, after, where = out.splitlines()
-    assert heard == "15 s of speech in 3 recordings; on 2 s held out:"
+    summary, before, after, where = out.splitlines()
+    assert summary == "15 s of speech in 3 recordings; on 2 s held out:"
     assert before.endswith("the nearest speaker before")
     assert after.endswith("bits per sample as me")
     assert float(after.split()[0]) < float(before.split()[0])

@@ -1,4 +1,4 @@
-"""Recordings of the stand-in corpus, as the judges hear them."""
+"""Recordings of the stand-in corpus, as judges get them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The level at which the judges hear."""
+"""The level at which judges get speech."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Phones heard by pocketsphinx."""
+"""Phones recognised by pocketsphinx."""
 
 import numpy as np
 import pytest
@@ -18,15 +18,15 @@ def phones():
 
 
 @pytest.mark.parametrize("speaker", ["p225", "p226"])
-def test_hears_most_phones(phones, standin, speaker):
+def test_most_phones_are_recognised(phones, standin, speaker):
     waveform, _, labels = standin(speaker, 0)
-    expected, heard = reference_phones(read_phones(labels)), phones.transcribe(waveform)
-    assert count_errors(expected, heard) < 0.6 * len(expected)
-    assert count_errors(expected, heard[::-1]) > 0.6 * len(expected)  # any phones will not do
-    assert phones.transcribe(waveform) == heard
+    expected, recognised = reference_phones(read_phones(labels)), phones.transcribe(waveform)
+    assert count_errors(expected, recognised) < 0.6 * len(expected)
+    assert count_errors(expected, recognised[::-1]) > 0.6 * len(expected)  # any phones will not do
+    assert phones.transcribe(waveform) == recognised
 
 
-def test_symbols_are_those_that_can_be_heard(phones, standin):
+def test_reference_phones_are_symbols_of_the_recogniser(phones, standin):
     _, _, labels = standin("p225", 0)
     assert all(
         symbol.isalpha() and symbol == symbol.lower()
@@ -38,10 +38,10 @@ def test_symbols_are_those_that_can_be_heard(phones, standin):
     assert reference_phones(known) == ["ah", "ah", "l", "t", "aa"]
 
 
-def test_what_was_heard_before_does_not_count(phones, standin):
+def test_phones_do_not_depend_on_earlier_calls(phones, standin):
     waveforms = [standin(speaker, number)[0] for speaker in ("p225", "p232") for number in range(3)]
-    heard = [phones.transcribe(waveform) for waveform in waveforms]
-    assert [phones.transcribe(waveform) for waveform in waveforms[::-1]] == heard[::-1]
+    recognised = [phones.transcribe(waveform) for waveform in waveforms]
+    assert [phones.transcribe(waveform) for waveform in waveforms[::-1]] == recognised[::-1]
 
 
 def test_silence_and_next_to_nothing(phones):

@@ -15,7 +15,7 @@ def quality():
     return DNSMOS()
 
 
-def test_noise_is_heard(quality, standin):
+def test_noise_lowers_the_rating(quality, standin):
     clean, _, _ = standin("p225", 0)
     noise = np.random.default_rng(0).normal(0, 0.02, len(clean))
     clear, noisy = quality.rate(clean), quality.rate(normalised(clean + noise))

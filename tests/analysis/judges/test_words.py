@@ -1,4 +1,4 @@
-"""Words heard by Whisper."""
+"""Words recognised by Whisper."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ def words():
     return WordErrorRate()
 
 
-def test_hears_most_words(words, standin):
+def test_most_words_are_recognised(words, standin):
     for speaker in ("p225", "p226"):
         waveform, text, _ = standin(speaker, 0)
-        expected, heard = words.words(text), words.transcribe(waveform)
-        assert count_errors(expected, heard) <= 0.3 * len(expected), (text, heard)
-        assert words.transcribe(waveform) == heard
+        expected, recognised = words.words(text), words.transcribe(waveform)
+        assert count_errors(expected, recognised) <= 0.3 * len(expected), (text, recognised)
+        assert words.transcribe(waveform) == recognised
 
 
 def test_spelling_does_not_count(words):
@@ -28,7 +28,7 @@ def test_spelling_does_not_count(words):
 
 
 def test_silence(words):
-    assert len(words.transcribe(np.zeros(16000))) <= 2  # it is known to hear "you" in silence
+    assert len(words.transcribe(np.zeros(16000))) <= 2  # it is known to transcribe silence as "you"
 
 
 def test_a_folder_without_a_model(tmp_path):
