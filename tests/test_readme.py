@@ -74,6 +74,13 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
         yield "", block
 
 
+def of_today(block: str) -> str:
+    """The lines of a block before one that checks out an older commit."""
+    return re.split(r"^\s*git checkout [0-9a-f]{7,40}\b.*$", block, maxsplit=1, flags=re.MULTILINE)[
+        0
+    ]
+
+
 def commands(name: str) -> Iterator[list[str]]:
     """The commands of a document's code blocks and of its text, each as a list of words."""
     text = read(name)
@@ -81,7 +88,7 @@ def commands(name: str) -> Iterator[list[str]]:
         line
         for language, block in blocks(text)
         if language in ("", "bash")
-        for line in block.replace("\\\n", " ").splitlines()
+        for line in of_today(block).replace("\\\n", " ").splitlines()
     ]
     prose = re.sub(r"^```.*?^```|^ {4}.*$", "", text, flags=re.DOTALL | re.MULTILINE)
     lines += [code for code in re.findall(r"`([^`\n]+)`", prose) if " --" in code]
@@ -150,6 +157,13 @@ def test_the_commands_of_documents_exist(name, monkeypatch):
             check(words, (ROOT / name).parent)
         except (SystemExit, ValueError, AssertionError, OSError) as error:
             pytest.fail(f"{name}: {shlex.join(words)}: {error}")
+
+
+def test_only_commands_after_a_checkout_are_of_an_older_commit():
+    older = "    git checkout 75a6a82\n    speechvq-train --gone 1\n"
+    assert of_today(f"    speechvq-encode\n{older}") == "    speechvq-encode\n"
+    for block in ("    speechvq-train --gone 1\n", "    git checkout main\n    speechvq-train\n"):
+        assert of_today(block) == block
 
 
 def test_commands_are_found_and_checked():
