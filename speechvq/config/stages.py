@@ -79,11 +79,11 @@ class LikelihoodStage(StageConfig):
         at_least(0, "input_noise", self.input_noise)
 
     def check(self, model: ModelConfig) -> None:
-        """Refuse an encoder without trained layers."""
+        """Refuse computed features: equation 3 is implemented for the raw waveform."""
         if not isinstance(model.features, WaveformConfig):
             raise ValueError(
-                "objective: likelihood trains the encoder by equation 3, and this encoder's "
-                "features are computed; take the objective decoder, or features of kind waveform"
+                "objective: likelihood trains an encoder of the raw waveform by equation 3; take "
+                "the objective decoder, or features of kind waveform"
             )
 
 

@@ -1,4 +1,4 @@
-"""Features: what is computed of a recording before a network sees it.
+"""Front ends of the encoder, fixed and learned: what is computed of a recording at first.
 
 A feature front end is a module with
 

@@ -1,4 +1,4 @@
-"""The encoder: a waveform becomes a slow sequence of latents z_e(x).
+"""The encoder: a waveform becomes a downsampled sequence of latents z_e(x).
 
 Tensors are (B, T, C), and a convolution whose window is twice its stride is one matrix product
 over two neighbouring blocks of samples: on CPUs several times as fast as `Conv1d`.

@@ -1,4 +1,4 @@
-"""The prior: a WaveNet over codes, that learns what follows what.
+"""Autoregressive prior p(z) over codes: a WaveNet (section 4.3).
 
 While the VQ-VAE learns, its prior over the codes is uniform; afterwards this one is fitted to them
 (section 4.3), and ancestral sampling from it and then from the decoder is new speech.

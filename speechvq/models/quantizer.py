@@ -32,8 +32,8 @@ class Quantized:
 class Quantizer(nn.Module):
     """Nearest code, straight-through gradient, and the two ways to learn the codebook.
 
-    Squared norms are averaged over the D components and the codes of the batch, so that beta
-    weighs the same whatever D and the length are.
+    Squared norms are averaged over the D components and the codes of the batch, where the paper
+    has sums: beta then weighs the same whatever D and the length are.
     """
 
     def __init__(self, config: QuantizerConfig):
@@ -82,7 +82,7 @@ class Quantizer(nn.Module):
         # Straight-through: forward z_q, backward as if it were z_e
         quantized = z_e + (z_q - z_e).detach()
         if self.training:
-            self._learn(z_e.detach().flatten(0, 1), codes.flatten())
+            self._update_ema(z_e.detach().flatten(0, 1), codes.flatten())
         return Quantized(quantized, codes, codebook_loss, commitment_loss)
 
     def nsvq(self, latents: Tensor) -> Tensor:
@@ -105,11 +105,11 @@ class Quantizer(nn.Module):
         z_e = latents.float()
         codes = self.nearest(z_e)
         distance = torch.linalg.vector_norm(z_e - self.lookup(codes), dim=-1, keepdim=True)
-        self._learn(z_e.detach().flatten(0, 1), codes.flatten())
+        self._update_ema(z_e.detach().flatten(0, 1), codes.flatten())
         return z_e + distance * F.normalize(torch.randn_like(z_e), dim=-1)
 
     @torch.no_grad()
-    def _learn(self, z: Tensor, codes: Tensor) -> None:
+    def _update_ema(self, z: Tensor, codes: Tensor) -> None:
         """Update the moving averages from latents (B·N, D) and codes (B·N,); restart dead codes."""
         K = len(self.code_counts)
         counts = torch.bincount(codes, minlength=K).float()

@@ -41,7 +41,8 @@ class VQVAE(nn.Module):
         With `hop_length`, `receptive_field` and `forward`: x (B, T) to latents (B, N, D).
     quantizer : Quantizer
     decoder : Module
-        With `log_likelihood(waveform, quantized, speaker)`, in nats for each sample.
+        With `log_likelihood(waveform, quantized, speaker, margin=0, input_noise=0.0)`, in nats for
+        each sample, as in `WaveNetDecoder`.
     """
 
     def __init__(self, encoder: nn.Module, quantizer: Quantizer, decoder: nn.Module):
@@ -73,7 +74,8 @@ class VQVAE(nn.Module):
         z = self.quantizer(self.encoder(x))
         log_p = self.decoder.log_likelihood(x, z.quantized, speaker, input_noise=input_noise)
 
-        # Equation 3: -log p(x | z_q(x)) + ‖sg[z_e(x)] - e‖² + β ‖z_e(x) - sg[e]‖²
+        # Equation 3: -log p(x | z_q(x)) + ‖sg[z_e(x)] - e‖² + β ‖z_e(x) - sg[e]‖², with means over
+        # samples in the first term, and over codes and D in the others
         nll = -log_p[:, :T].mean()
         loss = nll + z.codebook_loss + self.quantizer.beta * z.commitment_loss
         return VQVAEOutput(loss, nll, z.codebook_loss, z.commitment_loss, z.codes)

@@ -80,7 +80,7 @@ class DecoderObjective(Objective):
 
 
 def start_decoder(model: Model, corpus: Corpus, config: StageConfig) -> None:
-    """Let a decoder prepare itself by typical speech, and begin with what mel stages learned.
+    """Initialise the decoder: sub-band scales by training speech, conditioner from mel stages.
 
     Once in a training: a decoder that has learned stays as it is.
     """
