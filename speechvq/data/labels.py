@@ -1,41 +1,79 @@
 """Time-aligned phone labels, in the formats of corpora and forced aligners.
 
 ============  =====================================================================================
-``.TextGrid``  Praat's long and short text formats, UTF-8 or UTF-16; the interval tier ``phones`` or
-               ``<speaker> - phones``, as the Montreal Forced Aligner writes it
+``.TextGrid``  Praat's formats (`speechvq.data.textgrid`); the interval tier ``phones`` or
+               ``<speaker> - phones``, as the Montreal Forced Aligner writes it, else another of
+               :data:`TIERS`
 ``.phn``       TIMIT: start, end, phone; times in samples
 ``.lab``       HTK: start, end, phone; times in units of 100 ns, or, if any time in the file has a
-               decimal point, in seconds (what :func:`write_lab` writes)
+               decimal point, in seconds (what :func:`write_lab` writes); Festival's xlabel, too:
+               after a line ``#``, end in seconds, colour, phone
 ``.ctm``       utterance, channel, start, duration, phone; times in seconds; one file may hold many
                utterances (:func:`read_ctm`)
 ============  =====================================================================================
 
-Labels are kept as written, but every label of silence becomes :data:`SILENCE`. A time without a
+Every label of silence becomes :data:`SILENCE`; context is cut from labels of HTK, HTS and Kaldi
+(`speechvq.data.label_names`); other labels are kept as written. All formats are text as
+`speechvq.text` decodes it. A time without a
 label in the file gets no phone, and counts as silence in the analysis.
 """
 
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from speechvq.audio import write_bytes
+from speechvq.data.label_names import SILENCE, SILENCES, without_context
 from speechvq.data.manifest import CorpusError, Phone
+from speechvq.data.textgrid import read_textgrid
+from speechvq.text import EncodingError, read_text
 
-SILENCE = "sil"
-"""Label of silence, pauses, and segments that an aligner could not identify."""
+__all__ = [
+    "SILENCE",
+    "SILENCES",
+    "SUFFIXES",
+    "Labels",
+    "has_times",
+    "read_ctm",
+    "read_labels",
+    "read_phones",
+    "units_that_fit",
+    "write_lab",
+]
 
 SUFFIXES = (".textgrid", ".phn", ".lab", ".ctm")
 """Suffixes, in lower case, of the files that :func:`read_phones` understands."""
 
-SILENCES = frozenset(
-    ["", "sil", "sp", "spn", "spl", "sp1", "silence", "pau", "epi", "h#", "#h", "#", "ssil", "nsn"]
-    + ["<sil>", "<s>", "</s>", "<p>", "<eps>", "++noise++", "[noise]", "[silence]", "_"]
-)
+TIERS = ("phones", "phone", "mau", "phoneme", "phonemes", "phon", "phn", "segment", "segments")
+"""Names of tiers of phones, in lower case; the Munich aligner's is MAU."""
 
 HTK_UNITS_PER_SECOND = 10_000_000
+UNITS = {
+    "seconds": 1.0,
+    "milliseconds": 1e-3,
+    "microseconds": 1e-6,
+    "units of 100 ns": 1e-7,
+    "frames of 10 ms": 1e-2,
+    "frames of 5 ms": 5e-3,
+    **{
+        f"samples at {rate} Hz": 1 / rate
+        for rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
+    },
+}
+"""Units of time that label files are written in, in seconds."""
 ROUNDING = 0.0101
 """Overlap of neighbours, in seconds, that times rounded to 0.01 s can cause; it is removed."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Phones of an utterance, and the unit, in seconds, that the times were taken to be in."""
+
+    phones: tuple[Phone, ...]
+    unit: float = 1.0
 
 
 def read_phones(path: str | os.PathLike, sample_rate: int = 16000) -> tuple[Phone, ...]:
@@ -60,26 +98,57 @@ def read_phones(path: str | os.PathLike, sample_rate: int = 16000) -> tuple[Phon
     CorpusError
         The file is not in the format of the suffix, or times are negative, reversed or overlapping.
     """
+    return read_labels(path, sample_rate).phones
+
+
+def read_labels(path: str | os.PathLike, sample_rate: int = 16000) -> Labels:
+    """Read the phones of one utterance and the unit of the times, as `read_phones` does."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such label file")
     suffix = path.suffix.lower()
     if suffix == ".textgrid":
-        return _checked(_textgrid_intervals(path))
+        return Labels(_checked(_textgrid_intervals(path)))
     if suffix == ".phn":
-        return _checked(_phn_intervals(path, sample_rate))
+        return Labels(_checked(_phn_intervals(path, sample_rate)), 1 / sample_rate)
     if suffix == ".lab":
-        return _checked(_lab_intervals(path))
+        unit, intervals = _lab_intervals(list(_lines(path)))
+        return Labels(_checked(intervals), unit)
     if suffix == ".ctm":
         utterances = read_ctm(path)
         if len(utterances) != 1:
             raise CorpusError(
                 f"{path}:1: holds {len(utterances)} utterances, expected one; use read_ctm()"
             )
-        return next(iter(utterances.values()))
+        return Labels(next(iter(utterances.values())))
     raise CorpusError(
         f"{path}:1: unknown label format {path.suffix!r}, expected .TextGrid, .phn, .lab or .ctm"
     )
+
+
+def units_that_fit(labels: Labels, duration: float) -> list[str]:
+    """Name the units in which the labels would end where the audio ends, the best one first.
+
+    Parameters
+    ----------
+    labels : Labels
+        Phones of the utterance.
+    duration : float
+        Seconds of audio.
+    """
+    end = labels.phones[-1].end / labels.unit
+    near = {name: abs(end * unit / duration - 1) for name, unit in UNITS.items()}
+    best = min(near.values())
+    fitting = [name for name in near if near[name] < 0.1 and near[name] < best + 0.02]
+    return sorted(fitting, key=lambda name: near[name])[:2]
+
+
+def has_times(text: str) -> bool:
+    """Return whether the text of a .lab file holds labels with times rather than a sentence."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if _after_header([("", line) for line in lines]) is not None:
+        return True
+    return bool(lines) and all(_TIMES.match(line) for line in lines)
 
 
 def read_ctm(path: str | os.PathLike) -> dict[str, tuple[Phone, ...]]:
@@ -125,8 +194,10 @@ def write_lab(path: str | os.PathLike, phones: Iterable[Phone]) -> None:
 
 def _checked(intervals: Iterable[tuple[str, float, float, str]]) -> tuple[Phone, ...]:
     """Turn (where, start, end, label) into phones; CorpusError for impossible times."""
+    intervals = list(intervals)
+    names = without_context([label for _, _, _, label in intervals])
     phones: list[Phone] = []
-    for where, start, end, label in intervals:
+    for (where, start, end, _), label in zip(intervals, names, strict=True):
         if start < 0:
             raise CorpusError(
                 f"{where}: start {start:g} s is negative, expected seconds from the beginning; "
@@ -155,13 +226,39 @@ def _phn_intervals(path: Path, sample_rate: int) -> Iterator[tuple[str, float, f
         yield where, start / sample_rate, end / sample_rate, label
 
 
-def _lab_intervals(path: Path) -> Iterator[tuple[str, float, float, str]]:
-    lines = list(_lines(path))
+_TIMES = re.compile(r"[-+.\deE]+\s+[-+.\deE]+(\s+\S.*)?")
+
+
+def _lab_intervals(
+    lines: list[tuple[str, str]],
+) -> tuple[float, list[tuple[str, float, float, str]]]:
+    """Return the unit of a .lab file in seconds, and (where, start, end, label) in seconds."""
+    rows = _after_header(lines)
+    if rows is not None:
+        return 1.0, list(_xlabel_intervals(rows))
     in_seconds = any("." in field for _, line in lines for field in line.split()[:2])
     unit = 1.0 if in_seconds else 1 / HTK_UNITS_PER_SECOND
+    rows = [(where, *_three_fields(line, where)) for where, line in lines]
+    return unit, [(where, start * unit, end * unit, label) for where, start, end, label in rows]
+
+
+def _after_header(lines: list[tuple[str, str]]) -> list[tuple[str, str]] | None:
+    """Return the lines after the header of an xlabel file, None if the file has no header."""
+    for index, (_, line) in enumerate(lines):
+        if line == "#":
+            rows = lines[index + 1 :]
+            return rows if rows and all(_TIMES.match(row) for _, row in rows) else None
+        if _TIMES.match(line):
+            return None
+    return None
+
+
+def _xlabel_intervals(lines: list[tuple[str, str]]) -> Iterator[tuple[str, float, float, str]]:
+    start = 0.0
     for where, line in lines:
-        start, end, label = _three_fields(line, where)
-        yield where, start * unit, end * unit, label
+        end, _, label = _three_fields(line, where)
+        yield where, start, end, label
+        start = end
 
 
 def _three_fields(line: str, where: str) -> tuple[float, float, str]:
@@ -174,34 +271,22 @@ def _three_fields(line: str, where: str) -> tuple[float, float, str]:
 
 
 def _textgrid_intervals(path: Path) -> Iterator[tuple[str, float, float, str]]:
-    try:
-        from praatio import textgrid
-        from praatio.data_classes.interval_tier import IntervalTier
-        from praatio.utilities.errors import PraatioException
-    except ImportError as error:
-        raise ValueError(
-            f"{path}: reading TextGrid needs praatio; install it with: pip install praatio"
-        ) from error
-
-    try:
-        grid = textgrid.openTextgrid(
-            str(path), True, reportingMode="silence", duplicateNamesMode="rename"
-        )
-    except (PraatioException, ValueError, LookupError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise CorpusError(f"{path}:1: not a TextGrid that can be read ({reason})") from error
-    names = [name for name in grid.tierNames if name.strip().lower() == "phones"]
-    names = names or [name for name in grid.tierNames if name.lower().endswith("- phones")]
-    if len(names) != 1:
+    tiers = read_textgrid(path)
+    names = [tier.name.strip().lower() for tier in tiers]
+    found = [tier for tier, name in zip(tiers, names, strict=True) if name == TIERS[0]]
+    found = found or [t for t, name in zip(tiers, names, strict=True) if name.endswith("- phones")]
+    found = found or [tier for tier, name in zip(tiers, names, strict=True) if name in TIERS]
+    if len(found) != 1:
         raise CorpusError(
-            f"{path}:1: expected one tier named 'phones' or '<speaker> - phones', "
-            f"found the tiers {', '.join(map(repr, grid.tierNames)) or '(none)'}"
+            f"{path}:1: expected one tier named 'phones' or '<speaker> - phones' (or "
+            f"{', '.join(TIERS[1:])}), found the tiers "
+            f"{', '.join(repr(tier.name) for tier in tiers) or '(none)'}"
         )
-    tier = grid.getTier(names[0])
-    if not isinstance(tier, IntervalTier):
-        raise CorpusError(f"{path}:1: tier {names[0]!r} holds points, expected intervals")
-    for number, entry in enumerate(tier.entries, start=1):
-        yield f"{path}: tier {names[0]!r}, interval {number}", entry.start, entry.end, entry.label
+    (tier,) = found
+    if not tier.is_interval:
+        raise CorpusError(f"{path}:1: tier {tier.name!r} holds points, expected intervals")
+    for number, (start, end, label) in enumerate(tier.intervals, start=1):
+        yield f"{path}: tier {tier.name!r}, interval {number}", start, end, label
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -209,9 +294,9 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such label file")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}:1: not text in UTF-8 ({error.reason})") from error
+        text = read_text(path)
+    except EncodingError as error:
+        raise CorpusError(f"{path}:1: {error}") from error
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             yield f"{path}:{number}", line.strip()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechvq import audio
+from speechvq.data.label_names import without_context
+from speechvq.text import EncodingError, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +78,11 @@ def read_manifest(path: str | os.PathLike) -> list[Utterance]:
     utterances: list[Utterance] = []
     seen: dict[str, int] = {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: not UTF-8 text; a manifest holds JSON lines") from error
+        lines = read_text(path).split("\n")
+    except EncodingError as error:
+        raise CorpusError(
+            f"{path}: not UTF-8 text; a manifest holds JSON lines ({error})"
+        ) from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -210,4 +214,7 @@ def _phones(entries: object) -> tuple[Phone, ...]:
             raise ValueError(f"phone {entry!r} begins before {before:g} s or ends before it begins")
         phones.append(Phone(float(start), float(end), label))
         before = end
-    return tuple(phones)
+    names = without_context([phone.label for phone in phones])
+    return tuple(
+        Phone(phone.start, phone.end, name) for phone, name in zip(phones, names, strict=True)
+    )
