@@ -59,8 +59,8 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
     The exit code is 2 for ValueError and OSError (a file is missing, unreadable, unwritable), 130
     for an interrupt, and 141, without a message, for a closed pipe (``| head``). A ``main`` that
     returns None succeeded. An item of many that cannot be used is logged as an error and left out;
-    the exit code is then 2 once the rest is done. While the command runs, log records of the package and Python's warnings
-    are written to stderr as one line each.
+    the exit code is 2 when the rest is done. While the command runs, log records of the package and
+    Python's warnings are written to stderr as one line each.
     """
     name = "speechvq-" + Path(main.__code__.co_filename).stem.replace("_", "-")
 

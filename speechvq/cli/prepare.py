@@ -13,11 +13,13 @@ examples:
   speechvq-prepare /data/VCTK-Corpus-0.92 --trim --speakers p225,p226
   speechvq-prepare recordings --corpus folder --phones aligned --out exp/mine/data
 
-The corpus is VCTK (0.80 or 0.92), LibriSpeech, or any folder of SPEAKER/UTTERANCE.wav, with
-UTTERANCE.txt and phone labels beside the audio where they are known. Unusable files are skipped,
-with one warning for each kind of fault. train.jsonl, valid.jsonl and test.jsonl list one utterance
-a line; speakers.json has the facts about each speaker that the corpus states. No sentence is in two
-splits. For another kind of corpus, call speechvq.data.prepare.prepare with a reader of your own.
+The corpus is VCTK (0.80 or 0.92), LibriSpeech, LibriTTS, TIMIT, CMU ARCTIC, ESD, or any folder of
+SPEAKER/UTTERANCE.wav, with UTTERANCE.txt and phone labels beside the audio where they are known.
+What cannot be used is skipped, with one line for each kind of fault; the exit code is 2 if
+anything could not be read, entered, decoded or named. train.jsonl, valid.jsonl and test.jsonl list
+one utterance a line; speakers.json has the facts about each speaker that the corpus states. No
+sentence and no recording is in two splits, as far as texts and audio show. For another kind of
+corpus, call speechvq.data.prepare.prepare with a reader of your own.
 """
 
 

@@ -21,7 +21,8 @@ def corpus(tmp_path):
         (root / speaker).mkdir(parents=True)
         for n in range(12):
             path = root / speaker / f"{n:02d}.wav"
-            soundfile.write(path, 0.3 * np.sin(np.arange(4800) * 0.3), 16000)
+            pitch = 0.3 + n / 100 + (speaker == "bob") / 200
+            soundfile.write(path, 0.3 * np.sin(np.arange(4800) * pitch), 16000)
             words = f"Shared {n}" if n < 4 else f"{speaker} says {n}"
             path.with_suffix(".txt").write_text(words)
     return root
@@ -70,7 +71,7 @@ def test_json_alone_is_on_stdout(corpus, tmp_path, capsys, monkeypatch):
         (["{tmp}/gone"], "/gone: no such folder"),
         (["{tmp}", "--corpus", "vctk"], "not vctk"),
         (["{root}", "--corpus", "vctk"], "not vctk; expected wav48"),
-        (["{root}", "--corpus", "timit"], "argument --corpus: invalid choice"),
+        (["{root}", "--corpus", "tedlium"], "argument --corpus: invalid choice"),
         (["{root}", "--speakers", "anne"], "did you mean ann?"),
         (["{root}", "--valid", "0.5", "--test", "0.5"], "leave nothing to train on"),
         (["{root}", "--valid", "x"], "argument --valid: invalid float"),

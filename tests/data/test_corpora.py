@@ -436,7 +436,10 @@ def test_any_folder(tmp_path, warned):
     }
     assert corpus["bob_UPPER"].phones == (Phone(0, 0.1, "sil"), Phone(0.1, 0.3, "sh"))
     assert {u.speaker for u in corpus.values()} == {"ann", "bob"}
-    assert warned(root) == ["1 utterance of ann without text, kept (ann_day two_001)"]
+    assert warned(root) == [
+        "1 utterance of ann without text, kept (ann_day two_001)",
+        "1 text of bob in no UTF encoding, read as Windows-1252 (bob/bob_001.txt)",
+    ]
 
 
 def test_a_folder_without_any_text_needs_no_warning(tmp_path, warned):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from speechvq.data.labels import SUFFIXES, read_ctm, read_phones
+from speechvq import audio
+from speechvq.data.corpora.faults import Fault, Faults
+from speechvq.data.labels import SUFFIXES, Labels, read_ctm, read_labels
 from speechvq.data.manifest import CorpusError, Phone
 
 EXPECTED = "expected SPEAKER/UTTERANCE.TextGrid (or .lab, .phn), or a .ctm file"
@@ -21,9 +22,11 @@ class LabelFiles:
     ----------
     where : Path
         A folder, searched recursively, or one ``.ctm`` file.
+    faults : Faults
+        Takes what cannot be used in the folder.
     """
 
-    def __init__(self, where: Path) -> None:
+    def __init__(self, where: Path, faults: Faults) -> None:
         self._paths: dict[str, Path] = {}
         self._ctm: dict[str, tuple[Phone, ...]] = {}
         if where.is_file():
@@ -34,18 +37,16 @@ class LabelFiles:
         if not where.is_dir():
             raise FileNotFoundError(f"{where}: no such folder of label files")
         stems: dict[str, list[Path]] = {}
-        for folder, folders, files in os.walk(where, followlinks=True):
-            folders.sort()
-            for name in sorted(files):
-                path = Path(folder, name)
-                suffix = path.suffix.lower()
-                if name.startswith(".") or suffix not in SUFFIXES:
-                    continue
-                if suffix == ".ctm":
+        for path in sorted(audio.walk(where, SUFFIXES, faults.report)):
+            if path.suffix.lower() == ".ctm":
+                try:
                     self._ctm.update(read_ctm(path))
-                    continue
-                self._paths.setdefault(path.relative_to(where).with_suffix("").as_posix(), path)
-                stems.setdefault(path.stem, []).append(path)
+                except (CorpusError, OSError) as error:
+                    what = "of phone labels that cannot be read, skipped"
+                    faults.add(Fault("file", what, str(error), unusable=True))
+                continue
+            self._paths.setdefault(path.relative_to(where).with_suffix("").as_posix(), path)
+            stems.setdefault(path.stem, []).append(path)
         for stem, paths in stems.items():
             if len({path.with_suffix("") for path in paths}) == 1:
                 self._paths.setdefault(stem, paths[0])
@@ -54,11 +55,11 @@ class LabelFiles:
         """Return whether there are any labels."""
         return bool(self._paths or self._ctm)
 
-    def find(self, names: tuple[str, ...], sample_rate: int) -> tuple[Phone, ...] | None:
-        """Return the phones of the first name found, else None; .phn needs `sample_rate` in Hz."""
+    def find(self, names: tuple[str, ...], sample_rate: int) -> Labels | None:
+        """Return the labels of the first name found, else None; .phn needs `sample_rate` in Hz."""
         for name in names:
             if name in self._paths:
-                return read_phones(self._paths[name], sample_rate)
+                return read_labels(self._paths[name], sample_rate)
             if name in self._ctm:
-                return self._ctm[name]
+                return Labels(self._ctm[name])
         return None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from speechvq import audio
 from speechvq.data.corpora.faults import Fault, Faults
+from speechvq.data.corpora.lines import read_lines
 from speechvq.data.corpora.reader import CorpusReader
 from speechvq.data.corpora.recording import Recording
 
@@ -28,9 +29,9 @@ class LibriSpeech(CorpusReader):
         """List all recordings, in order; texts without audio and other file names are faults."""
         found: dict[str, Recording] = {}
         texts: dict[str, str] = {}
-        for transcript in sorted(root.rglob("*.trans.txt")):
+        for transcript in audio.walk(root, (".trans.txt",)):
             texts.update(_texts(transcript, faults))
-        for path in audio.find([root]):
+        for path in audio.find([root], faults.report):
             match = _NAME.fullmatch(path.stem)
             if match is None:
                 faults.add(Fault("file", "not named as LibriSpeech's audio is, skipped", str(path)))
@@ -59,7 +60,7 @@ class LibriSpeech(CorpusReader):
         if path is None:
             return {}
         found = {}
-        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        for line in read_lines(path):
             fields = [field.strip() for field in line.split("|")]
             if not line.startswith(";") and len(fields) >= 5:
                 found[fields[0]] = {"gender": fields[1], "name": fields[4]}
@@ -68,8 +69,7 @@ class LibriSpeech(CorpusReader):
 
 def _texts(transcript: Path, faults: Faults) -> dict[str, str]:
     texts = {}
-    content = transcript.read_text(encoding="utf-8-sig", errors="replace")
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(read_lines(transcript, faults), 1):
         id, _, text = line.strip().partition(" ")
         if _NAME.fullmatch(id) and text.strip():
             texts[id] = text.strip()

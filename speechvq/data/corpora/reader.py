@@ -18,12 +18,14 @@ the phone labels, in the same way for every corpus. A reader needs no change of 
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
 from speechvq.data.corpora.faults import Faults
 from speechvq.data.corpora.recording import Recording
+from speechvq.data.manifest import CorpusError, Utterance
 
 
 class CorpusReader(ABC):
@@ -57,9 +59,38 @@ class CorpusReader(ABC):
         """Return whether a folder is the root of such a corpus; by default every folder is."""
         return True
 
+    def sentence(self, utterance: Utterance) -> str | None:
+        """Return the number or name of the sentence, where the corpus has one for all speakers.
+
+        Utterances with the same one are never on two sides of a split; None where none is known.
+        """
+        return None
+
     def find_root(self, folder: Path) -> Path | None:
-        """Return the folder, or the only corpus of this kind one level down; None without any."""
+        """Return the folder, or the only corpus of this kind one level down; None without any.
+
+        Raises
+        ------
+        CorpusError
+            Several such corpora are one level down.
+        """
         if self.is_root(folder):
             return folder
-        inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and self.is_root(path)]
-        return inside[0] if len(inside) == 1 else None
+        inside = [path for path in folders_in(folder) if self.is_root(path)]
+        if len(inside) > 1:
+            raise CorpusError(
+                f"{folder}: {len(inside)} corpora in it, of the kind {self.kind}: "
+                f"{', '.join(path.name for path in inside[:4])}; prepare them one by one, or "
+                "give --corpus folder where these are the speakers"
+            )
+        return inside[0] if inside else None
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """List the folders in a folder that can be entered, sorted, without hidden ones."""
+    try:
+        with os.scandir(folder) as entries:
+            paths = [folder / entry.name for entry in entries if entry.name[0] != "."]
+    except OSError:  # reported when the files are listed
+        return []
+    return sorted(path for path in paths if path.is_dir() and os.access(path, os.R_OK | os.X_OK))
