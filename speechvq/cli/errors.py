@@ -23,6 +23,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+OURS = ("speechvq", "__main__")
+"""Beginnings of the names of our loggers; a command run with python -m is __main__."""
+
 OK, ERROR, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 
 
@@ -103,7 +106,7 @@ class _OneLine(logging.Handler):
         self.errors = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.errors += record.levelno >= logging.ERROR and record.name.startswith("speechvq")
+        self.errors += record.levelno >= logging.ERROR and record.name.startswith(OURS)
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         try:
             _write_line(f"{self.prefix}: {level}{' '.join(record.getMessage().split())}")

@@ -134,19 +134,18 @@ def _same_speech(reader: CorpusReader, utterances: Sequence[Utterance]) -> list[
     copies = find_copies(utterances)
     if copies.groups:
         logger.warning(
-            "%d recordings are there more than once, such as %s; these are on one side of the "
-            "split, and count twice",
+            "recordings that are there more than once: %d, such as %s; all copies are on one side "
+            "of the split",
             len(copies.groups),
             " and ".join(copies.groups[0][:2]),
         )
     unknown = sum(u.text is None for u in utterances)
     if unknown:
         logger.warning(
-            "%d of %d utterances have no text: whether two of them are the same sentence could "
-            "not be checked, and the split is by %s",
+            "no text is known of %d of %d utterances: whether two of these are the same sentence "
+            "is told by the names of the files alone, and could not be checked",
             unknown,
             len(utterances),
-            "number" if len(numbered) > 1 else "file",
         )
     if copies.unread:
         logger.warning(

@@ -19,8 +19,13 @@ import numpy as np
 from speechvq import audio
 from speechvq.data.manifest import Utterance
 
-SAME_LENGTH = 0.001
-"""Seconds by which the lengths of copies differ at most: a sample or two of a low rate."""
+SAME_LENGTH = 0.000126
+"""Seconds by which the lengths of copies at other rates differ at most: a sample at 8 kHz."""
+EQUAL_LENGTH = 0.000001
+"""Seconds, as manifests are rounded."""
+SMALL = 5000
+"""Utterances of a corpus in which all of about the same length are compared; in a larger one these
+are compared within one speaker, and across speakers only those of equal length."""
 ABOUT_SAME_LENGTH = 0.05
 """Seconds by which copies of one name differ."""
 MOST_COPIES = 4
@@ -55,7 +60,7 @@ def find_copies(utterances: Sequence[Utterance], threads: int = 4) -> Copies:
     groups = [[u.id for u in group] for group in _same_names(utterances)]
     unread: list[str] = []
     with ThreadPoolExecutor(threads) as executor:
-        for candidates in _runs(utterances, SAME_LENGTH):
+        for candidates in _candidates(utterances):
             heard = list(zip(candidates, executor.map(_hear, candidates), strict=True))
             unread += [u.id for u, sound in heard if sound is None]
             sounds = {u.id: sound for u, sound in heard if sound is not None}
@@ -93,6 +98,19 @@ def _same_names(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:
     for group in named.values():
         if 1 < len(group) <= MOST_COPIES:
             yield from _runs(group, ABOUT_SAME_LENGTH)
+
+
+def _candidates(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
+    """Yield utterances to compare with each other."""
+    if len(utterances) <= SMALL:
+        yield from _runs(utterances, SAME_LENGTH)
+        return
+    by_speaker = defaultdict(list)
+    for utterance in utterances:
+        by_speaker[utterance.speaker].append(utterance)
+    for own in by_speaker.values():
+        yield from _runs(own, SAME_LENGTH)
+    yield from _runs(utterances, EQUAL_LENGTH)
 
 
 def _runs(utterances: Iterable[Utterance], tolerance: float) -> Iterator[list[Utterance]]:

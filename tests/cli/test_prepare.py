@@ -61,6 +61,8 @@ def test_json_alone_is_on_stdout(corpus, tmp_path, capsys, monkeypatch):
     assert (summary["splits"][3]["utterances"], summary["splits"][3]["with_text"]) == (12, 11)
     assert said.err == (
         "speechvq-prepare: warning: 1 utterance of ann without text, kept (ann_00)\n"
+        "speechvq-prepare: warning: no text is known of 1 of 12 utterances: whether two of these "
+        "are the same sentence is told by the names of the files alone, and could not be checked\n"
     )
     assert (tmp_path / "exp/folder/data/train.jsonl").exists()
 

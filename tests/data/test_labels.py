@@ -307,7 +307,8 @@ def test_textgrids_that_praat_opens(tmp_path, intervals, tier, encoding):
 
 def test_textgrid_with_quotes_and_comments(tmp_path):
     path = tmp_path / "a.TextGrid"
-    text = textgrid([(0, 0.5, 'a""b 7'), (0.5, 2, "t! 3")]).replace("<exists>", "! five 5\n<exists>")
+    text = textgrid([(0, 0.5, 'a""b 7'), (0.5, 2, "t! 3")])
+    text = text.replace("<exists>", "! five 5\n<exists>")
     path.write_text(text)
     assert [p.label for p in read_phones(path)] == ['a"b 7', "t! 3"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, field
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,13 @@ class Fault:
     example: str
     speaker: str | None = None
     unusable: bool = False
+
+
+def reason(error: Exception) -> str:
+    """Return the message of an error, for one of the system with the path first."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 @dataclass

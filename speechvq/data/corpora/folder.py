@@ -126,7 +126,7 @@ def _doubt_level(root: Path, paths: list[Path]) -> None:
             "the folders in %s are taken for the speakers: %s; if the speakers are lower%s, give "
             "the folder that holds them as the root, part by part",
             root,
-            ", ".join(map(repr, (parts or speakers)[:4])) + (", …" if len(speakers) > 4 else ""),
+            ", ".join(map(repr, speakers[:4])) + (", …" if len(speakers) > 4 else ""),
             f", as in {lower}" if lower else "",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from speechvq import audio
-from speechvq.data.corpora.faults import Fault, Faults
+from speechvq.data.corpora.faults import Fault, Faults, reason
 from speechvq.data.labels import SUFFIXES, Labels, read_ctm, read_labels
 from speechvq.data.manifest import CorpusError, Phone
 
@@ -43,7 +43,7 @@ class LabelFiles:
                     self._ctm.update(read_ctm(path))
                 except (CorpusError, OSError) as error:
                     what = "of phone labels that cannot be read, skipped"
-                    faults.add(Fault("file", what, str(error), unusable=True))
+                    faults.add(Fault("file", what, reason(error), unusable=True))
                 continue
             self._paths.setdefault(path.relative_to(where).with_suffix("").as_posix(), path)
             stems.setdefault(path.stem, []).append(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from speechvq.data.corpora.faults import Fault, Faults
+from speechvq.data.corpora.faults import Fault, Faults, reason
 from speechvq.text import EncodingError, Text, decode
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,9 @@ def read_lines(path: Path, faults: Faults | None = None) -> list[str]:
     try:
         text = read_file(path)
     except (OSError, EncodingError) as error:
-        fault = Fault("text file", "that cannot be read, skipped", str(error), unusable=True)
+        fault = Fault("text file", "that cannot be read, skipped", reason(error), unusable=True)
         if faults is None:
-            logger.error("%s", error)
+            logger.error("%s", reason(error))
         else:
             faults.add(fault)
         return []

@@ -12,7 +12,7 @@ from pathlib import Path
 from speechvq import audio
 from speechvq.codes import check_id
 from speechvq.data.corpora import label_files
-from speechvq.data.corpora.faults import Fault, Faults
+from speechvq.data.corpora.faults import Fault, Faults, reason
 from speechvq.data.corpora.label_files import LabelFiles
 from speechvq.data.corpora.lines import GUESSED, read_file
 from speechvq.data.corpora.reader import CorpusReader, folders_in
@@ -249,7 +249,7 @@ def _read_recording(
             duration = len(waveform) / sample_rate
             bounds = speech_bounds(waveform, sample_rate) if trim_silence else None
     except (audio.AudioError, OSError) as error:
-        fault("not usable as audio, skipped", str(error), "file", unusable=True)
+        fault("not usable as audio, skipped", reason(error), "file", unusable=True)
         return None, faults
     try:
         text = _read_text(recording, fault)
@@ -257,7 +257,7 @@ def _read_recording(
             fault(NO_TEXT, recording.id)
     except (OSError, EncodingError) as error:
         text = None
-        fault("with a text that cannot be read, kept without it", str(error), unusable=True)
+        fault("with a text that cannot be read, kept without it", reason(error), unusable=True)
     utterance = Utterance(
         recording.id,
         recording.speaker,
@@ -295,7 +295,7 @@ def _phones(
             found = read_labels(recording.label_path, sample_rate)
     except (CorpusError, OSError) as error:
         what = "with phone labels that cannot be read, kept without them"
-        fault(what, str(error), unusable=True)
+        fault(what, reason(error), unusable=True)
         return None
     if found is None or not found.phones:
         return None
