@@ -49,6 +49,7 @@ class Utterance:
 
 _KEYS = ("id", "speaker", "path", "duration", "start", "text", "phones")
 _REQUIRED = _KEYS[:4]
+_NAMED = 10  # unusable recordings that are named one by one
 _DECIMALS = 6  # a microsecond, well below a sample
 
 
@@ -105,6 +106,30 @@ def read_manifest(path: str | os.PathLike) -> list[Utterance]:
     return utterances
 
 
+def read_usable(path: str | os.PathLike) -> list[Utterance]:
+    """Read the utterances of a manifest whose audio can be opened; the others are logged.
+
+    Raises
+    ------
+    ValueError, OSError
+        No utterance has audio that can be opened; or as `read_manifest`.
+    """
+    usable, faults = [], []
+    for utterance in read_manifest(path):
+        try:
+            audio.info(utterance.path)
+            usable.append(utterance)
+        except (audio.AudioError, OSError) as error:
+            faults.append(error)
+    if not usable:
+        raise faults[0]
+    for error in faults[:_NAMED]:
+        logger.error("%s; left out", error)
+    if len(faults) > _NAMED:
+        logger.error("%s: %d more are left out", path, len(faults) - _NAMED)
+    return usable
+
+
 def read_known(path: str | os.PathLike, speakers: Sequence[str], whose: str) -> list[Utterance]:
     """Read the utterances of known speakers from a manifest; warn if others are left out.
 
@@ -122,7 +147,7 @@ def read_known(path: str | os.PathLike, speakers: Sequence[str], whose: str) -> 
     ValueError
         No utterance is by a known speaker; or as `read_manifest`.
     """
-    everything, names = read_manifest(path), set(speakers)
+    everything, names = read_usable(path), set(speakers)
     known = [u for u in everything if u.speaker in names]
     if not known:
         raise ValueError(

@@ -18,7 +18,7 @@ import torch
 from speechvq.analysis.baselines import feature_kmeans, mfcc
 from speechvq.analysis.frames import frame_labels, normalise
 from speechvq.analysis.phonemes import PhonemeScores, score
-from speechvq.data.manifest import CorpusError, Utterance, read_manifest
+from speechvq.data.manifest import CorpusError, Utterance, read_usable
 from speechvq.evaluation.encoded import Encoded, encode_utterances
 from speechvq.evaluation.normalised import speaker_normalised_cepstra
 from speechvq.model import Model
@@ -155,7 +155,7 @@ def labelled_utterances(path: str, max_minutes: float, seed: int) -> list[Uttera
     CorpusError
         No utterance of the manifest has phone labels.
     """
-    utterances = read_manifest(path)
+    utterances = read_usable(path)
     labelled = [u for u in utterances if u.phones is not None]
     if not labelled:
         raise CorpusError(

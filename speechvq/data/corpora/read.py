@@ -27,8 +27,8 @@ OVERHANG = 0.5
 """Seconds by which phone labels may run past the end of the audio without a warning."""
 EARLIEST_END, LATEST_END = 0.5, 1.15
 """Parts of the duration outside of which the end of the labels makes their unit doubtful."""
-LONGEST_NAME = 255
-"""Bytes of a file name, UTTERANCE-SPEAKER.wav, that file systems allow."""
+LONGEST_NAME = 200
+"""Bytes of an id; file systems allow 255 with the target speaker, suffix and a temporary name."""
 NO_TEXT = "without text, kept"
 
 
@@ -161,7 +161,7 @@ def _with_usable_names(recordings: list[Recording], faults: Faults) -> list[Reco
         wrong = None
         if not audio.is_text(f"{recording.path}{recording.id}{recording.speaker}"):
             wrong = "not UTF-8"
-        elif len(f"{recording.id}-{recording.speaker}.wav".encode()) > LONGEST_NAME:
+        elif len(recording.id.encode()) > LONGEST_NAME:
             wrong = f"the id {recording.id[:20]!r}… is too long for the name of a file"
         else:
             try:
