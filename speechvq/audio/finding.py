@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from speechvq.audio.errors import missing
@@ -70,7 +71,44 @@ def walk(
     Hidden files and folders are ignored. A folder that cannot be entered and a name that is no
     text are reported, in one line each, and left out.
     """
-    yield from _walk(folder, suffixes, report or _ignore, frozenset(), set(), False)
+    report = report or _ignore
+    linked: set[tuple[int, int]] = set()  # folders entered by a link, or below one
+    waiting = [_Step(folder)]
+    while waiting:
+        step = waiting.pop()
+        try:
+            status = step.folder.stat()
+            with os.scandir(step.folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            report(f"{step.folder}: {error.strerror}")
+            continue
+        here = (status.st_dev, status.st_ino)
+        if here in step.above or (step.by_link and here in linked):
+            continue
+        if step.by_link:
+            linked.add(here)
+        for entry in entries:
+            inside = _is_folder(entry)
+            if entry.name.startswith(".") or not (inside or _ends(entry.name, suffixes)):
+                continue
+            path = step.folder / entry.name
+            if not is_text(entry.name):
+                report(bad_name(path))
+            elif inside:
+                by_link = step.by_link or entry.is_symlink()
+                waiting.append(_Step(path, step.above | {here}, by_link))
+            else:
+                yield path
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A folder to enter; `above` are the folders (device, inode) that lead to it."""
+
+    folder: Path
+    above: frozenset[tuple[int, int]] = frozenset()
+    by_link: bool = False
 
 
 def is_text(path: str | os.PathLike) -> bool:
@@ -92,42 +130,8 @@ def _ignore(line: str) -> None:
     pass
 
 
-def _walk(
-    folder: Path,
-    suffixes: tuple[str, ...],
-    report: Report,
-    above: frozenset[tuple[int, int]],
-    linked: set[tuple[int, int]],
-    by_link: bool,
-) -> Iterator[Path]:
-    """Walk a folder; `above` are the folders that lead to it, `linked` those entered by links."""
-    try:
-        status = folder.stat()
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        report(f"{folder}: {error.strerror}")
-        return
-    here = (status.st_dev, status.st_ino)
-    if here in above or (by_link and here in linked):
-        return
-    if by_link:
-        linked.add(here)
-    above = above | {here}
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        inside = _is_folder(entry)
-        if not inside and not entry.name.lower().endswith(suffixes):
-            continue
-        path = folder / entry.name
-        if not is_text(entry.name):
-            report(bad_name(path))
-        elif inside:
-            follow = by_link or entry.is_symlink()
-            yield from _walk(path, suffixes, report, above, linked, follow)
-        else:
-            yield path
+def _ends(name: str, suffixes: tuple[str, ...]) -> bool:
+    return name.lower().endswith(suffixes)
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

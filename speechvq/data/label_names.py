@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 SILENCE = "sil"
 """Label of silence, pauses, and segments that an aligner could not identify."""
@@ -19,6 +19,17 @@ MOST_CLASSES = 150
 _POSITION = re.compile(r"(.+)_[BIES]")  # Kaldi: beginning, inside, end of a word, or single
 _CONTEXT = re.compile(r"[^-+]+-([^+]+)\+[^+]+")  # HTK's a-b+c, HTS's x^a-b+c=d@…
 _STATE = re.compile(r"(.+)\[\d+\]")  # HTK: the state of a model
+
+
+def doubt_classes(labels: Iterable[str]) -> str | None:
+    """Return a line that doubts the labels of a corpus where these are too many, else None."""
+    classes = {label.lower() for label in labels}
+    if len(classes) <= MOST_CLASSES:
+        return None
+    return (
+        f"{len(classes)} classes of phones, such as {', '.join(sorted(classes)[:3])}; a language "
+        f"has 30 to {MOST_CLASSES}: are these words, phones in context or numbers?"
+    )
 
 
 def without_context(labels: Sequence[str]) -> list[str]:

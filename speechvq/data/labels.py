@@ -28,7 +28,7 @@ from pathlib import Path
 from speechvq.audio import write_bytes
 from speechvq.data.label_names import SILENCE, SILENCES, without_context
 from speechvq.data.manifest import CorpusError, Phone
-from speechvq.data.textgrid import read_textgrid
+from speechvq.data.textgrid import UNKNOWN, read_textgrid
 from speechvq.text import EncodingError, read_text
 
 __all__ = [
@@ -285,6 +285,8 @@ def _textgrid_intervals(path: Path) -> Iterator[tuple[str, float, float, str]]:
     (tier,) = found
     if not tier.is_interval:
         raise CorpusError(f"{path}:1: tier {tier.name!r} holds points, expected intervals")
+    if any(UNKNOWN in label for _, _, label in tier.intervals):
+        raise CorpusError(f"{path}:1: letters in no UTF encoding; save it as UTF-8 or UTF-16")
     for number, (start, end, label) in enumerate(tier.intervals, start=1):
         yield f"{path}: tier {tier.name!r}, interval {number}", start, end, label
 

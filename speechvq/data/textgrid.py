@@ -16,6 +16,8 @@ from speechvq.data.manifest import CorpusError
 from speechvq.text import EncodingError, decode
 
 CHRONOLOGICAL = "Praat chronological TextGrid text file"
+UNKNOWN = "\ufffd"
+"""Stands for a letter of an encoding that is not known."""
 _BINARY = b"ooBinaryFile"
 _VALUE = re.compile(
     r'"(?P<string>(?:[^"]|"")*)"|!.*|<(?P<flag>\w+)>'
@@ -39,7 +41,10 @@ def read_textgrid(path: Path) -> list[Tier]:
         if content.startswith(_BINARY):
             values = _Binary(content)
         else:
-            values = _Values(decode(content).content)
+            text = decode(content)
+            # Only the letters outside ASCII are a guess: a tier without any can be used
+            plain = re.sub(r"[^\x00-\x7f]", UNKNOWN, text.content) if text.guessed else text.content
+            values = _Values(plain)
         return values.tiers()
     except EncodingError as error:
         raise CorpusError(f"{path}:1: not a TextGrid ({error})") from error

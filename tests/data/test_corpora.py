@@ -837,4 +837,28 @@ def test_an_absurd_number_of_phones_is_said(tmp_path, warned):
         rows = [f"{i / 25:.2f} {(i + 1) / 25:.2f} w{n}x{i}" for i in range(50)]
         put_text(root / f"ann/{n}.lab", "\n".join(rows))
     read_corpus(Folder(), root)
-    assert any(line.startswith("200 class") for line in warned(root))
+    assert any(line.startswith("200 classes of phones") for line in warned(root))
+
+
+def test_librispeech_on_every_level(librispeech):
+    place = librispeech
+    while True:
+        assert detect(place) == "librispeech", place
+        assert {u.speaker for u in read_corpus(LibriSpeech(), place)} <= {
+            "1272",
+            "84",
+            "2035",
+            "61",
+        }
+        inside = [path for path in sorted(place.iterdir()) if path.is_dir()]
+        if not inside:
+            break
+        place = inside[0]
+
+
+def test_a_corpus_two_folders_down(vctk80):
+    outer = vctk80.parent / "archive" / "VCTK-Corpus"
+    outer.mkdir(parents=True)
+    vctk80.rename(outer / "VCTK-Corpus")
+    assert detect(outer.parent) == "vctk"
+    assert len(read_corpus(VCTK(), outer.parent)) == 4

@@ -12,6 +12,7 @@ from speechvq.data.corpora.reader import CorpusReader
 from speechvq.data.corpora.recording import Recording
 
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+)")
+_TRANSCRIPT = re.compile(r"\d+-\d+\.trans\.txt", re.IGNORECASE)
 
 
 class LibriSpeech(CorpusReader):
@@ -21,9 +22,13 @@ class LibriSpeech(CorpusReader):
     layout = "train-clean-100/84/121123/84-121123-0000.flac beside 84-121123.trans.txt"
 
     def is_root(self, folder: Path) -> bool:
-        """Return whether a folder is LibriSpeech, or one split of LibriSpeech."""
-        patterns = ("*/*/*/*.trans.txt", "*/*/*.trans.txt")
-        return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
+        """Return whether a folder is LibriSpeech, or a part of LibriSpeech."""
+        transcript = next(audio.walk(folder, (".trans.txt",)), None)
+        return transcript is not None and _TRANSCRIPT.fullmatch(transcript.name) is not None
+
+    def find_root(self, folder: Path) -> Path | None:
+        """Return the folder itself, which may be any level of LibriSpeech."""
+        return folder if self.is_root(folder) else None
 
     def recordings(self, root: Path, faults: Faults) -> list[Recording]:
         """List all recordings, in order; texts without audio and other file names are faults."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -17,11 +18,13 @@ from speechvq.data.corpora.label_files import LabelFiles
 from speechvq.data.corpora.lines import GUESSED, read_file
 from speechvq.data.corpora.reader import CorpusReader, folders_in
 from speechvq.data.corpora.recording import Recording
-from speechvq.data.label_names import MOST_CLASSES
+from speechvq.data.label_names import doubt_classes
 from speechvq.data.labels import read_labels, units_that_fit
 from speechvq.data.manifest import CorpusError, Phone, Utterance
 from speechvq.data.trim import clip_phones, speech_bounds, trim
 from speechvq.text import EncodingError
+
+logger = logging.getLogger(__name__)
 
 OVERHANG = 0.5
 """Seconds by which phone labels may run past the end of the audio without a warning."""
@@ -76,7 +79,7 @@ def read_corpus(
     """
     given, root = existing_folder(root), corpus_root(reader, root)
     faults = Faults()
-    if root.parent == given:
+    if given in root.parents:
         _doubt_siblings(root, faults)
     recordings = reader.recordings(root, faults)
     if speakers is not None:
@@ -92,8 +95,9 @@ def read_corpus(
             utterances.append(utterance)
     if not reader.expects_text and all(u.text is None for u in utterances):
         faults.by_kind.pop(("utterance", NO_TEXT), None)
-    _doubt_phone_classes(utterances, faults)
     faults.warn()
+    if doubt := doubt_classes(phone.label for u in utterances for phone in u.phones or ()):
+        logger.warning("%s", doubt)
     if not utterances:
         raise CorpusError(f"{root}: no usable audio; expected {reader.layout}")
     if phones is not None and all(u.phones is None for u in utterances):
@@ -176,14 +180,6 @@ def _with_usable_names(recordings: list[Recording], faults: Faults) -> list[Reco
             example = f"{str(recording.path)!r}: {wrong}"
             faults.add(Fault("file", what, example, unusable=True))
     return kept
-
-
-def _doubt_phone_classes(utterances: list[Utterance], faults: Faults) -> None:
-    classes = {phone.label.lower() for u in utterances for phone in u.phones or ()}
-    if len(classes) > MOST_CLASSES:
-        shown = ", ".join(sorted(classes)[:3])
-        what = f"of phones; a language has 30 to {MOST_CLASSES}. Words, context or numbers? Example"
-        faults.by_kind[("class", what)] = [Fault("class", what, shown)] * len(classes)
 
 
 def _label_files(root: Path, given: str | os.PathLike | None, faults: Faults) -> LabelFiles | None:

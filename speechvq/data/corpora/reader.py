@@ -27,6 +27,11 @@ from speechvq.data.corpora.faults import Faults
 from speechvq.data.corpora.recording import Recording
 from speechvq.data.manifest import CorpusError, Utterance
 
+LEVELS = 2
+"""Levels below the given folder on which a corpus is looked for."""
+MOST_FOLDERS = 20
+"""Folders of a level; more are speakers, and there is no corpus below them."""
+
 
 class CorpusReader(ABC):
     """Finds the recordings of one kind of corpus.
@@ -67,23 +72,30 @@ class CorpusReader(ABC):
         return None
 
     def find_root(self, folder: Path) -> Path | None:
-        """Return the folder, or the only corpus of this kind one level down; None without any.
+        """Return the folder, or the only corpus of this kind below; None without any.
+
+        An archive that was unpacked twice has it two levels down.
 
         Raises
         ------
         CorpusError
-            Several such corpora are one level down.
+            Several such corpora are on one level.
         """
         if self.is_root(folder):
             return folder
-        inside = [path for path in folders_in(folder) if self.is_root(path)]
-        if len(inside) > 1:
-            raise CorpusError(
-                f"{folder}: {len(inside)} corpora in it, of the kind {self.kind}: "
-                f"{', '.join(path.name for path in inside[:4])}; prepare them one by one, or "
-                "give --corpus folder where these are the speakers"
-            )
-        return inside[0] if inside else None
+        level = folders_in(folder)
+        for _ in range(LEVELS):
+            found = [path for path in level if self.is_root(path)]
+            if len(found) > 1:
+                raise CorpusError(
+                    f"{folder}: {len(found)} corpora in it, of the kind {self.kind}: "
+                    f"{', '.join(str(path.relative_to(folder)) for path in found[:4])}; prepare "
+                    "them one by one, or give --corpus folder where these are the speakers"
+                )
+            if found or len(level) > MOST_FOLDERS:
+                break
+            level = [below for path in level for below in folders_in(path)]
+        return found[0] if found else None
 
 
 def folders_in(folder: Path) -> list[Path]:
