@@ -10,6 +10,7 @@
                after a line ``#``, end in seconds, colour, phone
 ``.ctm``       utterance, channel, start, duration, phone; times in seconds; one file may hold many
                utterances (:func:`read_ctm`)
+``.mlf``       HTK: the .lab files of many utterances in one (:func:`read_mlf`)
 ============  =====================================================================================
 
 Every label of silence becomes :data:`SILENCE`; context is cut from labels of HTK, HTS and Kaldi
@@ -21,7 +22,7 @@ label in the file gets no phone, and counts as silence in the analysis.
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from speechvq.data.textgrid import UNKNOWN, read_textgrid
 from speechvq.text import EncodingError, read_text
 
 __all__ = [
+    "ARCHIVES",
     "SILENCE",
     "SILENCES",
     "SUFFIXES",
@@ -39,16 +41,19 @@ __all__ = [
     "has_times",
     "read_ctm",
     "read_labels",
+    "read_mlf",
     "read_phones",
     "units_that_fit",
     "write_lab",
 ]
 
-SUFFIXES = (".textgrid", ".phn", ".lab", ".ctm")
+SUFFIXES = (".textgrid", ".phn", ".lab", ".ctm", ".mlf")
 """Suffixes, in lower case, of the files that :func:`read_phones` understands."""
 
 TIERS = ("phones", "phone", "mau", "phoneme", "phonemes", "phon", "phn", "segment", "segments")
 """Names of tiers of phones, in lower case; the Munich aligner's is MAU."""
+
+Report = Callable[[str], None]
 
 HTK_UNITS_PER_SECOND = 10_000_000
 UNITS = {
@@ -82,7 +87,7 @@ def read_phones(path: str | os.PathLike, sample_rate: int = 16000) -> tuple[Phon
     Parameters
     ----------
     path
-        A ``.TextGrid``, ``.phn``, ``.lab`` or ``.ctm`` file (suffixes in any case).
+        A ``.TextGrid``, ``.phn``, ``.lab``, ``.ctm`` or ``.mlf`` file (suffixes in any case).
     sample_rate
         Hz; times in ``.phn`` files are in samples.
 
@@ -114,15 +119,17 @@ def read_labels(path: str | os.PathLike, sample_rate: int = 16000) -> Labels:
     if suffix == ".lab":
         unit, intervals = _lab_intervals(list(_lines(path)))
         return Labels(_checked(intervals), unit)
-    if suffix == ".ctm":
-        utterances = read_ctm(path)
+    if suffix in ARCHIVES:
+        utterances = ARCHIVES[suffix](path)
         if len(utterances) != 1:
             raise CorpusError(
-                f"{path}:1: holds {len(utterances)} utterances, expected one; use read_ctm()"
+                f"{path}:1: holds {len(utterances)} utterances, expected one; use "
+                f"read_{suffix[1:]}()"
             )
         return Labels(next(iter(utterances.values())))
     raise CorpusError(
-        f"{path}:1: unknown label format {path.suffix!r}, expected .TextGrid, .phn, .lab or .ctm"
+        f"{path}:1: unknown label format {path.suffix!r}, "
+        "expected .TextGrid, .phn, .lab, .ctm or .mlf"
     )
 
 
@@ -151,8 +158,16 @@ def has_times(text: str) -> bool:
     return bool(lines) and all(_TIMES.match(line) for line in lines)
 
 
-def read_ctm(path: str | os.PathLike) -> dict[str, tuple[Phone, ...]]:
+def read_ctm(path: str | os.PathLike, report: Report | None = None) -> dict[str, tuple[Phone, ...]]:
     """Read a CTM file: ``utterance channel start duration phone [confidence]`` a line, seconds.
+
+    Parameters
+    ----------
+    path
+        The file.
+    report
+        Takes a line about each utterance that is left out for a wrong line; without it, a wrong
+        line is a CorpusError.
 
     Returns
     -------
@@ -160,11 +175,58 @@ def read_ctm(path: str | os.PathLike) -> dict[str, tuple[Phone, ...]]:
         The phones of each utterance, in the order of the file. The lines of an utterance may stand
         anywhere and in any order.
     """
-    path = Path(path)
-    found: dict[str, list[tuple[str, float, float, str]]] = {}
-    for where, line in _lines(path):
-        if line.startswith(";;"):  # a comment, in NIST's format
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for where, line in _lines(Path(path)):
+        if not line.startswith(";;"):  # a comment, in NIST's format
+            rows.setdefault(line.split()[0], []).append((where, line))
+    return _each(rows, _ctm_phones, report)
+
+
+def read_mlf(path: str | os.PathLike, report: Report | None = None) -> dict[str, tuple[Phone, ...]]:
+    """Read a master label file of HTK: ``"*/UTTERANCE.lab"``, lines as in a .lab file, a dot.
+
+    Parameters and result are those of `read_ctm`.
+    """
+    rows: dict[str, list[tuple[str, str]]] = {}
+    name = None
+    for where, line in _lines(Path(path)):
+        if line == "#!MLF!#":
             continue
+        if name is None:
+            if not line.startswith('"'):
+                raise CorpusError(f"{where}: {line!r}, expected the name of a .lab file in quotes")
+            name = line.strip('"').replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+        elif line == ".":
+            name = None
+        else:
+            rows.setdefault(name, []).append((where, line))
+    return _each(rows, lambda lines: _checked(_lab_intervals(lines)[1]), report)
+
+
+ARCHIVES = {".ctm": read_ctm, ".mlf": read_mlf}
+"""Readers of files of many utterances, by suffix."""
+
+
+def _each(
+    rows: dict[str, list[tuple[str, str]]],
+    parse: Callable[[list[tuple[str, str]]], tuple[Phone, ...]],
+    report: Report | None,
+) -> dict[str, tuple[Phone, ...]]:
+    """Parse the lines (where, text) of each utterance; wrong ones are reported or raised."""
+    found = {}
+    for utterance, lines in rows.items():
+        try:
+            found[utterance] = parse(lines)
+        except CorpusError as error:
+            if report is None:
+                raise
+            report(str(error))
+    return found
+
+
+def _ctm_phones(lines: list[tuple[str, str]]) -> tuple[Phone, ...]:
+    intervals = []
+    for where, line in lines:
         fields = line.split()
         if len(fields) not in (5, 6):
             raise CorpusError(
@@ -174,12 +236,9 @@ def read_ctm(path: str | os.PathLike) -> dict[str, tuple[Phone, ...]]:
         start, duration = _number(fields[2], where), _number(fields[3], where)
         if duration < 0:
             raise CorpusError(f"{where}: duration {duration:g} s is negative; fix or drop the line")
-        found.setdefault(fields[0], []).append((where, start, start + duration, fields[4]))
+        intervals.append((where, start, start + duration, fields[4]))
     # Sorted by start time alone; the line number is for error messages
-    return {
-        utterance: _checked(sorted(intervals, key=lambda interval: interval[1]))
-        for utterance, intervals in found.items()
-    }
+    return _checked(sorted(intervals, key=lambda interval: interval[1]))
 
 
 def write_lab(path: str | os.PathLike, phones: Iterable[Phone]) -> None:

@@ -67,6 +67,20 @@ def test_json_alone_is_on_stdout(corpus, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "exp/folder/data/train.jsonl").exists()
 
 
+def test_what_cannot_be_used_is_named_and_the_rest_prepared(corpus, tmp_path, capsys):
+    (corpus / "ann" / "00.wav").write_bytes(b"RIFF")
+    (corpus / "bob" / "01.txt").unlink()
+    (corpus / "bob" / "01.txt").symlink_to("nowhere")
+    (corpus / "ann" / "01.wav").rename(corpus / "ann" / "new\nline.wav")
+    assert main([str(corpus), "--out", str(tmp_path / "out"), "--test", "0.2"]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
+    assert len(errors) == 3
+    for name in ("ann/00.wav: ", "bob/01.txt: No such file", "ann/new\\nline.wav"):
+        assert any(name in line for line in errors)
+    parts = [read_manifest(tmp_path / f"out/{name}.jsonl") for name in ("train", "valid", "test")]
+    assert sum(map(len, parts)) == 22
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

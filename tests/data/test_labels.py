@@ -8,6 +8,7 @@ from speechvq.data.labels import (
     has_times,
     read_ctm,
     read_labels,
+    read_mlf,
     read_phones,
     units_that_fit,
     write_lab,
@@ -358,3 +359,50 @@ def test_the_unit_that_would_fit(tmp_path, suffix, scale, whole, unit):
     path = tmp_path / f"a{suffix}"
     path.write_text(text)
     assert units_that_fit(read_labels(path, 16000), 3.3)[0] == unit
+
+
+MLF = (
+    '#!MLF!#\n"*/a.lab"\n0 2500000 sil\n2500000 5000000 x-ah+t -12.5\n.\n'
+    '"C:\\\\data\\\\b.rec"\n0 5000000 t_S\n.\n'
+)
+
+
+def test_master_label_file(tmp_path):
+    path = tmp_path / "a.mlf"
+    path.write_text(MLF)
+    assert read_mlf(path) == {
+        "a": (Phone(0.0, 0.25, SILENCE), Phone(0.25, 0.5, "ah")),
+        "b": (Phone(0.0, 0.5, "t"),),
+    }
+    path.write_text("#!MLF!#\n0 1 a\n")
+    with pytest.raises(CorpusError, match="expected the name of a .lab file"):
+        read_mlf(path)
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (read_ctm, "a 1 0 0.5 t\nb 1 0 x t\nc 1 0 0.5 t\nb 1 1 1 t\n"),
+        (read_mlf, '"a.lab"\n0 5000000 t\n.\n"b.lab"\n0 x t\n.\n"c.lab"\n0 5000000 t\n.\n'),
+    ],
+)
+def test_a_wrong_line_costs_one_utterance(tmp_path, read, text):
+    path = tmp_path / "all"
+    path.write_text(text)
+    said = []
+    assert list(read(path, said.append)) == ["a", "c"]
+    assert len(said) == 1
+    with pytest.raises(CorpusError):
+        read(path)
+
+
+def test_letters_of_an_unknown_encoding_in_a_textgrid(tmp_path):
+    path = tmp_path / "a.TextGrid"
+    words = textgrid([(0, 2, "M\u00fcller")], "words").partition('"IntervalTier"')[2]
+    text = textgrid([(0, 0.5, ""), (0.5, 2, "t")]).replace("<exists>\n1", "<exists>\n2")
+    path.write_bytes((text + '"IntervalTier"' + words).encode("latin-1"))
+    assert [p.label for p in read_phones(path)] == [SILENCE, "t"]
+    path.write_bytes(textgrid([(0, 0.5, "y\u02d0"), (0.5, 2, "\u00f8")]).replace("\u02d0", "")
+                     .encode("latin-1"))  # fmt: skip
+    with pytest.raises(CorpusError, match="save it as UTF-8"):
+        read_phones(path)
