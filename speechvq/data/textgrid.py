@@ -1,7 +1,7 @@
 """Praat's TextGrids: the long, short and chronological text formats, and the binary one.
 
-Text is read as Praat does: strings in quotes, flags in angle brackets and numbers that stand by
-themselves are values, everything else is a comment.
+Text is read as Praat does: strings in quotes, flags in angle brackets and numbers that begin a word
+are values, everything else is a comment.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ UNKNOWN = "\ufffd"
 _BINARY = b"ooBinaryFile"
 _VALUE = re.compile(
     r'"(?P<string>(?:[^"]|"")*)"|!.*|<(?P<flag>\w+)>'
-    r"|(?<!\S)(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?!\S)"
+    r"|(?<!\S)(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 )
 
 

@@ -282,6 +282,34 @@ def test_context_is_cut(labels, plain):
     assert without_context(labels) == plain
 
 
+LONG_LABELS = """
+  File type = "ooTextFile"
+  Object class = "TextGrid"
+  xmin = 0ignored
+  xmax = 2e0ignored
+  tiers? <exists>
+  size = 1ignored
+  item []:
+      item [2]:
+          class = "IntervalTier"
+          name = "phones"
+          xmin = 0
+          xmax = 2
+          intervals: size = 2
+          intervals [2]:
+              xmin = 0
+              xmax = 5e-1ignored
+              text = "
+"
+          intervals [3]:
+              xmin = 0.5
+              xmax = 2
+              text = "
+t
+\n"
+"""
+
+
 def textgrid(intervals, tier="phones"):
     lines = ['"IntervalTier"', f'"{tier}"', "0", "2", str(len(intervals))]
     lines += [f'{start}\n{end}\n"{label}"' for start, end, label in intervals]
@@ -406,3 +434,21 @@ def test_letters_of_an_unknown_encoding_in_a_textgrid(tmp_path):
                      .encode("latin-1"))  # fmt: skip
     with pytest.raises(CorpusError, match="save it as UTF-8"):
         read_phones(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # With comments, as in Praat's manual
+        '"ooTextFile"\n"TextGrid"\n0 2.0 ! time domain of TextGrid\n<exists>\n2 tiers\n'
+        '"IntervalTier" "Mary" ! type and name of tier 1\n0 2.0 ! time\n1 interval coming\n'
+        '0 2.0 "" ! interval 1\n"IntervalTier" "phones"\n0 2.0\n2 intervals coming\n'
+        '0 0.5 ""\n0.5 2 "t"\n',
+        # Units after numbers, line ends in labels, counts of another order
+        LONG_LABELS,
+    ],
+)
+def test_textgrids_of_other_programs(tmp_path, text):
+    path = tmp_path / "a.TextGrid"
+    path.write_text(text)
+    assert [(p.end, p.label) for p in read_phones(path)] == [(0.5, SILENCE), (2.0, "t")]
