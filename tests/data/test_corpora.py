@@ -856,6 +856,17 @@ def test_librispeech_on_every_level(librispeech):
         place = inside[0]
 
 
+def test_librispeech_without_transcripts(tmp_path):
+    for split, speaker in (("dev-clean", 84), ("dev-clean", 174), ("test-clean", 61)):
+        put_audio(tmp_path / f"mine/{split}/{speaker}/1241/{speaker}-1241-0000.flac")
+    assert detect(tmp_path / "mine") == "librispeech"
+    assert {u.speaker for u in read_corpus(LibriSpeech(), tmp_path / "mine")} == {
+        "84", "174", "61"
+    }  # fmt: skip
+    put_audio(tmp_path / "dates/ann/2020-01-02.wav")
+    assert detect(tmp_path / "dates") == "folder"
+
+
 def test_a_corpus_two_folders_down(vctk80):
     outer = vctk80.parent / "archive" / "VCTK-Corpus"
     outer.mkdir(parents=True)

@@ -12,6 +12,7 @@ from speechvq.data.corpora.reader import CorpusReader
 from speechvq.data.corpora.recording import Recording
 
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+)")
+_PATH = re.compile(r"/(\d+)/(\d+)/\1-\2-\d{4}\.\w+$")
 _TRANSCRIPT = re.compile(r"\d+-\d+\.trans\.txt", re.IGNORECASE)
 
 
@@ -24,7 +25,10 @@ class LibriSpeech(CorpusReader):
     def is_root(self, folder: Path) -> bool:
         """Return whether a folder is LibriSpeech, or a part of LibriSpeech."""
         transcript = next(audio.walk(folder, (".trans.txt",)), None)
-        return transcript is not None and _TRANSCRIPT.fullmatch(transcript.name) is not None
+        if transcript is not None:
+            return _TRANSCRIPT.fullmatch(transcript.name) is not None
+        first = next(audio.walk(folder), None)
+        return first is not None and _PATH.search(first.as_posix()) is not None
 
     def find_root(self, folder: Path) -> Path | None:
         """Return the folder itself, which may be any level of LibriSpeech."""
