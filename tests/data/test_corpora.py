@@ -692,6 +692,7 @@ def test_vctk_in_other_letters_and_rates_and_by_its_audio(vctk80, name, warned):
 @pytest.mark.parametrize("paths", [
     ("train/a/1.wav", "test/b/2.wav"), ("dev-clean/a/1.wav", "other/b/2.wav"),
     ("one/a/1.wav", "one/b/1.wav", "two/c/1.wav"), ("clips/a.wav", "ann/b.wav"),
+    ("orig/a.wav", "wav/a.wav"), ("mic1/a.wav", "mic2/a.wav"), ("female/a/1.wav", "male/b/1.wav"),
 ])  # fmt: skip
 def test_folders_that_may_be_no_speakers_are_doubted(tmp_path, paths, warned):
     for path in paths:

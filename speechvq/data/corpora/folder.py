@@ -95,7 +95,9 @@ class Folder(CorpusReader):
 
 _PART = re.compile(
     r"(train|test|dev|devel|valid|validation|eval|val)(ing|set)?([-_ ].*|\d*)"
-    r"|wavs?\d*(_.*)?|audio|clips|flac|data|corpus|vctk.*|timit|libri(tts|speech).*",
+    r"|wavs?\d*(_.*)?|audio|clips|flac|mp3|data|corpus|vctk.*|timit|libri(tts|speech).*"
+    r"|orig(inal)?|raw|clean|noisy|mics?[-_ ]?\d*|ch(annel)?[-_ ]?\d+|\d+k(hz)?|dr\d|(fe)?males?"
+    r"|(session|chapter|part|cd|disc)s?[-_ ]?\d*",
     re.IGNORECASE,
 )
 """Names of parts of a corpus, which are no speakers."""
