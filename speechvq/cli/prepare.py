@@ -34,8 +34,8 @@ def parser() -> Parser:
     add("--out", metavar="DIR", help="folder for the manifests (default: exp/KIND/data)")
     add("--mic", type=int, choices=(1, 2), default=1, help="microphone of VCTK 0.92 (default: 1)")
     add("--phones", metavar="DIR",
-        help="phone labels: a folder of SPEAKER/UTTERANCE.TextGrid (.lab, .phn), a .ctm or .mlf file "
-        "(default: phones in ROOT, and beside the audio)")  # fmt: skip
+        help="phone labels: a folder of SPEAKER/UTTERANCE.TextGrid (.lab, .phn), or a .ctm or .mlf "
+        "file (default: phones in ROOT, and beside the audio)")  # fmt: skip
     add("--trim", action="store_true", help="cut the silence at both ends (decodes all audio)")
     add("--check", action="store_true", help="decode all audio, to find damaged and silent files")
     add("--valid", type=float, default=0.05,
