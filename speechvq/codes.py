@@ -23,11 +23,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
 from speechvq.audio import write_bytes
+from speechvq.text import EncodingError, read_text
 
 _FIRST = "# speechvq codes 1"
 
@@ -120,11 +120,13 @@ def read_codes(path: str | os.PathLike) -> tuple[Codebook, dict[str, np.ndarray]
         The format is another one, or a line is invalid; the message begins with ``file:line``.
     """
     try:
-        return parse_codes(Path(path).read_text(encoding="utf-8-sig"), str(path))
+        return parse_codes(read_text(path), str(path))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; speechvq-encode makes them") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text, as speechvq-encode writes it") from error
+    except EncodingError as error:
+        raise ValueError(
+            f"{path}: not UTF-8 text, as speechvq-encode writes it ({error})"
+        ) from error
 
 
 def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]:

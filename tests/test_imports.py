@@ -22,6 +22,7 @@ FLOORS = [
     {"codes"},
     {"audio"},
     {"config", "distributed", "settings"},
+    {"text"},
 ]
 # Of rooms that know little: all that they may import, beside their own files.
 ONLY = {

@@ -136,7 +136,9 @@ data=$exp/data model=$exp/vqvae
 
 if wanted 1; then
     begin 1 "$corpus to manifests"
-    run prepare "$corpus" --corpus vctk --out "$data" ${trim[@]+"${trim[@]}"}
+    rm -f "$data/train.jsonl" # written even where recordings cannot be used, which are named
+    run prepare "$corpus" --corpus vctk --out "$data" ${trim[@]+"${trim[@]}"} ||
+        [[ -s $data/train.jsonl ]]
     end "$data/{train,valid,test}.jsonl"
 fi
 

@@ -6,7 +6,7 @@ raises an `AudioError`: one line that begins with the path of the file.
 
 from speechvq.audio.checks import SHORTEST, SILENT_PEAK, check_speech, checked
 from speechvq.audio.errors import AudioError
-from speechvq.audio.finding import SUFFIXES, find
+from speechvq.audio.finding import SUFFIXES, find, is_text, walk
 from speechvq.audio.level import speech_level
 from speechvq.audio.reading import blocks, info, read
 from speechvq.audio.writing import WRITTEN, Writer, stream_header, to_pcm, write, write_bytes
@@ -23,10 +23,12 @@ __all__ = [
     "checked",
     "find",
     "info",
+    "is_text",
     "read",
     "speech_level",
     "stream_header",
     "to_pcm",
+    "walk",
     "write",
     "write_bytes",
 ]

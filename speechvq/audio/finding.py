@@ -1,54 +1,141 @@
-"""Finding audio files in files and folders."""
+"""Finding files in folders: one walk for audio, texts and labels."""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from speechvq.audio.errors import missing
 
+logger = logging.getLogger(__name__)
+
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 """Suffixes of the files that `find` finds in folders."""
 
+Report = Callable[[str], None]
+"""Takes one line about a file or folder that is left out."""
 
-def find(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
+
+def find(
+    paths: str | os.PathLike | Iterable[str | os.PathLike], report: Report | None = None
+) -> list[Path]:
     """Find audio files: files as given, and files with one of `SUFFIXES` below folders.
 
     The files of a folder are sorted. A file that is found twice is listed once. Hidden files are
-    ignored.
+    ignored. What cannot be used is reported and left out, as long as anything is found.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+    report
+        Takes a line about each path that is left out; logs it as an error by default.
 
     Raises
     ------
     FileNotFoundError
-        A path does not exist, or a folder holds no audio.
+        Nothing is found: a path does not exist, or a folder holds no audio.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    report = logger.error if report is None else report
     found: dict[Path, None] = {}
+    lines: list[str] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(_walk(path, set()))
+        if not is_text(path):
+            lines.append(bad_name(path))
+        elif path.is_dir():
+            inside = sorted(walk(path, SUFFIXES, lines.append))
             if not inside:
-                raise FileNotFoundError(f"{path}: no {', '.join(SUFFIXES)} file in this folder")
+                lines.append(f"{path}: no {', '.join(SUFFIXES)} file in this folder")
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None
         else:
-            raise missing(path)
+            lines.append(str(missing(path)))
+    if lines and not found:
+        raise FileNotFoundError(lines[0])
+    for line in lines:
+        report(line)
     return list(found)
 
 
-def _walk(folder: Path, entered: set[tuple[int, int]]) -> Iterator[Path]:
-    """Yield the audio files below a folder; links are followed, but not into a loop."""
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in entered:
-        return
-    entered = entered | {(status.st_dev, status.st_ino)}
-    with os.scandir(folder) as entries:
+def walk(
+    folder: Path, suffixes: tuple[str, ...] = SUFFIXES, report: Report | None = None
+) -> Iterator[Path]:
+    """Yield the files below a folder whose names end with one of `suffixes`, in any case.
+
+    Links are followed, but not into a circle; a folder is entered at most once by a link.
+    Hidden files and folders are ignored. A folder that cannot be entered and a name that is no
+    text are reported, in one line each, and left out.
+    """
+    report = report or _ignore
+    linked: set[tuple[int, int]] = set()  # folders entered by a link, or below one
+    waiting = [_Step(folder)]
+    while waiting:
+        step = waiting.pop()
+        try:
+            status = step.folder.stat()
+            with os.scandir(step.folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            report(f"{step.folder}: {error.strerror}")
+            continue
+        here = (status.st_dev, status.st_ino)
+        if here in step.above or (step.by_link and here in linked):
+            continue
+        if step.by_link:
+            linked.add(here)
         for entry in entries:
-            if entry.name.startswith("."):
+            inside = _is_folder(entry)
+            if entry.name.startswith(".") or not (inside or _ends(entry.name, suffixes)):
                 continue
-            if entry.is_dir():
-                yield from _walk(folder / entry.name, entered)
-            elif entry.name.lower().endswith(SUFFIXES):
-                yield folder / entry.name
+            path = step.folder / entry.name
+            if not is_text(entry.name):
+                report(bad_name(path))
+            elif inside:
+                by_link = step.by_link or entry.is_symlink()
+                waiting.append(_Step(path, step.above | {here}, by_link))
+            else:
+                yield path
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A folder to enter; `above` are the folders (device, inode) that lead to it."""
+
+    folder: Path
+    above: frozenset[tuple[int, int]] = frozenset()
+    by_link: bool = False
+
+
+def is_text(path: str | os.PathLike) -> bool:
+    """Return whether a path is text, and not bytes of some other encoding."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def bad_name(path: str | os.PathLike) -> str:
+    """Describe a path that is not text."""
+    shown = os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return f"{shown}: a name that is not UTF-8; rename it"
+
+
+def _ignore(line: str) -> None:
+    pass
+
+
+def _ends(name: str, suffixes: tuple[str, ...]) -> bool:
+    return name.lower().endswith(suffixes)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

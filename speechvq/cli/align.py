@@ -8,7 +8,7 @@ import logging
 import sys
 from pathlib import Path
 
-from speechvq.cli.errors import Parser, command
+from speechvq.cli.errors import Parser, command, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -101,14 +101,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _align(aligner, utterance):
-    """Align an utterance; None if speech and text do not match or the audio is damaged."""
+    """Align an utterance; None if speech and text do not match or the audio cannot be read."""
     from speechvq import audio
     from speechvq.analysis.align import SAMPLE_RATE, AlignmentError
 
     try:
         waveform, _ = audio.read(utterance.path, SAMPLE_RATE, utterance.start, utterance.duration)
         return aligner.align(waveform, utterance.text)
-    except (AlignmentError, audio.AudioError):
+    except (audio.AudioError, OSError) as error:
+        logger.error("%s; left out", one_line(error))
+        return None
+    except AlignmentError:
         return None
 
 

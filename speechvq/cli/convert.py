@@ -81,7 +81,8 @@ def main(argv: list[str] | None = None) -> int:
         _check_stream(options, sources)
     jobs = _jobs(sources, list(dict.fromkeys(options.speaker)), options.out and Path(options.out))
     if not options.stream:
-        speaking.check_outputs([job.output for job in jobs], [job.source for job in jobs])
+        fine = speaking.check_outputs([j.output for j in jobs], [j.source for j in jobs])
+        jobs = [job for job in jobs if job.output in fine]
 
     from speechvq.model_folder import find_model, load_model
 

@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         for speaker in speakers
     ]
     _check_distinct(jobs)
+    fine = speaking.writable(output for _, _, output in jobs)
+    jobs = [job for job in jobs if job[2] in fine]
 
     from speechvq.model_folder import codebook_of, find_model, load_model
 
@@ -95,7 +97,6 @@ def _check_distinct(jobs: list[tuple[str, str, Path]]) -> None:
         if output in made_from:
             raise ValueError(f"{made_from[output]!r} and {id!r} would both be written to {output}")
         made_from[output] = id
-        speaking.check_writable(output)
 
 
 if __name__ == "__main__":

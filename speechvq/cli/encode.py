@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,23 +95,34 @@ def main(argv: list[str] | None = None) -> int:
 def _found(paths: list[str]) -> list[Recording]:
     recordings: dict[str, Recording] = {}
     for path in audio.find(paths):
-        id = check_id(path.stem)
+        id = path.stem
         if id in recordings:
             raise ValueError(
                 f"{recordings[id].path} and {path} would both have the id {id!r}; "
                 "encode them apart, or list them in a manifest with ids of their own"
             )
         recordings[id] = Recording(id, path)
-    return list(recordings.values())
+    return _named(recordings.values())
 
 
 def _listed(manifest: str) -> list[Recording]:
     from speechvq.data.manifest import read_manifest
 
-    return [
-        Recording(check_id(u.id), Path(u.path), u.start, u.duration)
-        for u in read_manifest(manifest)
-    ]
+    return _named(
+        Recording(u.id, Path(u.path), u.start, u.duration) for u in read_manifest(manifest)
+    )
+
+
+def _named(recordings: Iterable[Recording]) -> list[Recording]:
+    """The recordings whose id may stand in a file of codes; the others are logged."""
+    found = []
+    for recording in recordings:
+        try:
+            check_id(recording.id)
+            found.append(recording)
+        except ValueError as error:
+            logger.error("%s: %s", recording.path, one_line(error))
+    return found
 
 
 def _encode(model: Model, recordings: list[Recording]) -> tuple[dict[str, np.ndarray], int]:

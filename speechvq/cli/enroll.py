@@ -50,7 +50,7 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Enroll a speaker and print what was learned."""
     options = parser().parse_args(argv)
-    audio.find(options.wavs)  # a wrong path shows before torch is loaded
+    audio.find(options.wavs, report=lambda _: None)  # a wrong path shows before torch is loaded
 
     from speechvq.model_folder import find_model
 

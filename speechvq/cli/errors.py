@@ -23,6 +23,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+OURS = ("speechvq", "__main__")
+"""Beginnings of the names of our loggers; a command run with python -m is __main__."""
+
 OK, ERROR, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 
 
@@ -58,18 +61,19 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
 
     The exit code is 2 for ValueError and OSError (a file is missing, unreadable, unwritable), 130
     for an interrupt, and 141, without a message, for a closed pipe (``| head``). A ``main`` that
-    returns None succeeded. While the command runs, log records of the package and Python's warnings
-    are written to stderr as one line each.
+    returns None succeeded. An item of many that cannot be used is logged as an error and left out;
+    the exit code is 2 when the rest is done. While the command runs, log records of the package and
+    Python's warnings are written to stderr as one line each.
     """
     name = "speechvq-" + Path(main.__code__.co_filename).stem.replace("_", "-")
 
     @functools.wraps(main)
     def run(argv: list[str] | None = None) -> int:
-        with _log_to_stderr(name):
+        with _log_to_stderr(name) as log:
             try:
                 code = main(argv)
                 sys.stdout.flush()  # a closed pipe raises an error here
-                return OK if code is None else code
+                return code or (ERROR if log.errors else OK)
             except BrokenPipeError:
                 _discard_stdout()
                 return BROKEN_PIPE
@@ -99,8 +103,10 @@ class _OneLine(logging.Handler):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.prefix = name
+        self.errors = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.errors += record.levelno >= logging.ERROR and record.name.startswith(OURS)
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         try:
             _write_line(f"{self.prefix}: {level}{' '.join(record.getMessage().split())}")
@@ -117,7 +123,7 @@ def _write_line(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _log_to_stderr(name: str) -> Iterator[None]:
+def _log_to_stderr(name: str) -> Iterator[_OneLine]:
     """Log the package from INFO, others from WARNING, and warnings of Python, to stderr."""
     root, package = logging.getLogger(), logging.getLogger("speechvq")
     handler, level = _OneLine(name), package.level
@@ -130,7 +136,7 @@ def _log_to_stderr(name: str) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show
         try:
-            yield
+            yield handler
         finally:
             root.removeHandler(handler)
             package.setLevel(level)

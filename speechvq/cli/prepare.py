@@ -13,11 +13,13 @@ examples:
   speechvq-prepare /data/VCTK-Corpus-0.92 --trim --speakers p225,p226
   speechvq-prepare recordings --corpus folder --phones aligned --out exp/mine/data
 
-The corpus is VCTK (0.80 or 0.92), LibriSpeech, or any folder of SPEAKER/UTTERANCE.wav, with
-UTTERANCE.txt and phone labels beside the audio where they are known. Unusable files are skipped,
-with one warning for each kind of fault. train.jsonl, valid.jsonl and test.jsonl list one utterance
-a line; speakers.json has the facts about each speaker that the corpus states. No sentence is in two
-splits. For another kind of corpus, call speechvq.data.prepare.prepare with a reader of your own.
+The corpus is VCTK (0.80 or 0.92), LibriSpeech, LibriTTS, TIMIT, CMU ARCTIC, ESD, or any folder of
+SPEAKER/UTTERANCE.wav, with UTTERANCE.txt and phone labels beside the audio where they are known.
+What cannot be used is skipped, with one line for each kind of fault; the exit code is 2 if
+anything could not be read, entered, decoded or named. train.jsonl, valid.jsonl and test.jsonl list
+one utterance a line; speakers.json has the facts about each speaker that the corpus states. No
+sentence and no recording is in two splits, as far as texts and audio show. For another kind of
+corpus, call speechvq.data.prepare.prepare with a reader of your own.
 """
 
 
@@ -32,8 +34,8 @@ def parser() -> Parser:
     add("--out", metavar="DIR", help="folder for the manifests (default: exp/KIND/data)")
     add("--mic", type=int, choices=(1, 2), default=1, help="microphone of VCTK 0.92 (default: 1)")
     add("--phones", metavar="DIR",
-        help="phone labels: a folder of SPEAKER/UTTERANCE.TextGrid (.lab, .phn) or a .ctm file "
-        "(default: phones in ROOT, and beside the audio)")  # fmt: skip
+        help="phone labels: a folder of SPEAKER/UTTERANCE.TextGrid (.lab, .phn), or a .ctm or .mlf "
+        "file (default: phones in ROOT, and beside the audio)")  # fmt: skip
     add("--trim", action="store_true", help="cut the silence at both ends (decodes all audio)")
     add("--check", action="store_true", help="decode all audio, to find damaged and silent files")
     add("--valid", type=float, default=0.05,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import logging
 import math
 import os
 import sys
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechvq import audio
-from speechvq.cli.errors import Parser
+from speechvq.cli.errors import Parser, one_line
 
 if TYPE_CHECKING:
     import numpy as np
 
     from speechvq.model import Model
     from speechvq.sampling import SamplingOptions
+
+logger = logging.getLogger(__name__)
 
 WHICH_MODEL = """\
 The model is the folder given with --model; else the one that SPEECHVQ_MODEL names; else the newest
@@ -93,15 +96,17 @@ def sampling_options(options: argparse.Namespace) -> SamplingOptions:
     )
 
 
-def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> None:
-    """Raise an error for outputs that clash, that are sources, or that cannot be written.
+def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> set[Path]:
+    """Return the outputs that can be written; the others are logged, an error if all are.
 
-    `outputs` is one path, or has one path for each of `sources`.
+    `outputs` is one path, or has one path for each of `sources`. Outputs that clash, and that are
+    sources, are a ValueError.
     """
     single = isinstance(outputs, Path)
     pairs = [(outputs, None)] if single else zip(outputs, sources, strict=True)
     inputs = {source.resolve() for source in sources}
     made_from: dict[Path, Path | None] = {}
+    asked = []
     for output, source in pairs:
         key = output.resolve()
         if key in inputs:
@@ -114,7 +119,24 @@ def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> No
                 "do one at a time, each with its own --out"
             )
         made_from[key] = source
-        check_writable(output)
+        asked.append(output)
+    return writable(asked)
+
+
+def writable(outputs: Iterable[Path]) -> set[Path]:
+    """Return the outputs that can be written; the others are logged; OSError if there is none."""
+    found, faults = set(), []
+    for output in outputs:
+        try:
+            check_writable(output)
+            found.add(output)
+        except OSError as error:
+            faults.append(error)
+    if faults and not found:
+        raise faults[0]
+    for line in dict.fromkeys(map(one_line, faults)):
+        logger.error("%s; left out", line)
+    return found
 
 
 def check_writable(output: Path) -> None:
@@ -128,6 +150,12 @@ def check_writable(output: Path) -> None:
         raise NotADirectoryError(f"{folder}: a file, where a folder for the output was expected")
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{folder}: this folder cannot be written to; pass another --out")
+    if len(output.name.encode()) > LONGEST_NAME:
+        raise OSError(f"{output.name[:40]}…: a name of more than {LONGEST_NAME} bytes; pass --out")
+
+
+LONGEST_NAME = 255
+"""Bytes of the name of a file."""
 
 
 def is_audio_file(out: Path) -> bool:

@@ -1,41 +1,84 @@
 """Time-aligned phone labels, in the formats of corpora and forced aligners.
 
 ============  =====================================================================================
-``.TextGrid``  Praat's long and short text formats, UTF-8 or UTF-16; the interval tier ``phones`` or
-               ``<speaker> - phones``, as the Montreal Forced Aligner writes it
+``.TextGrid``  Praat's formats (`speechvq.data.textgrid`); the interval tier ``phones`` or
+               ``<speaker> - phones``, as the Montreal Forced Aligner writes it, else another of
+               :data:`TIERS`
 ``.phn``       TIMIT: start, end, phone; times in samples
 ``.lab``       HTK: start, end, phone; times in units of 100 ns, or, if any time in the file has a
-               decimal point, in seconds (what :func:`write_lab` writes)
+               decimal point, in seconds (what :func:`write_lab` writes); Festival's xlabel, too:
+               after a line ``#``, end in seconds, colour, phone
 ``.ctm``       utterance, channel, start, duration, phone; times in seconds; one file may hold many
                utterances (:func:`read_ctm`)
+``.mlf``       HTK: the .lab files of many utterances in one (:func:`read_mlf`)
 ============  =====================================================================================
 
-Labels are kept as written, but every label of silence becomes :data:`SILENCE`. A time without a
+Every label of silence becomes :data:`SILENCE`; context is cut from labels of HTK, HTS and Kaldi
+(`speechvq.data.label_names`); other labels are kept as written. All formats are text as
+`speechvq.text` decodes it. A time without a
 label in the file gets no phone, and counts as silence in the analysis.
 """
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from speechvq.audio import write_bytes
+from speechvq.data.label_names import SILENCE, SILENCES, without_context
 from speechvq.data.manifest import CorpusError, Phone
+from speechvq.data.textgrid import UNKNOWN, read_textgrid
+from speechvq.text import EncodingError, read_text
 
-SILENCE = "sil"
-"""Label of silence, pauses, and segments that an aligner could not identify."""
+__all__ = [
+    "ARCHIVES",
+    "SILENCE",
+    "SILENCES",
+    "SUFFIXES",
+    "Labels",
+    "has_times",
+    "read_ctm",
+    "read_labels",
+    "read_mlf",
+    "read_phones",
+    "units_that_fit",
+    "write_lab",
+]
 
-SUFFIXES = (".textgrid", ".phn", ".lab", ".ctm")
+SUFFIXES = (".textgrid", ".phn", ".lab", ".ctm", ".mlf")
 """Suffixes, in lower case, of the files that :func:`read_phones` understands."""
 
-SILENCES = frozenset(
-    ["", "sil", "sp", "spn", "spl", "sp1", "silence", "pau", "epi", "h#", "#h", "#", "ssil", "nsn"]
-    + ["<sil>", "<s>", "</s>", "<p>", "<eps>", "++noise++", "[noise]", "[silence]", "_"]
-)
+TIERS = ("phones", "phone", "mau", "phoneme", "phonemes", "phon", "phn", "segment", "segments")
+"""Names of tiers of phones, in lower case; the Munich aligner's is MAU."""
+
+Report = Callable[[str], None]
 
 HTK_UNITS_PER_SECOND = 10_000_000
+UNITS = {
+    "seconds": 1.0,
+    "milliseconds": 1e-3,
+    "microseconds": 1e-6,
+    "units of 100 ns": 1e-7,
+    "frames of 10 ms": 1e-2,
+    "frames of 5 ms": 5e-3,
+    **{
+        f"samples at {rate} Hz": 1 / rate
+        for rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
+    },
+}
+"""Units of time that label files are written in, in seconds."""
 ROUNDING = 0.0101
 """Overlap of neighbours, in seconds, that times rounded to 0.01 s can cause; it is removed."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Phones of an utterance, and the unit, in seconds, that the times were taken to be in."""
+
+    phones: tuple[Phone, ...]
+    unit: float = 1.0
 
 
 def read_phones(path: str | os.PathLike, sample_rate: int = 16000) -> tuple[Phone, ...]:
@@ -44,7 +87,7 @@ def read_phones(path: str | os.PathLike, sample_rate: int = 16000) -> tuple[Phon
     Parameters
     ----------
     path
-        A ``.TextGrid``, ``.phn``, ``.lab`` or ``.ctm`` file (suffixes in any case).
+        A ``.TextGrid``, ``.phn``, ``.lab``, ``.ctm`` or ``.mlf`` file (suffixes in any case).
     sample_rate
         Hz; times in ``.phn`` files are in samples.
 
@@ -60,30 +103,71 @@ def read_phones(path: str | os.PathLike, sample_rate: int = 16000) -> tuple[Phon
     CorpusError
         The file is not in the format of the suffix, or times are negative, reversed or overlapping.
     """
+    return read_labels(path, sample_rate).phones
+
+
+def read_labels(path: str | os.PathLike, sample_rate: int = 16000) -> Labels:
+    """Read the phones of one utterance and the unit of the times, as `read_phones` does."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such label file")
     suffix = path.suffix.lower()
     if suffix == ".textgrid":
-        return _checked(_textgrid_intervals(path))
+        return Labels(_checked(_textgrid_intervals(path)))
     if suffix == ".phn":
-        return _checked(_phn_intervals(path, sample_rate))
+        return Labels(_checked(_phn_intervals(path, sample_rate)), 1 / sample_rate)
     if suffix == ".lab":
-        return _checked(_lab_intervals(path))
-    if suffix == ".ctm":
-        utterances = read_ctm(path)
+        unit, intervals = _lab_intervals(list(_lines(path)))
+        return Labels(_checked(intervals), unit)
+    if suffix in ARCHIVES:
+        utterances = ARCHIVES[suffix](path)
         if len(utterances) != 1:
             raise CorpusError(
-                f"{path}:1: holds {len(utterances)} utterances, expected one; use read_ctm()"
+                f"{path}:1: holds {len(utterances)} utterances, expected one; use "
+                f"read_{suffix[1:]}()"
             )
-        return next(iter(utterances.values()))
+        return Labels(next(iter(utterances.values())))
     raise CorpusError(
-        f"{path}:1: unknown label format {path.suffix!r}, expected .TextGrid, .phn, .lab or .ctm"
+        f"{path}:1: unknown label format {path.suffix!r}, "
+        "expected .TextGrid, .phn, .lab, .ctm or .mlf"
     )
 
 
-def read_ctm(path: str | os.PathLike) -> dict[str, tuple[Phone, ...]]:
+def units_that_fit(labels: Labels, duration: float) -> list[str]:
+    """Name the units in which the labels would end where the audio ends, the best one first.
+
+    Parameters
+    ----------
+    labels : Labels
+        Phones of the utterance.
+    duration : float
+        Seconds of audio.
+    """
+    end = labels.phones[-1].end / labels.unit
+    near = {name: abs(end * unit / duration - 1) for name, unit in UNITS.items()}
+    best = min(near.values())
+    fitting = [name for name in near if near[name] < 0.1 and near[name] < best + 0.02]
+    return sorted(fitting, key=lambda name: near[name])[:2]
+
+
+def has_times(text: str) -> bool:
+    """Return whether the text of a .lab file holds labels with times rather than a sentence."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if _after_header([("", line) for line in lines]) is not None:
+        return True
+    return bool(lines) and all(_TIMES.match(line) for line in lines)
+
+
+def read_ctm(path: str | os.PathLike, report: Report | None = None) -> dict[str, tuple[Phone, ...]]:
     """Read a CTM file: ``utterance channel start duration phone [confidence]`` a line, seconds.
+
+    Parameters
+    ----------
+    path
+        The file.
+    report
+        Takes a line about each utterance that is left out for a wrong line; without it, a wrong
+        line is a CorpusError.
 
     Returns
     -------
@@ -91,11 +175,58 @@ def read_ctm(path: str | os.PathLike) -> dict[str, tuple[Phone, ...]]:
         The phones of each utterance, in the order of the file. The lines of an utterance may stand
         anywhere and in any order.
     """
-    path = Path(path)
-    found: dict[str, list[tuple[str, float, float, str]]] = {}
-    for where, line in _lines(path):
-        if line.startswith(";;"):  # a comment, in NIST's format
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for where, line in _lines(Path(path)):
+        if not line.startswith(";;"):  # a comment, in NIST's format
+            rows.setdefault(line.split()[0], []).append((where, line))
+    return _each(rows, _ctm_phones, report)
+
+
+def read_mlf(path: str | os.PathLike, report: Report | None = None) -> dict[str, tuple[Phone, ...]]:
+    """Read a master label file of HTK: ``"*/UTTERANCE.lab"``, lines as in a .lab file, a dot.
+
+    Parameters and result are those of `read_ctm`.
+    """
+    rows: dict[str, list[tuple[str, str]]] = {}
+    name = None
+    for where, line in _lines(Path(path)):
+        if line == "#!MLF!#":
             continue
+        if name is None:
+            if not line.startswith('"'):
+                raise CorpusError(f"{where}: {line!r}, expected the name of a .lab file in quotes")
+            name = line.strip('"').replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+        elif line == ".":
+            name = None
+        else:
+            rows.setdefault(name, []).append((where, line))
+    return _each(rows, lambda lines: _checked(_lab_intervals(lines)[1]), report)
+
+
+ARCHIVES = {".ctm": read_ctm, ".mlf": read_mlf}
+"""Readers of files of many utterances, by suffix."""
+
+
+def _each(
+    rows: dict[str, list[tuple[str, str]]],
+    parse: Callable[[list[tuple[str, str]]], tuple[Phone, ...]],
+    report: Report | None,
+) -> dict[str, tuple[Phone, ...]]:
+    """Parse the lines (where, text) of each utterance; wrong ones are reported or raised."""
+    found = {}
+    for utterance, lines in rows.items():
+        try:
+            found[utterance] = parse(lines)
+        except CorpusError as error:
+            if report is None:
+                raise
+            report(str(error))
+    return found
+
+
+def _ctm_phones(lines: list[tuple[str, str]]) -> tuple[Phone, ...]:
+    intervals = []
+    for where, line in lines:
         fields = line.split()
         if len(fields) not in (5, 6):
             raise CorpusError(
@@ -105,12 +236,9 @@ def read_ctm(path: str | os.PathLike) -> dict[str, tuple[Phone, ...]]:
         start, duration = _number(fields[2], where), _number(fields[3], where)
         if duration < 0:
             raise CorpusError(f"{where}: duration {duration:g} s is negative; fix or drop the line")
-        found.setdefault(fields[0], []).append((where, start, start + duration, fields[4]))
+        intervals.append((where, start, start + duration, fields[4]))
     # Sorted by start time alone; the line number is for error messages
-    return {
-        utterance: _checked(sorted(intervals, key=lambda interval: interval[1]))
-        for utterance, intervals in found.items()
-    }
+    return _checked(sorted(intervals, key=lambda interval: interval[1]))
 
 
 def write_lab(path: str | os.PathLike, phones: Iterable[Phone]) -> None:
@@ -125,8 +253,10 @@ def write_lab(path: str | os.PathLike, phones: Iterable[Phone]) -> None:
 
 def _checked(intervals: Iterable[tuple[str, float, float, str]]) -> tuple[Phone, ...]:
     """Turn (where, start, end, label) into phones; CorpusError for impossible times."""
+    intervals = list(intervals)
+    names = without_context([label for _, _, _, label in intervals])
     phones: list[Phone] = []
-    for where, start, end, label in intervals:
+    for (where, start, end, _), label in zip(intervals, names, strict=True):
         if start < 0:
             raise CorpusError(
                 f"{where}: start {start:g} s is negative, expected seconds from the beginning; "
@@ -155,13 +285,39 @@ def _phn_intervals(path: Path, sample_rate: int) -> Iterator[tuple[str, float, f
         yield where, start / sample_rate, end / sample_rate, label
 
 
-def _lab_intervals(path: Path) -> Iterator[tuple[str, float, float, str]]:
-    lines = list(_lines(path))
+_TIMES = re.compile(r"[-+.\deE]+\s+[-+.\deE]+(\s+\S.*)?")
+
+
+def _lab_intervals(
+    lines: list[tuple[str, str]],
+) -> tuple[float, list[tuple[str, float, float, str]]]:
+    """Return the unit of a .lab file in seconds, and (where, start, end, label) in seconds."""
+    rows = _after_header(lines)
+    if rows is not None:
+        return 1.0, list(_xlabel_intervals(rows))
     in_seconds = any("." in field for _, line in lines for field in line.split()[:2])
     unit = 1.0 if in_seconds else 1 / HTK_UNITS_PER_SECOND
+    rows = [(where, *_three_fields(line, where)) for where, line in lines]
+    return unit, [(where, start * unit, end * unit, label) for where, start, end, label in rows]
+
+
+def _after_header(lines: list[tuple[str, str]]) -> list[tuple[str, str]] | None:
+    """Return the lines after the header of an xlabel file, None if the file has no header."""
+    for index, (_, line) in enumerate(lines):
+        if line == "#":
+            rows = lines[index + 1 :]
+            return rows if rows and all(_TIMES.match(row) for _, row in rows) else None
+        if _TIMES.match(line):
+            return None
+    return None
+
+
+def _xlabel_intervals(lines: list[tuple[str, str]]) -> Iterator[tuple[str, float, float, str]]:
+    start = 0.0
     for where, line in lines:
-        start, end, label = _three_fields(line, where)
-        yield where, start * unit, end * unit, label
+        end, _, label = _three_fields(line, where)
+        yield where, start, end, label
+        start = end
 
 
 def _three_fields(line: str, where: str) -> tuple[float, float, str]:
@@ -174,34 +330,24 @@ def _three_fields(line: str, where: str) -> tuple[float, float, str]:
 
 
 def _textgrid_intervals(path: Path) -> Iterator[tuple[str, float, float, str]]:
-    try:
-        from praatio import textgrid
-        from praatio.data_classes.interval_tier import IntervalTier
-        from praatio.utilities.errors import PraatioException
-    except ImportError as error:
-        raise ValueError(
-            f"{path}: reading TextGrid needs praatio; install it with: pip install praatio"
-        ) from error
-
-    try:
-        grid = textgrid.openTextgrid(
-            str(path), True, reportingMode="silence", duplicateNamesMode="rename"
-        )
-    except (PraatioException, ValueError, LookupError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise CorpusError(f"{path}:1: not a TextGrid that can be read ({reason})") from error
-    names = [name for name in grid.tierNames if name.strip().lower() == "phones"]
-    names = names or [name for name in grid.tierNames if name.lower().endswith("- phones")]
-    if len(names) != 1:
+    tiers = read_textgrid(path)
+    names = [tier.name.strip().lower() for tier in tiers]
+    found = [tier for tier, name in zip(tiers, names, strict=True) if name == TIERS[0]]
+    found = found or [t for t, name in zip(tiers, names, strict=True) if name.endswith("- phones")]
+    found = found or [tier for tier, name in zip(tiers, names, strict=True) if name in TIERS]
+    if len(found) != 1:
         raise CorpusError(
-            f"{path}:1: expected one tier named 'phones' or '<speaker> - phones', "
-            f"found the tiers {', '.join(map(repr, grid.tierNames)) or '(none)'}"
+            f"{path}:1: expected one tier named 'phones' or '<speaker> - phones' (or "
+            f"{', '.join(TIERS[1:])}), found the tiers "
+            f"{', '.join(repr(tier.name) for tier in tiers) or '(none)'}"
         )
-    tier = grid.getTier(names[0])
-    if not isinstance(tier, IntervalTier):
-        raise CorpusError(f"{path}:1: tier {names[0]!r} holds points, expected intervals")
-    for number, entry in enumerate(tier.entries, start=1):
-        yield f"{path}: tier {names[0]!r}, interval {number}", entry.start, entry.end, entry.label
+    (tier,) = found
+    if not tier.is_interval:
+        raise CorpusError(f"{path}:1: tier {tier.name!r} holds points, expected intervals")
+    if any(UNKNOWN in label for _, _, label in tier.intervals):
+        raise CorpusError(f"{path}:1: letters in no UTF encoding; save it as UTF-8 or UTF-16")
+    for number, (start, end, label) in enumerate(tier.intervals, start=1):
+        yield f"{path}: tier {tier.name!r}, interval {number}", start, end, label
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -209,9 +355,9 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such label file")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}:1: not text in UTF-8 ({error.reason})") from error
+        text = read_text(path)
+    except EncodingError as error:
+        raise CorpusError(f"{path}:1: {error}") from error
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             yield f"{path}:{number}", line.strip()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechvq import audio
+from speechvq.data.label_names import without_context
+from speechvq.text import EncodingError, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Utterance:
 
 _KEYS = ("id", "speaker", "path", "duration", "start", "text", "phones")
 _REQUIRED = _KEYS[:4]
+_NAMED = 10  # unusable recordings that are named one by one
 _DECIMALS = 6  # a microsecond, well below a sample
 
 
@@ -76,9 +79,11 @@ def read_manifest(path: str | os.PathLike) -> list[Utterance]:
     utterances: list[Utterance] = []
     seen: dict[str, int] = {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: not UTF-8 text; a manifest holds JSON lines") from error
+        lines = read_text(path).split("\n")
+    except EncodingError as error:
+        raise CorpusError(
+            f"{path}: not UTF-8 text; a manifest holds JSON lines ({error})"
+        ) from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -101,6 +106,30 @@ def read_manifest(path: str | os.PathLike) -> list[Utterance]:
     return utterances
 
 
+def read_usable(path: str | os.PathLike) -> list[Utterance]:
+    """Read the utterances of a manifest whose audio can be opened; the others are logged.
+
+    Raises
+    ------
+    ValueError, OSError
+        No utterance has audio that can be opened; or as `read_manifest`.
+    """
+    usable, faults = [], []
+    for utterance in read_manifest(path):
+        try:
+            audio.info(utterance.path)
+            usable.append(utterance)
+        except (audio.AudioError, OSError) as error:
+            faults.append(error)
+    if not usable:
+        raise faults[0]
+    for error in faults[:_NAMED]:
+        logger.error("%s; left out", error)
+    if len(faults) > _NAMED:
+        logger.error("%s: %d more are left out", path, len(faults) - _NAMED)
+    return usable
+
+
 def read_known(path: str | os.PathLike, speakers: Sequence[str], whose: str) -> list[Utterance]:
     """Read the utterances of known speakers from a manifest; warn if others are left out.
 
@@ -118,7 +147,7 @@ def read_known(path: str | os.PathLike, speakers: Sequence[str], whose: str) -> 
     ValueError
         No utterance is by a known speaker; or as `read_manifest`.
     """
-    everything, names = read_manifest(path), set(speakers)
+    everything, names = read_usable(path), set(speakers)
     known = [u for u in everything if u.speaker in names]
     if not known:
         raise ValueError(
@@ -210,4 +239,7 @@ def _phones(entries: object) -> tuple[Phone, ...]:
             raise ValueError(f"phone {entry!r} begins before {before:g} s or ends before it begins")
         phones.append(Phone(float(start), float(end), label))
         before = end
-    return tuple(phones)
+    names = without_context([phone.label for phone in phones])
+    return tuple(
+        Phone(phone.start, phone.end, name) for phone, name in zip(phones, names, strict=True)
+    )

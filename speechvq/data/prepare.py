@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,10 @@ from pathlib import Path
 from speechvq import audio
 from speechvq.data.corpora import READERS, CorpusReader, corpus_root, detect, read_corpus
 from speechvq.data.manifest import Utterance, write_manifest
+from speechvq.data.same_speech import find_copies
 from speechvq.data.split import check_fractions, group_sentences, split
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,9 @@ def prepare(
 ) -> PreparedCorpus:
     """Write train.jsonl, valid.jsonl, test.jsonl and speakers.json for a corpus.
 
-    No sentence is in two splits. speakers.json has the facts about each speaker that the corpus
-    states.
+    No sentence and no recording is in two splits, as far as texts, the numbers of the corpus and
+    the audio show; what cannot be checked is logged. speakers.json has the facts about each speaker
+    that the corpus states.
 
     Parameters
     ----------
@@ -102,19 +108,52 @@ def prepare(
         trim_silence=trim_silence,
         progress=progress,
     )
-    parts = split(utterances, valid, test, seed)
+    same = _same_speech(reader, utterances)
+    parts = split(utterances, valid, test, seed, same)
     facts = reader.speakers(corpus_root(reader, root))
     for name, part in parts.items():
         write_manifest(out / f"{name}.jsonl", part)
     by_speaker = {name: facts.get(name, {}) for name in sorted({u.speaker for u in utterances})}
     text = json.dumps(by_speaker, indent=1, ensure_ascii=False) + "\n"
     audio.write_bytes(out / "speakers.json", text.encode())
-    groups = group_sentences(utterances)
+    groups = group_sentences(utterances, same)
     sentences = {u.id: sentence for sentence, group in groups.items() for u in group}
     summaries = [
         _summary(name, part, sentences) for name, part in (parts | {"all": utterances}).items()
     ]
     return PreparedCorpus(reader.kind, out, summaries)
+
+
+def _same_speech(reader: CorpusReader, utterances: Sequence[Utterance]) -> list[list[str]]:
+    """Groups of ids that are the same speech, by the corpus's numbers and by the audio."""
+    numbered: dict[str, list[str]] = defaultdict(list)
+    for utterance in utterances:
+        number = reader.sentence(utterance)
+        if number is not None:
+            numbered[number].append(utterance.id)
+    copies = find_copies(utterances)
+    if copies.groups:
+        logger.warning(
+            "recordings that are there more than once: %d, such as %s; all copies are on one side "
+            "of the split",
+            len(copies.groups),
+            " and ".join(copies.groups[0][:2]),
+        )
+    unknown = sum(u.text is None for u in utterances)
+    if unknown:
+        logger.warning(
+            "no text is known of %d of %d utterances: whether two of these are the same sentence "
+            "is told by the names of the files alone, and could not be checked",
+            unknown,
+            len(utterances),
+        )
+    if copies.unread:
+        logger.warning(
+            "%d recordings could not be compared with others of the same length, such as %s",
+            len(copies.unread),
+            copies.unread[0],
+        )
+    return [*numbered.values(), *copies.groups]
 
 
 def _summary(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -12,23 +13,33 @@ from speechvq.data.manifest import Utterance
 
 logger = logging.getLogger(__name__)
 
+_APOSTROPHES = frozenset("'`\u00b4\u02b9\u02bb\u02bc\u02bd\u02c8\u2018\u2019\u201b\u2032\uff07")
 _VCTK_ID = re.compile(r"[ps]\d+_(\d{3})")
 _VCTK_SHARED = range(1, 25)  # numbers of the sentences that all speakers of VCTK read
 
 
 def normalize(text: str) -> str:
-    """Normalise a text to lower-case letters, digits and single spaces, to compare sentences."""
-    words = "".join(c if c.isalnum() else " " for c in text.casefold().replace("'", "")).split()
+    """Normalise a text to lower-case letters, digits and single spaces, to compare sentences.
+
+    Apostrophes of every shape are dropped. Composed and decomposed, full-width and plain forms of
+    a letter are the same.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    kept = (c for c in folded if c not in _APOSTROPHES and unicodedata.category(c) != "Cf")
+    words = "".join(c if c.isalnum() or unicodedata.combining(c) else " " for c in kept).split()
     return " ".join(words)
 
 
-def group_sentences(utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+def group_sentences(
+    utterances: Iterable[Utterance], same: Iterable[Iterable[str]] = ()
+) -> dict[str, list[Utterance]]:
     """Group utterances by sentence.
 
     Utterances with the same normalised text (`normalize`) are of one sentence. An utterance without
     text is a separate sentence. All speakers of VCTK read the same sentences under the numbers 001
     to 024; an utterance with a VCTK id (``p315_007``) and such a number belongs to that sentence
-    even if the text is missing or has a typing error.
+    even if the text is missing or has a typing error. `same` has the ids of utterances that are the
+    same speech for another reason.
     """
     utterances = list(utterances)
     spoken, aliases = _shared_sentences(utterances)
@@ -38,11 +49,36 @@ def group_sentences(utterances: Iterable[Utterance]) -> dict[str, list[Utterance
         if key is None:
             key = f"({utterance.id})"  # a normalised text has no brackets
         groups[aliases.get(key, key)].append(utterance)
-    return dict(groups)
+    return _joined(dict(groups), same)
+
+
+def _joined(
+    groups: dict[str, list[Utterance]], same: Iterable[Iterable[str]]
+) -> dict[str, list[Utterance]]:
+    """Join the groups that have ids of one of `same`, under the first of the keys."""
+    above: dict[str, str] = {}  # of a key, one that precedes it in the same group
+
+    def first(key: str) -> str:
+        while key in above:
+            key = above[key]
+        return key
+
+    key_of = {u.id: key for key, group in groups.items() for u in group}
+    for ids in same:
+        keys = sorted({first(key_of[id]) for id in ids if id in key_of})
+        above.update(dict.fromkeys(keys[1:], keys[0] if keys else ""))
+    joined: dict[str, list[Utterance]] = defaultdict(list)
+    for key, group in groups.items():
+        joined[first(key)] += group
+    return dict(joined)
 
 
 def split(
-    utterances: Iterable[Utterance], valid: float = 0.05, test: float = 0.1, seed: int = 0
+    utterances: Iterable[Utterance],
+    valid: float = 0.05,
+    test: float = 0.1,
+    seed: int = 0,
+    same: Iterable[Iterable[str]] = (),
 ) -> dict[str, list[Utterance]]:
     """Split utterances into train, valid and test, whole sentences at a time.
 
@@ -58,6 +94,8 @@ def split(
         Fractions of the total duration; 0 for none.
     seed
         Seed of the order in which sentences are drawn.
+    same
+        Groups of ids that are the same speech, beside those with the same text.
 
     Returns
     -------
@@ -71,7 +109,7 @@ def split(
         and one of every speaker in train.
     """
     check_fractions(valid, test)
-    groups = group_sentences(sorted(utterances, key=lambda u: u.id))
+    groups = group_sentences(sorted(utterances, key=lambda u: u.id), same)
     total = sum(u.duration for group in groups.values() for u in group)
     left_in_train = Counter(u.speaker for group in groups.values() for u in group)
     parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
@@ -107,15 +145,19 @@ def split(
             parts[name] += groups[key]
             taken = sum(u.duration for u in groups[key])
         if not 0.5 * target <= taken <= 2 * target:
-            logger.warning(
-                "%s is %.1f %% of the corpus, not %.1f %%: no sentence may be in two splits",
-                name,
-                100 * taken / total,
-                100 * fraction,
-            )
+            _warn_of_size(name, taken / total, fraction)
         waiting = passed_by
     parts["train"] = [u for key in waiting for u in groups[key]]
     return {name: sorted(part, key=lambda u: u.id) for name, part in parts.items()}
+
+
+def _warn_of_size(name: str, taken: float, fraction: float) -> None:
+    logger.warning(
+        "%s is %.1f %% of the corpus, not %.1f %%: no sentence may be in two splits",
+        name,
+        100 * taken,
+        100 * fraction,
+    )
 
 
 def check_fractions(valid: float, test: float) -> None:

@@ -29,7 +29,7 @@ from speechvq.analysis.judges.level import SAMPLE_RATE, normalised
 from speechvq.analysis.judges.missing import MissingJudge
 from speechvq.analysis.judges.scores import Judged, judge_speech
 from speechvq.analysis.judges.trials import Trial, choose, pools
-from speechvq.data.manifest import CorpusError, Utterance, read_manifest
+from speechvq.data.manifest import CorpusError, Utterance, read_usable
 from speechvq.evaluation.encoded import bits_per_sample, encode_utterances, read_waveform
 from speechvq.model import Model
 from speechvq.sampling import SamplingOptions, sample_batch
@@ -214,7 +214,7 @@ def choose_trials(
     ValueError
         The model does not know a target.
     """
-    utterances = read_manifest(manifest)
+    utterances = read_usable(manifest)
     counts = Counter(utterance.speaker for utterance in utterances)
     speakers = [speaker for speaker, n in counts.items() if n > 1]
     if alone := sorted(set(counts) - set(speakers)):

@@ -18,7 +18,8 @@ import torch
 from speechvq.analysis.baselines import feature_kmeans, mfcc
 from speechvq.analysis.frames import frame_labels, normalise
 from speechvq.analysis.phonemes import PhonemeScores, score
-from speechvq.data.manifest import CorpusError, Utterance, read_manifest
+from speechvq.data.label_names import doubt_classes
+from speechvq.data.manifest import CorpusError, Utterance, read_usable
 from speechvq.evaluation.encoded import Encoded, encode_utterances
 from speechvq.evaluation.normalised import speaker_normalised_cepstra
 from speechvq.model import Model
@@ -155,7 +156,7 @@ def labelled_utterances(path: str, max_minutes: float, seed: int) -> list[Uttera
     CorpusError
         No utterance of the manifest has phone labels.
     """
-    utterances = read_manifest(path)
+    utterances = read_usable(path)
     labelled = [u for u in utterances if u.phones is not None]
     if not labelled:
         raise CorpusError(
@@ -166,6 +167,8 @@ def labelled_utterances(path: str, max_minutes: float, seed: int) -> list[Uttera
             "%s: %d of %d utterances have no phones and are left out",
             path, len(utterances) - len(labelled), len(utterances),
         )  # fmt: skip
+    if doubt := doubt_classes(phone.label for u in labelled for phone in u.phones):
+        logger.warning("%s: %s", path, doubt)
     order = np.random.default_rng(seed).permutation(len(labelled))
     seconds = np.cumsum([labelled[index].duration for index in order])
     count = np.searchsorted(seconds, max_minutes * 60) + 1

@@ -69,7 +69,7 @@ def speech_section(folder: Path, texts: dict[str, str], out: Path) -> Section:
         sounds.sort(key=lambda sound: sound[:2])
         found.append(
             SoundGroup(
-                id, texts.get(id), [_sound(caption, path, out) for _, caption, path in sounds]
+                id, texts.get(id), _sounds([(caption, path) for _, caption, path in sounds], out)
             )
         )
     intro = (
@@ -77,6 +77,17 @@ def speech_section(folder: Path, texts: dict[str, str], out: Path) -> Section:
         "for the original speaker, a conversion from the same codes for another speaker."
     )
     return Section(title, intro, groups=found)
+
+
+def _sounds(named: list[tuple[str, Path]], out: Path) -> list[Sound]:
+    """Sounds of captions and files; files that cannot be used are logged and left out."""
+    sounds = []
+    for caption, path in named:
+        try:
+            sounds.append(_sound(caption, path, out))
+        except (audio.AudioError, OSError) as error:
+            logger.error("%s; left out", error)
+    return sounds
 
 
 def _sound(caption: str, path: Path, out: Path) -> Sound:
@@ -164,7 +175,7 @@ def generation_section(folder: Path, out: Path) -> Section:
         return rows, apart
 
     _, (rows, apart) = _read_scores(path, parse, "speechvq-analyze prior")
-    sounds = [_sound(path.stem, path, out) for path in sorted(folder.glob("*.wav"))]
+    sounds = _sounds([(path.stem, path) for path in sorted(folder.glob("*.wav"))], out)
     picture = folder / "babble.png"
     pictures = []
     if picture.is_file():

@@ -183,7 +183,7 @@ def read_recordings(
             audio.check_speech(waveform, sample_rate, path)
         except (audio.AudioError, OSError) as error:
             unusable[path] = str(error)
-            logger.warning("%s; left out", error)
+            logger.error("%s; left out", error)
             continue
         if level is not None:
             waveform *= level_gains(waveform, sample_rate, level).to_model

@@ -20,7 +20,7 @@ from speechvq.config import (
     TrainingConfig,
     check_stages,
 )
-from speechvq.data.manifest import Utterance, read_known, read_manifest
+from speechvq.data.manifest import Utterance, read_known, read_usable
 from speechvq.data.segments import Waveforms
 from speechvq.data.subsets import speech_level
 from speechvq.distributed import Processes, processes
@@ -87,7 +87,7 @@ def train(
     stages = [stage for stage in stages if stage.steps]
     check_stages(model, stages, training.init_from is not None)
     with processes(device) as group:
-        train_set = read_manifest(data.train)
+        train_set = read_usable(data.train)
         speakers = sorted({u.speaker for u in train_set})
         valid_set = _spread(data.valid, speakers, training.valid_utterances)
         settings = {

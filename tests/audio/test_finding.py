@@ -1,5 +1,8 @@
 """Audio files among files and folders."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from speechvq import audio
@@ -31,3 +34,53 @@ def test_find_says_what_is_missing(tmp_path):
         audio.find([tmp_path])
     with pytest.raises(FileNotFoundError, match=r"gone\.wav: no such file"):
         audio.find([tmp_path / "gone.wav"])
+
+
+def test_what_cannot_be_used_is_reported_and_the_rest_found(tmp_path):
+    (tmp_path / "ann").mkdir()
+    (tmp_path / "empty").mkdir()
+    for name in (b"a.wav", b"caf\xe9.wav", b"caf\xe9.txt"):
+        Path(os.fsdecode(bytes(tmp_path / "ann") + b"/" + name)).touch()
+    said = []
+    given = [tmp_path / "ann", tmp_path / "gone.wav", tmp_path / "empty"]
+    assert audio.find(given, said.append) == [tmp_path / "ann" / "a.wav"]
+    first, second, third = (line.replace(f"{tmp_path}/", "") for line in said)
+    assert first == "ann/caf\\xe9.wav: a name that is not UTF-8; rename it"
+    assert second == "gone.wav: no such file"
+    assert third.startswith("empty: no .wav, .flac")
+
+
+def test_folders_that_cannot_be_entered(tmp_path, monkeypatch):
+    for name in ("ann/1.wav", "lost+found/2.wav"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    scandir = os.scandir
+
+    def locked(path):
+        if str(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    said = []
+    assert audio.find(tmp_path, said.append) == [tmp_path / "ann" / "1.wav"]
+    assert said == [f"{tmp_path}/lost+found: Permission denied"]
+    with pytest.raises(FileNotFoundError, match="Permission denied"):
+        audio.find(tmp_path / "lost+found")
+
+
+def test_a_link_to_itself_is_no_circle(tmp_path):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "b.wav").symlink_to(tmp_path / "b.wav")
+    assert audio.find(tmp_path) == [tmp_path / "a.wav", tmp_path / "b.wav"]
+
+
+def test_a_link_beside_a_folder_is_followed_once(tmp_path):
+    """main -> main-1234, as in s3cmd, is no circle."""
+    (tmp_path / "main-1").mkdir()
+    (tmp_path / "main-1" / "a.wav").touch()
+    for name in ("main", "other", "third"):
+        (tmp_path / name).symlink_to("main-1")
+    found = [path.relative_to(tmp_path).as_posix() for path in audio.walk(tmp_path)]
+    assert found == ["main/a.wav", "main-1/a.wav"]

@@ -58,7 +58,7 @@ def test_as_the_readme_says(capsys):
 def test_json_alone_is_on_stdout_and_a_bad_file_is_reported(capsys):
     Path("wavs/bad.wav").write_bytes(b"RIFF")
     audio.write("wavs/silent.flac", np.zeros(RATE, np.float32), RATE)
-    assert main(["--name", "me", "--wavs", "wavs", "--steps", "2", "--json"]) == 0
+    assert main(["--name", "me", "--wavs", "wavs", "--steps", "2", "--json"]) == 2
     out, err = capsys.readouterr()
     outcome = json.loads(out)
     assert outcome["model"] == str(MODEL)
@@ -68,7 +68,7 @@ def test_json_alone_is_on_stdout_and_a_bad_file_is_reported(capsys):
     assert outcome["nearest"] in ("p225", "p226")
     assert outcome["bits_per_sample_after"] <= outcome["bits_per_sample_before"]
     for name in outcome["unusable"]:
-        assert f"speechvq-enroll: warning: {name}: " in err
+        assert f"speechvq-enroll: error: {name}: " in err
 
 
 def test_the_steps_are_those_of_the_library():

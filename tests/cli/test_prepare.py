@@ -21,7 +21,8 @@ def corpus(tmp_path):
         (root / speaker).mkdir(parents=True)
         for n in range(12):
             path = root / speaker / f"{n:02d}.wav"
-            soundfile.write(path, 0.3 * np.sin(np.arange(4800) * 0.3), 16000)
+            pitch = 0.3 + n / 100 + (speaker == "bob") / 200
+            soundfile.write(path, 0.3 * np.sin(np.arange(4800) * pitch), 16000)
             words = f"Shared {n}" if n < 4 else f"{speaker} says {n}"
             path.with_suffix(".txt").write_text(words)
     return root
@@ -60,8 +61,24 @@ def test_json_alone_is_on_stdout(corpus, tmp_path, capsys, monkeypatch):
     assert (summary["splits"][3]["utterances"], summary["splits"][3]["with_text"]) == (12, 11)
     assert said.err == (
         "speechvq-prepare: warning: 1 utterance of ann without text, kept (ann_00)\n"
+        "speechvq-prepare: warning: no text is known of 1 of 12 utterances: whether two of these "
+        "are the same sentence is told by the names of the files alone, and could not be checked\n"
     )
     assert (tmp_path / "exp/folder/data/train.jsonl").exists()
+
+
+def test_what_cannot_be_used_is_named_and_the_rest_prepared(corpus, tmp_path, capsys):
+    (corpus / "ann" / "00.wav").write_bytes(b"RIFF")
+    (corpus / "bob" / "01.txt").unlink()
+    (corpus / "bob" / "01.txt").symlink_to("nowhere")
+    (corpus / "ann" / "01.wav").rename(corpus / "ann" / "new\nline.wav")
+    assert main([str(corpus), "--out", str(tmp_path / "out"), "--test", "0.2"]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
+    assert len(errors) == 3
+    for name in ("ann/00.wav: ", "bob/01.txt: No such file", "ann/new\\nline.wav"):
+        assert any(name in line for line in errors)
+    parts = [read_manifest(tmp_path / f"out/{name}.jsonl") for name in ("train", "valid", "test")]
+    assert sum(map(len, parts)) == 22
 
 
 @pytest.mark.parametrize(
@@ -70,7 +87,7 @@ def test_json_alone_is_on_stdout(corpus, tmp_path, capsys, monkeypatch):
         (["{tmp}/gone"], "/gone: no such folder"),
         (["{tmp}", "--corpus", "vctk"], "not vctk"),
         (["{root}", "--corpus", "vctk"], "not vctk; expected wav48"),
-        (["{root}", "--corpus", "timit"], "argument --corpus: invalid choice"),
+        (["{root}", "--corpus", "tedlium"], "argument --corpus: invalid choice"),
         (["{root}", "--speakers", "anne"], "did you mean ann?"),
         (["{root}", "--valid", "0.5", "--test", "0.5"], "leave nothing to train on"),
         (["{root}", "--valid", "x"], "argument --valid: invalid float"),

@@ -1,6 +1,7 @@
 """Corpora of every layout, with the faults that the real ones have."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -8,11 +9,15 @@ import soundfile
 
 from speechvq import audio
 from speechvq.data.corpora import (
+    ESD,
+    TIMIT,
     VCTK,
+    Arctic,
     CorpusReader,
     Fault,
     Folder,
     LibriSpeech,
+    LibriTTS,
     Recording,
     corpus_root,
     detect,
@@ -436,7 +441,10 @@ def test_any_folder(tmp_path, warned):
     }
     assert corpus["bob_UPPER"].phones == (Phone(0, 0.1, "sil"), Phone(0.1, 0.3, "sh"))
     assert {u.speaker for u in corpus.values()} == {"ann", "bob"}
-    assert warned(root) == ["1 utterance of ann without text, kept (ann_day two_001)"]
+    assert warned(root) == [
+        "1 utterance of ann without text, kept (ann_day two_001)",
+        "1 text of bob in no UTF encoding, read as Windows-1252 (bob/bob_001.txt)",
+    ]
 
 
 def test_a_folder_without_any_text_needs_no_warning(tmp_path, warned):
@@ -562,3 +570,307 @@ def test_nothing_usable(tmp_path, warned):
         "1 file of ann not usable as audio, skipped (ann/a.wav: not audio that can be read "
         "(WAV, FLAC, OGG or MP3), or a damaged file)"
     ]
+
+
+# ---- LibriTTS, TIMIT, CMU ARCTIC, ESD
+
+
+def test_libritts_on_every_level(tmp_path, warned):
+    root = tmp_path / "LibriTTS"
+    for split, speaker in (("dev-clean", "84"), ("dev-clean", "174"), ("test-clean", "61")):
+        stem = root / split / speaker / "1241" / f"{speaker}_1241_000003_000000"
+        put_audio(stem.with_suffix(".wav"), 0.3 + int(speaker) / 1000)
+        put_text(stem.with_name(stem.name + ".normalized.txt"), f"By {speaker}.")
+        put_text(stem.with_name(stem.name + ".original.txt"), f"by {speaker}")
+    put_text(root / "speakers.tsv", "READER\tGENDER\tSUBSET\tNAME\n84\tF\tdev-clean\tChristie\n")
+    for place in (root, root / "dev-clean", root / "dev-clean/84", root.parent):
+        assert detect(place) == "libritts"
+    corpus = read_corpus(LibriTTS(), root)
+    assert {u.speaker: u.text for u in corpus} == {"84": "By 84.", "174": "By 174.", "61": "By 61."}
+    assert speaker_facts(LibriTTS(), root)["84"] == {"gender": "F", "name": "Christie"}
+    assert warned(root) == []
+
+
+@pytest.mark.parametrize("upper", [True, False])
+def test_timit_on_every_level(tmp_path, warned, upper):
+    def cased(path):
+        return path.upper() if upper else path.lower()
+
+    root = tmp_path / "data"
+    for part, speaker in (("TRAIN", "FCJF0"), ("TEST", "MABW0")):
+        for name in ("SA1", "SX37"):
+            stem = cased(f"{part}/DR1/{speaker}/{name}")
+            put_audio(root / (stem + cased(".WAV")), 0.3)
+            put_text(root / (stem + cased(".TXT")), f"0 4800 The {name}.\r\n")
+            put_text(root / (stem + cased(".PHN")), "0 1600 h#\n1600 4800 sh\n")
+            put_audio(root / (stem + cased(".WAV") + ".wav"), 0.3)
+    for place in (root, root / cased("TRAIN"), root / cased("TRAIN/DR1/FCJF0")):
+        assert detect(place) == "timit"
+    corpus = {u.id: u for u in read_corpus(TIMIT(), root)}
+    assert sorted(corpus) == ["FCJF0_SA1", "FCJF0_SX37", "MABW0_SA1", "MABW0_SX37"]
+    assert corpus["FCJF0_SA1"].text == "The SA1."
+    assert [p.label for p in corpus["FCJF0_SA1"].phones] == ["sil", "sh"]
+    assert corpus["FCJF0_SA1"].path.endswith(".wav")
+    assert TIMIT().sentence(corpus["FCJF0_SA1"]) == TIMIT().sentence(corpus["MABW0_SA1"]) == "SA1"
+    (line,) = warned(root)
+    assert line.startswith("4 files of FCJF0, MABW0 a copy of another, skipped")
+
+
+def test_arctic_reads_prompts_and_labels_and_leaves_the_copies(tmp_path, warned):
+    root = tmp_path / "arctic"
+    for speaker in ("slt", "bdl"):
+        home = root / f"cmu_us_{speaker}_arctic"
+        for folder in ("wav", "orig"):
+            put_audio(home / folder / "arctic_a0001.wav", 0.3)
+        put_text(home / "etc/txt.done.data", '( arctic_a0001 "He said \\"no\\"." )\n')
+        put_text(home / "lab/arctic_a0001.lab", "#\n0.1 125 pau\n0.3 125 ah\n")
+    assert detect(root) == detect(root / "cmu_us_slt_arctic") == "arctic"
+    corpus = {u.id: u for u in read_corpus(Arctic(), root)}
+    assert sorted(corpus) == ["bdl_arctic_a0001", "slt_arctic_a0001"]
+    first = corpus["slt_arctic_a0001"]
+    assert (first.speaker, first.text) == ("slt", 'He said "no".')
+    assert "/wav/" in first.path
+    assert [p.label for p in first.phones] == ["sil", "ah"]
+    assert len({Arctic().sentence(u) for u in corpus.values()}) == 1
+
+
+def test_l2_arctic(tmp_path):
+    home = tmp_path / "L2" / "ABA"
+    put_audio(home / "wav/arctic_b0001.wav", 0.2)
+    put_text(home / "transcript/arctic_b0001.txt", "Hello.")
+    put_text(home / "textgrid/arctic_b0001.TextGrid", TEXTGRID)
+    (utterance,) = read_corpus(Arctic(), tmp_path / "L2")
+    assert (utterance.speaker, utterance.text) == ("ABA", "Hello.")
+    assert [p.label for p in utterance.phones] == ["sil", "aa", "t"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_esd_numbers_its_sentences(tmp_path, encoding):
+    root = tmp_path / "ESD"
+    for speaker in ("0009", "0011", "0012"):
+        for emotion, number in (("Neutral", 1), ("Angry/test", 351)):
+            put_audio(root / speaker / emotion / f"{speaker}_{number:06d}.wav", 0.3)
+    text = "0011_000001\tThe nine.\tNeutral\r\n0011_000351\tThe nine.\tAngry\r\n"
+    (root / "0011/0011.txt").write_bytes(text.encode(encoding))
+    assert detect(root) == "esd"
+    corpus = read_corpus(ESD(), root)
+    assert {u.text for u in corpus if u.speaker == "0011"} == {"The nine."}
+    numbers = {u.speaker: {ESD().sentence(v) for v in corpus if v.speaker == u.speaker}
+               for u in corpus}  # fmt: skip
+    assert numbers == {"0009": {"Mandarin 1"}, "0011": {"English 1"}, "0012": {"English 1"}}
+
+
+# ---- roots on the wrong level
+
+
+def test_two_of_one_kind_are_prepared_one_by_one(vctk92, vctk80):
+    with pytest.raises(CorpusError, match="2 corpora in it, of the kind vctk: VCTK, VCTK-Corpus"):
+        detect(vctk92.parent)
+
+
+def test_a_corpus_beside_another_is_named(vctk92, warned):
+    put_audio(vctk92.parent / "other/ann/1.wav")
+    read_corpus(VCTK(), vctk92.parent)
+    (line,) = warned(vctk92.parent)
+    assert line == "1 folder beside VCTK with audio, not read; prepare it by itself (other)"
+
+
+@pytest.mark.parametrize("name", ["Wav48", "wav16", "WAV48_silence_trimmed"])
+def test_vctk_in_other_letters_and_rates_and_by_its_audio(vctk80, name, warned):
+    (vctk80 / "wav48").rename(vctk80 / name)
+    (vctk80 / "txt").rename(vctk80 / "TXT")
+    for path in (vctk80 / "TXT").rglob("*.txt"):
+        path.rename(path.with_suffix(".TXT"))
+    for place in (vctk80, vctk80 / name):
+        assert detect(place) == "vctk"
+        corpus = read_corpus(VCTK(), place)
+        assert {u.text for u in corpus} == {"Sentence 1.", "Sentence 2."}
+        assert set(speaker_facts(VCTK(), place)) == {"p225", "p226"}
+    assert warned(vctk80) == []
+
+
+@pytest.mark.parametrize("paths", [
+    ("train/a/1.wav", "test/b/2.wav"), ("dev-clean/a/1.wav", "other/b/2.wav"),
+    ("one/a/1.wav", "one/b/1.wav", "two/c/1.wav"), ("clips/a.wav", "ann/b.wav"),
+    ("orig/a.wav", "wav/a.wav"), ("mic1/a.wav", "mic2/a.wav"), ("female/a/1.wav", "male/b/1.wav"),
+])  # fmt: skip
+def test_folders_that_may_be_no_speakers_are_doubted(tmp_path, paths, warned):
+    for path in paths:
+        put_audio(tmp_path / "mine" / path)
+    read_corpus(Folder(), tmp_path / "mine")
+    assert "are taken for the speakers: " in warned(tmp_path)[0]
+
+
+def test_sessions_of_speakers_are_not_doubted(tmp_path, warned):
+    for path in ("ann/one/1.wav", "ann/two/1.wav", "bob/one/1.wav", "bob/two/2.wav"):
+        put_audio(tmp_path / "mine" / path)
+    read_corpus(Folder(), tmp_path / "mine")
+    assert warned(tmp_path) == []
+
+
+# ---- what cannot be read, entered or named
+
+
+@pytest.fixture
+def mine(tmp_path):
+    root = tmp_path / "mine"
+    for name in ("one", "two", "three"):
+        put_audio(root / f"ann/{name}.wav", 0.3)
+        put_text(root / f"ann/{name}.txt", f"This is {name}.")
+    return root
+
+
+def dangling(path):
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def itself(path):
+    path.unlink()
+    path.symlink_to(path)
+
+
+def nonsense(path):
+    path.write_bytes("привет".encode("koi8-r"))
+
+
+@pytest.mark.parametrize("spoil", [dangling, folder, pipe, itself, nonsense])
+def test_a_text_that_cannot_be_read(mine, warned, spoil):
+    spoil(mine / "ann/two.txt")
+    assert {u.id: u.text for u in read_corpus(Folder(), mine)} == {
+        "ann_one": "This is one.",
+        "ann_two": None,
+        "ann_three": "This is three.",
+    }
+    (line,) = warned(mine)
+    assert "with a text that cannot be read, kept without it (ann/two.txt: " in line
+
+
+@pytest.mark.parametrize("suffix", ["lab", "TextGrid", "phn"])
+@pytest.mark.parametrize("spoil", [dangling, pipe, itself])
+def test_labels_that_cannot_be_read(mine, warned, suffix, spoil):
+    spoil(put_text(mine / f"ann/two.{suffix}", ""))
+    (mine / "ann/two.txt").unlink()
+    assert len(read_corpus(Folder(), mine)) == 3
+    assert any("cannot be read, kept without" in line for line in warned(mine))
+
+
+@pytest.mark.parametrize("spoil", [dangling, pipe, itself])
+def test_audio_that_cannot_be_read(mine, warned, spoil):
+    spoil(mine / "ann/two.wav")
+    assert len(read_corpus(Folder(), mine)) == 2
+    (line,) = warned(mine)
+    assert line.startswith("1 file of ann not usable as audio, skipped (ann/two.wav")
+
+
+@pytest.mark.parametrize("name", ["new\nline", "tab\there", "blank ", "x" * 240, b"caf\xe9"])
+def test_names_that_are_refused_later_are_refused_now(mine, warned, name):
+    copy = os.fsencode(mine / "ann") + b"/" + os.fsencode(name) + b".wav"
+    os.rename(mine / "ann/two.wav", copy)
+    assert {u.id for u in read_corpus(Folder(), mine)} == {"ann_one", "ann_three"}
+    assert len(warned(mine)) == 1
+
+
+def test_a_folder_with_a_name_in_another_encoding(mine, warned):
+    os.rename(mine / "ann", os.fsencode(mine) + b"/caf\xe9")
+    put_audio(mine / "bob/1.wav")
+    assert [u.speaker for u in read_corpus(Folder(), mine)] == ["bob"]
+    assert warned(mine)[0] == (
+        "1 path that cannot be used, skipped (caf\\xe9: a name that is not UTF-8; rename it)"
+    )
+
+
+@pytest.mark.parametrize("targets", [("..", "../../mine"), (".", "self"), ("../bob",)])
+def test_links_that_go_round_end(mine, targets):
+    put_audio(mine / "bob/1.wav")
+    put_text(mine / "phones/ann/one.lab", LAB)
+    for place in (mine / "ann", mine / "bob", mine / "phones/ann"):
+        for number, target in enumerate(targets):
+            (place / f"up{number}").symlink_to(target)
+    detect(mine)
+    corpus = {u.id: u for u in read_corpus(Folder(), mine)}
+    assert {"ann_one", "ann_two", "ann_three", "bob_1"} <= corpus.keys()
+    assert corpus["ann_one"].phones is not None
+
+
+def test_folders_that_all_link_to_each_other_end(tmp_path):
+    names = [f"s{n}" for n in range(12)]
+    for name in names:
+        put_audio(tmp_path / "mine" / name / "1.wav")
+        for other in names:
+            (tmp_path / "mine" / name / f"to-{other}").symlink_to(f"../{other}")
+    paths = list(audio.walk(tmp_path / "mine"))
+    assert len(names) <= len(paths) <= 2 * len(names)
+
+
+def test_labels_in_another_unit_are_doubted(tmp_path, warned):
+    root = tmp_path / "mine"
+    for name in ("ms", "samples", "short", "right"):
+        put_audio(root / f"ann/{name}.wav", 2.0)
+    put_text(root / "ann/ms.lab", "0 900 ah\n900 1980 t\n")
+    put_text(root / "ann/samples.phn", "0 48000 h#\n48000 96000 t\n")  # of 48 kHz
+    put_text(root / "ann/short.lab", "0.0 0.3 ah\n0.3 0.71 t\n")
+    put_text(root / "ann/right.lab", "0.0 1.0 ah\n1.0 1.9 t\n")
+    corpus = {u.id: u.phones is not None for u in read_corpus(Folder(), root)}
+    assert corpus == {
+        "ann_ms": False, "ann_samples": False, "ann_short": True, "ann_right": True,
+    }  # fmt: skip
+    lines = " ".join(warned(root))
+    assert "2 utterances of ann with phone labels in another unit of time" in lines
+    assert "milliseconds would fit" in lines
+    assert "1 utterance of ann with phone labels that end before half of the audio" in lines
+
+
+def test_an_absurd_number_of_phones_is_said(tmp_path, warned):
+    root = tmp_path / "mine"
+    for n in range(4):
+        put_audio(root / f"ann/{n}.wav", 2.0)
+        rows = [f"{i / 25:.2f} {(i + 1) / 25:.2f} w{n}x{i}" for i in range(50)]
+        put_text(root / f"ann/{n}.lab", "\n".join(rows))
+    read_corpus(Folder(), root)
+    assert any(line.startswith("200 classes of phones") for line in warned(root))
+
+
+def test_librispeech_on_every_level(librispeech):
+    place = librispeech
+    while True:
+        assert detect(place) == "librispeech", place
+        assert {u.speaker for u in read_corpus(LibriSpeech(), place)} <= {
+            "1272",
+            "84",
+            "2035",
+            "61",
+        }
+        inside = [path for path in sorted(place.iterdir()) if path.is_dir()]
+        if not inside:
+            break
+        place = inside[0]
+
+
+def test_librispeech_without_transcripts(tmp_path):
+    for split, speaker in (("dev-clean", 84), ("dev-clean", 174), ("test-clean", 61)):
+        put_audio(tmp_path / f"mine/{split}/{speaker}/1241/{speaker}-1241-0000.flac")
+    assert detect(tmp_path / "mine") == "librispeech"
+    assert {u.speaker for u in read_corpus(LibriSpeech(), tmp_path / "mine")} == {
+        "84", "174", "61"
+    }  # fmt: skip
+    put_audio(tmp_path / "dates/ann/2020-01-02.wav")
+    assert detect(tmp_path / "dates") == "folder"
+
+
+def test_a_corpus_two_folders_down(vctk80):
+    outer = vctk80.parent / "archive" / "VCTK-Corpus"
+    outer.mkdir(parents=True)
+    vctk80.rename(outer / "VCTK-Corpus")
+    assert detect(outer.parent) == "vctk"
+    assert len(read_corpus(VCTK(), outer.parent)) == 4

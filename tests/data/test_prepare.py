@@ -31,7 +31,8 @@ def test_a_corpus_of_another_kind(tmp_path, monkeypatch):
     root.mkdir()
     for speaker in ("ann", "bob"):
         for n in range(10):
-            waveform = 0.3 * np.sin(np.arange(4800) * 0.3)
+            pitch = 0.3 + n / 100 + (speaker == "bob") / 200
+            waveform = 0.3 * np.sin(np.arange(4800) * pitch)
             soundfile.write(root / f"{speaker}-{n}.wav", waveform, 16000)
     monkeypatch.chdir(tmp_path)
     prepared = prepare(root, Flat(), valid=0.1, test=0.2)

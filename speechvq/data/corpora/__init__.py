@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import os
 
+from speechvq.data.corpora.arctic import Arctic
+from speechvq.data.corpora.esd import ESD
 from speechvq.data.corpora.faults import Fault, Faults
 from speechvq.data.corpora.folder import Folder
 from speechvq.data.corpora.librispeech import LibriSpeech
+from speechvq.data.corpora.libritts import LibriTTS
 from speechvq.data.corpora.read import corpus_root, existing_folder, read_corpus
 from speechvq.data.corpora.reader import CorpusReader
 from speechvq.data.corpora.recording import Recording
+from speechvq.data.corpora.timit import TIMIT
 from speechvq.data.corpora.vctk import VCTK
 from speechvq.data.manifest import CorpusError
 
 __all__ = [
+    "ESD",
     "READERS",
+    "TIMIT",
     "VCTK",
+    "Arctic",
     "CorpusReader",
     "Fault",
     "Faults",
     "Folder",
     "LibriSpeech",
+    "LibriTTS",
     "Recording",
     "corpus_root",
     "detect",
@@ -32,7 +40,7 @@ __all__ = [
 ]
 
 READERS: dict[str, type[CorpusReader]] = {
-    reader.kind: reader for reader in (VCTK, LibriSpeech, Folder)
+    reader.kind: reader for reader in (VCTK, LibriSpeech, LibriTTS, TIMIT, Arctic, ESD, Folder)
 }
 """Readers by kind of corpus, in the order in which `detect` tries them."""
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from speechvq import audio
 from speechvq.data.corpora.faults import Fault, Faults
+from speechvq.data.corpora.lines import read_lines
 from speechvq.data.corpora.reader import CorpusReader
 from speechvq.data.corpora.recording import Recording
 
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+)")
+_PATH = re.compile(r"/(\d+)/(\d+)/\1-\2-\d{4}\.\w+$")
+_TRANSCRIPT = re.compile(r"\d+-\d+\.trans\.txt", re.IGNORECASE)
 
 
 class LibriSpeech(CorpusReader):
@@ -20,17 +23,24 @@ class LibriSpeech(CorpusReader):
     layout = "train-clean-100/84/121123/84-121123-0000.flac beside 84-121123.trans.txt"
 
     def is_root(self, folder: Path) -> bool:
-        """Return whether a folder is LibriSpeech, or one split of LibriSpeech."""
-        patterns = ("*/*/*/*.trans.txt", "*/*/*.trans.txt")
-        return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
+        """Return whether a folder is LibriSpeech, or a part of LibriSpeech."""
+        transcript = next(audio.walk(folder, (".trans.txt",)), None)
+        if transcript is not None:
+            return _TRANSCRIPT.fullmatch(transcript.name) is not None
+        first = next(audio.walk(folder), None)
+        return first is not None and _PATH.search(first.as_posix()) is not None
+
+    def find_root(self, folder: Path) -> Path | None:
+        """Return the folder itself, which may be any level of LibriSpeech."""
+        return folder if self.is_root(folder) else None
 
     def recordings(self, root: Path, faults: Faults) -> list[Recording]:
         """List all recordings, in order; texts without audio and other file names are faults."""
         found: dict[str, Recording] = {}
         texts: dict[str, str] = {}
-        for transcript in sorted(root.rglob("*.trans.txt")):
+        for transcript in audio.walk(root, (".trans.txt",)):
             texts.update(_texts(transcript, faults))
-        for path in audio.find([root]):
+        for path in audio.find([root], faults.report):
             match = _NAME.fullmatch(path.stem)
             if match is None:
                 faults.add(Fault("file", "not named as LibriSpeech's audio is, skipped", str(path)))
@@ -59,7 +69,7 @@ class LibriSpeech(CorpusReader):
         if path is None:
             return {}
         found = {}
-        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        for line in read_lines(path):
             fields = [field.strip() for field in line.split("|")]
             if not line.startswith(";") and len(fields) >= 5:
                 found[fields[0]] = {"gender": fields[1], "name": fields[4]}
@@ -68,8 +78,7 @@ class LibriSpeech(CorpusReader):
 
 def _texts(transcript: Path, faults: Faults) -> dict[str, str]:
     texts = {}
-    content = transcript.read_text(encoding="utf-8-sig", errors="replace")
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(read_lines(transcript, faults), 1):
         id, _, text = line.strip().partition(" ")
         if _NAME.fullmatch(id) and text.strip():
             texts[id] = text.strip()

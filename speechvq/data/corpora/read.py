@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -10,17 +11,27 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from speechvq import audio
+from speechvq.codes import check_id
 from speechvq.data.corpora import label_files
-from speechvq.data.corpora.faults import Fault, Faults
+from speechvq.data.corpora.faults import Fault, Faults, reason
 from speechvq.data.corpora.label_files import LabelFiles
-from speechvq.data.corpora.reader import CorpusReader
+from speechvq.data.corpora.lines import GUESSED, read_file
+from speechvq.data.corpora.reader import CorpusReader, folders_in
 from speechvq.data.corpora.recording import Recording
-from speechvq.data.labels import read_phones
+from speechvq.data.label_names import doubt_classes
+from speechvq.data.labels import read_labels, units_that_fit
 from speechvq.data.manifest import CorpusError, Phone, Utterance
 from speechvq.data.trim import clip_phones, speech_bounds, trim
+from speechvq.text import EncodingError
+
+logger = logging.getLogger(__name__)
 
 OVERHANG = 0.5
 """Seconds by which phone labels may run past the end of the audio without a warning."""
+EARLIEST_END, LATEST_END = 0.5, 1.15
+"""Parts of the duration outside of which the end of the labels makes their unit doubtful."""
+LONGEST_NAME = 200
+"""Bytes of an id; file systems allow 255 with the target speaker, suffix and a temporary name."""
 NO_TEXT = "without text, kept"
 
 
@@ -66,13 +77,16 @@ def read_corpus(
         The directory tree is not of this kind, a speaker is unknown, no label file matches an
         utterance, or no utterance is usable.
     """
-    root = corpus_root(reader, root)
+    given, root = existing_folder(root), corpus_root(reader, root)
     faults = Faults()
+    if given in root.parents:
+        _doubt_siblings(root, faults)
     recordings = reader.recordings(root, faults)
     if speakers is not None:
         recordings = _of_speakers(recordings, list(speakers), root)
         faults = _faults_of({r.speaker for r in recordings}, faults)
-    labels = _label_files(root, phones)
+    recordings = _with_usable_names(recordings, faults)
+    labels = _label_files(root, phones, faults)
     utterances = []
     for utterance, found in _read_recordings(recordings, labels, check, trim_silence, progress):
         for fault in found:
@@ -82,6 +96,8 @@ def read_corpus(
     if not reader.expects_text and all(u.text is None for u in utterances):
         faults.by_kind.pop(("utterance", NO_TEXT), None)
     faults.warn()
+    if doubt := doubt_classes(phone.label for u in utterances for phone in u.phones or ()):
+        logger.warning("%s", doubt)
     if not utterances:
         raise CorpusError(f"{root}: no usable audio; expected {reader.layout}")
     if phones is not None and all(u.phones is None for u in utterances):
@@ -111,6 +127,14 @@ def corpus_root(reader: CorpusReader, root: str | os.PathLike) -> Path:
     return found
 
 
+def _doubt_siblings(root: Path, faults: Faults) -> None:
+    """Report other folders with audio beside the only corpus in a folder."""
+    for path in folders_in(root.parent):
+        if path != root and next(audio.walk(path), None) is not None:
+            what = f"beside {root.name} with audio, not read; prepare it by itself"
+            faults.add(Fault("folder", what, str(path)))
+
+
 def _of_speakers(recordings: list[Recording], wanted: list[str], root: Path) -> list[Recording]:
     known = sorted({recording.speaker for recording in recordings})
     for name in wanted:
@@ -134,15 +158,39 @@ def _faults_of(speakers: set[str], faults: Faults) -> Faults:
     return kept
 
 
-def _label_files(root: Path, given: str | os.PathLike | None) -> LabelFiles | None:
+def _with_usable_names(recordings: list[Recording], faults: Faults) -> list[Recording]:
+    """Leave out recordings whose names a manifest, a file of codes or a folder would refuse."""
+    kept = []
+    for recording in recordings:
+        wrong = None
+        if not audio.is_text(f"{recording.path}{recording.id}{recording.speaker}"):
+            wrong = "not UTF-8"
+        elif len(recording.id.encode()) > LONGEST_NAME:
+            wrong = f"the id {recording.id[:20]!r}… is too long for the name of a file"
+        else:
+            try:
+                check_id(recording.id)
+                check_id(recording.speaker)
+            except ValueError as error:
+                wrong = str(error)
+        if wrong is None:
+            kept.append(recording)
+        else:
+            what = "with a name that cannot be used, skipped; rename it"
+            example = f"{str(recording.path)!r}: {wrong}"
+            faults.add(Fault("file", what, example, unusable=True))
+    return kept
+
+
+def _label_files(root: Path, given: str | os.PathLike | None, faults: Faults) -> LabelFiles | None:
     if given is not None:
-        found = LabelFiles(Path(given))
+        found = LabelFiles(Path(given), faults)
         if not found:
             raise CorpusError(f"{given}: no label files in it; {label_files.EXPECTED}")
         return found
     for default in (root / "phones", root / "phones.ctm"):
         if default.exists():
-            found = LabelFiles(default)
+            found = LabelFiles(default, faults)
             return found if found else None
     return None
 
@@ -180,8 +228,8 @@ def _read_recording(
     """Return the utterance of a recording, None if the recording is unusable, and the faults."""
     faults: list[Fault] = []
 
-    def fault(what: str, example: str, noun: str = "utterance") -> None:
-        faults.append(Fault(noun, what, example, recording.speaker))
+    def fault(what: str, example: str, noun: str = "utterance", unusable: bool = False) -> None:
+        faults.append(Fault(noun, what, example, recording.speaker, unusable))
 
     bounds = None
     try:
@@ -197,34 +245,36 @@ def _read_recording(
             duration = len(waveform) / sample_rate
             bounds = speech_bounds(waveform, sample_rate) if trim_silence else None
     except (audio.AudioError, OSError) as error:
-        fault("not usable as audio, skipped", str(error), "file")
+        fault("not usable as audio, skipped", reason(error), "file", unusable=True)
         return None, faults
-
-    text = recording.text if recording.text_path is None else _read_text(recording)
-    if not text:
+    try:
+        text = _read_text(recording, fault)
+        if not text:
+            fault(NO_TEXT, recording.id)
+    except (OSError, EncodingError) as error:
         text = None
-        fault(NO_TEXT, recording.id)
+        fault("with a text that cannot be read, kept without it", reason(error), unusable=True)
     utterance = Utterance(
         recording.id,
         recording.speaker,
         str(recording.path),
         duration,
-        text=text,
+        text=text or None,
         phones=_phones(recording, labels, duration, sample_rate, fault),
     )
     return trim(utterance, *bounds) if bounds else utterance, faults
 
 
-def _read_text(recording: Recording) -> str:
-    assert recording.text_path is not None
-    content = recording.text_path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    if recording.label_path is not None and recording.label_path.suffix.lower() == ".phn":
-        text = re.sub(r"^\s*\d+\s+\d+\s+", "", text)  # texts of TIMIT begin with two sample counts
-    return " ".join(text.split())
+def _read_text(recording: Recording, fault: Callable[..., None]) -> str | None:
+    if recording.text_path is None:
+        return recording.text
+    text = read_file(recording.text_path)
+    if text.guessed:
+        fault(GUESSED, str(recording.text_path), "text")
+    content = text.content
+    if recording.times_in_text:
+        content = re.sub(r"^\s*\d+\s+\d+\s+", "", content)
+    return " ".join(content.split())
 
 
 def _phones(
@@ -232,20 +282,30 @@ def _phones(
     labels: LabelFiles | None,
     duration: float,
     sample_rate: int,
-    fault: Callable[[str, str], None],
+    fault: Callable[..., None],
 ) -> tuple[Phone, ...] | None:
     """Read the phones of a recording, cut to the duration; None without readable labels."""
     try:
-        phones = labels.find(recording.label_names, sample_rate) if labels else None
-        if phones is None and recording.label_path is not None:
-            phones = read_phones(recording.label_path, sample_rate)
+        found = labels.find(recording.label_names, sample_rate) if labels else None
+        if found is None and recording.label_path is not None:
+            found = read_labels(recording.label_path, sample_rate)
     except (CorpusError, OSError) as error:
-        fault("with phone labels that cannot be read, kept without them", str(error))
+        what = "with phone labels that cannot be read, kept without them"
+        fault(what, reason(error), unusable=True)
         return None
-    if not phones:
+    if found is None or not found.phones:
         return None
-    if phones[-1].end > duration + OVERHANG:
-        what = "with phone labels that run past the audio, cut to it"
-        example = f"{recording.id}: {phones[-1].end:.2f} s of labels, {duration:.2f} s of audio"
-        fault(what, example)
-    return clip_phones(phones, 0.0, duration) or None
+    end = found.phones[-1].end
+    example = f"{recording.id}: {end:.4g} s of labels, {duration:.2f} s of audio"
+    if not EARLIEST_END * duration <= end <= LATEST_END * duration:
+        units = units_that_fit(found, duration)
+        if units:
+            what = "with phone labels in another unit of time, kept without them; convert them"
+            fault(what, f"{example}; {' or '.join(units)} would fit")
+            return None
+        if end < EARLIEST_END * duration:
+            fault("with phone labels that end before half of the audio, kept; check them", example)
+    if end > duration + OVERHANG:
+        example = f"{recording.id}: {end:.2f} s of labels, {duration:.2f} s of audio"
+        fault("with phone labels that run past the audio, cut to it", example)
+    return clip_phones(found.phones, 0.0, duration) or None

@@ -22,6 +22,8 @@ class Recording:
         The transcript, where the corpus lists transcripts in one file.
     text_path : Path, optional
         The file of the transcript, where the corpus has a text file for each recording.
+    times_in_text : bool
+        Whether the file of the transcript begins with two sample counts, as TIMIT's do.
     label_path : Path, optional
         A phone label file beside the audio.
     label_names : tuple of str
@@ -35,3 +37,4 @@ class Recording:
     text_path: Path | None = None
     label_path: Path | None = None
     label_names: tuple[str, ...] = ()
+    times_in_text: bool = False

@@ -2,7 +2,8 @@
 
 0.80: ``wav48/p225/p225_001.wav``; speaker-info.txt has ids without p.
 0.92: ``wav48_silence_trimmed/p225/p225_001_mic1.flac``, two microphones; ids with p; speaker s5.
-Both: ``txt/p225/p225_001.txt``. VCTK has no phone labels.
+Both: ``txt/p225/p225_001.txt``. VCTK has no phone labels. Copies at another rate, as in ``wav16``,
+and the folder of the audio itself are known, too; upper and lower case make no difference.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from speechvq.audio import SUFFIXES
+from speechvq import audio
 from speechvq.data.corpora.faults import Fault, Faults
-from speechvq.data.corpora.reader import CorpusReader
+from speechvq.data.corpora.lines import read_lines
+from speechvq.data.corpora.reader import CorpusReader, folders_in
 from speechvq.data.corpora.recording import Recording
 from speechvq.data.manifest import CorpusError
 
 AUDIO_FOLDERS = ("wav48_silence_trimmed", "wav48")
+
+_AUDIO_FOLDER = re.compile(r"(wav|flac)s?\d*(_silence_trimmed)?", re.IGNORECASE)
+_AUDIO_FILE = re.compile(r"[ps]\d+_\d{3}(_mic\d)?", re.IGNORECASE)
 
 _NAME = re.compile(r"(?P<id>.+_\d+?)(?:_mic(?P<mic>\d))?")
 _INFO = re.compile(
@@ -50,7 +55,13 @@ class VCTK(CorpusReader):
 
     def is_root(self, folder: Path) -> bool:
         """Return whether a folder has the layout of VCTK."""
-        return any((folder / name).is_dir() for name in AUDIO_FOLDERS)
+        return _audio_folder(folder) is not None
+
+    def find_root(self, folder: Path) -> Path | None:
+        """Return the root of VCTK, of which the folder may be the folder of the audio."""
+        if _AUDIO_FOLDER.fullmatch(folder.name) and _holds_speakers(folder):
+            return folder.parent if _audio_folder(folder.parent) == folder else folder
+        return super().find_root(folder)
 
     def recordings(self, root: Path, faults: Faults) -> list[Recording]:
         """List the recordings of one microphone, in order.
@@ -58,18 +69,20 @@ class VCTK(CorpusReader):
         Faults are files that are no audio (p376_295.raw in 0.80), recordings of the other
         microphone alone (p280 and p315 have no mic2), and texts without audio (some of p362).
         """
-        audio = next(root / name for name in AUDIO_FOLDERS if (root / name).is_dir())
+        place = _audio_folder(root) or root
+        txt = _folder(place.parent, "txt")
+        by_speaker: dict[str, list[Path]] = {path.name: [] for path in folders_in(place)}
+        for path in audio.walk(place, ("",), faults.report):
+            if path.parent != place:
+                by_speaker.setdefault(path.relative_to(place).parts[0], []).append(path)
         found: list[Recording] = []
         microphones: set[int | None] = set()
-        for folder in sorted(path for path in audio.iterdir() if path.is_dir()):
-            speaker = folder.name
+        for speaker, paths in sorted(by_speaker.items()):
             chosen: dict[str, Path] = {}
             other: set[str] = set()
-            for path in sorted(folder.iterdir()):
-                if path.name.startswith("."):
-                    continue
+            for path in sorted(paths):
                 match = _NAME.fullmatch(path.stem)
-                if path.suffix.lower() not in SUFFIXES or match is None:
+                if path.suffix.lower() not in audio.SUFFIXES or match is None:
                     what = "not named as VCTK's audio is, skipped"
                     faults.add(Fault("file", what, str(path), speaker))
                     continue
@@ -83,7 +96,7 @@ class VCTK(CorpusReader):
                 faults.add(
                     Fault("utterance", f"without microphone {self.mic}, skipped", id, speaker)
                 )
-            texts = _texts(root / "txt" / speaker)
+            texts = _texts(txt / speaker, faults)
             for id in sorted(texts.keys() - chosen.keys() - other):
                 faults.add(Fault("text", "without audio, skipped", id, speaker))
             found += [
@@ -98,17 +111,17 @@ class VCTK(CorpusReader):
             ]
         if self.mic != 1 and microphones == {None}:
             raise CorpusError(
-                f"{audio}: has one microphone only, as in VCTK 0.80; choose microphone 1"
+                f"{place}: has one microphone only, as in VCTK 0.80; choose microphone 1"
             )
         return found
 
     def speakers(self, root: Path) -> dict[str, dict[str, str]]:
         """Return age, gender, accent, region and comment of each speaker, from speaker-info.txt."""
-        path = root / "speaker-info.txt"
+        path = ((_audio_folder(root) or root).parent) / "speaker-info.txt"
         if not path.is_file():
             return {}
         found = {}
-        for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        for line in read_lines(path):
             match = _INFO.fullmatch(line.strip())
             if match is None:  # the heading
                 continue
@@ -119,7 +132,28 @@ class VCTK(CorpusReader):
         return found
 
 
-def _texts(folder: Path) -> dict[str, Path]:
+def _texts(folder: Path, faults: Faults) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
-    return {path.stem: path for path in folder.glob("*.txt") if not path.name.startswith(".")}
+    return {path.stem: path for path in audio.walk(folder, (".txt",), faults.report)}
+
+
+def _audio_folder(root: Path) -> Path | None:
+    """Return the folder of the speakers' audio in a root; first that of VCTK as it is published."""
+    inside = [path for path in folders_in(root) if _AUDIO_FOLDER.fullmatch(path.name)]
+    for name in AUDIO_FOLDERS:
+        for path in inside:
+            if path.name.lower() == name:
+                return path
+    return next((path for path in reversed(inside) if _holds_speakers(path)), None)
+
+
+def _holds_speakers(folder: Path) -> bool:
+    """Return whether the first audio file below a folder is named as VCTK's is."""
+    first = next(audio.walk(folder), None)
+    return first is not None and _AUDIO_FILE.fullmatch(first.stem) is not None
+
+
+def _folder(root: Path, name: str) -> Path:
+    """Return the folder of a name, in any case."""
+    return next((path for path in folders_in(root) if path.name.lower() == name), root / name)
