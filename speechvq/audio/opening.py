@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
+import logging
 import os
-import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import soundfile
 
+from speechvq.audio import containers
 from speechvq.audio.errors import AudioError, missing
 
+logger = logging.getLogger(__name__)
+
 _UNKNOWN_LENGTH = 1 << 62  # frame count that libsndfile reports for a header without length
-_STREAMED = 0x7FFF0000  # a chunk size of at least this means that a pipe did not know the size
 
 
 class SoundFile(soundfile.SoundFile):
@@ -37,7 +40,15 @@ class SoundFile(soundfile.SoundFile):
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[SoundFile]:
-    """Open an audio file; AudioError if it is empty, truncated, or not audio."""
+    """Open an audio file as what it really holds.
+
+    Where the header is wrong, the samples that are there are read, with a warning.
+
+    Raises
+    ------
+    AudioError
+        The file is empty, truncated, or not audio.
+    """
     if path.is_dir():
         raise AudioError(f"{path}: a folder, where an audio file was expected")
     if not path.exists():
@@ -48,58 +59,62 @@ def opened(path: Path) -> Iterator[SoundFile]:
         size = os.fstat(raw.fileno()).st_size
         if size == 0:
             raise AudioError(f"{path}: an empty file")
-        head = raw.read(12)
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            _check_riff(path, raw, size)
-        elif head[:4] == b"OggS":
-            _check_ogg(path, raw, size)
-    is_mpeg = path.suffix.lower() == ".mp3" or head[:3] == b"ID3"
+        changed = os.fstat(raw.fileno()).st_mtime_ns
+        finding = _examined(path, changed, size)
+        file = _sound_file(path, raw, finding)
+        try:
+            if file.format == "MP3" and finding is None:
+                finding = _mpeg_finding(path, changed, file.frames)
+                if finding is not None:
+                    file.close()
+                    file = _sound_file(path, raw, finding)
+            if file.frames == 0:
+                raise AudioError(f"{path}: no samples in it")
+            if file.frames >= _UNKNOWN_LENGTH:
+                raise AudioError(f"{path}: the header has no length; convert the file again")
+            if finding is not None and finding.warning:
+                _warn_once(f"{path}: {finding.warning}")
+            yield file
+        finally:
+            file.close()
+
+
+def _sound_file(
+    path: Path, raw: io.BufferedReader, finding: containers.Finding | None
+) -> SoundFile:
+    """Open a file, under another header if one was found; AudioError if it is not audio."""
+    raw.seek(0)
+    start = raw.read(3)
+    is_mpeg = path.suffix.lower() == ".mp3" or start == b"ID3" or (
+        start[:1] == b"\xff" and start[1:2] >= b"\xe0"
+    )  # fmt: skip
+    patched = finding is not None and finding.head
     with quiet_mpeg() if is_mpeg else contextlib.nullcontext():
         try:
-            file = SoundFile(path)
+            return SoundFile(containers.Patched(raw, finding) if patched else path)
         except soundfile.LibsndfileError as error:
             raise AudioError(
                 f"{path}: not audio that can be read (WAV, FLAC, OGG or MP3), or a damaged file"
             ) from error
-    with file:
-        if file.frames == 0:
-            raise AudioError(f"{path}: no samples in it")
-        if file.frames >= _UNKNOWN_LENGTH:
-            raise AudioError(f"{path}: the header has no length; convert the file again")
-        yield file
 
 
-def _check_riff(path: Path, raw: io.BufferedReader, size: int) -> None:
-    """Raise for a WAV file with less data than the header states (libsndfile accepts it)."""
-    position = 12
-    while position + 8 <= size:
-        raw.seek(position)
-        name, length = struct.unpack("<4sI", raw.read(8))
-        position += 8
-        if name == b"data":
-            held = size - position
-            if held < length < _STREAMED:
-                raise AudioError(
-                    f"{path}: truncated, the header states {length} bytes of audio "
-                    f"and the file has {held}"
-                )
-            return
-        position += length + length % 2
+@functools.lru_cache(maxsize=4096)
+def _examined(path: Path, changed: int, size: int) -> containers.Finding | None:
+    """What `containers.examine` finds; a file is examined once until it changes."""
+    with open(path, "rb") as raw:
+        return containers.examine(path, raw, size)
 
 
-def _check_ogg(path: Path, raw: io.BufferedReader, size: int) -> None:
-    """Raise for an Ogg file that ends within a page (libsndfile drops the page)."""
-    begin = max(0, size - (1 << 16) - 512)  # more than the longest page
-    raw.seek(begin)
-    tail = raw.read()
-    page = tail.rfind(b"OggS")
-    complete = False
-    if page >= 0 and page + 27 <= len(tail):
-        segments = tail[page + 26]
-        body = page + 27 + segments
-        complete = body <= len(tail) and body + sum(tail[page + 27 : body]) <= len(tail)
-    if not complete:
-        raise AudioError(f"{path}: truncated, the last page is incomplete")
+@functools.lru_cache(maxsize=4096)
+def _mpeg_finding(path: Path, changed: int, frames: int) -> containers.Finding | None:
+    """Whether an MPEG file holds more than the decoder says; counted once until it changes."""
+    with open(path, "rb") as raw:
+        return containers.mpeg_finding(raw, os.fstat(raw.fileno()).st_size, frames)
+
+
+@functools.lru_cache(maxsize=4096)
+def _warn_once(message: str) -> None:
+    logger.warning("%s", message)
 
 
 _mpeg_lock = threading.Lock()
