@@ -61,13 +61,17 @@ def opened(path: Path) -> Iterator[SoundFile]:
             raise AudioError(f"{path}: an empty file")
         changed = os.fstat(raw.fileno()).st_mtime_ns
         finding = _examined(path, changed, size)
-        file = _sound_file(path, raw, finding)
+        file = None
         try:
-            if file.format == "MP3" and finding is None:
-                finding = _mpeg_finding(path, changed, file.frames)
-                if finding is not None:
+            if finding is None and _is_mpeg(path, raw):
+                with contextlib.suppress(AudioError):  # by a wrong header, perhaps
+                    file = _sound_file(path, raw, None)
+                if file is None or file.format == "MP3":
+                    finding = _mpeg_finding(path, changed, 0 if file is None else file.frames)
+                if finding is not None and file is not None:
                     file.close()
-                    file = _sound_file(path, raw, finding)
+            if file is None or file.closed:
+                file = _sound_file(path, raw, finding)
             if file.frames == 0:
                 raise AudioError(f"{path}: no samples in it")
             if file.frames >= _UNKNOWN_LENGTH:
@@ -76,26 +80,30 @@ def opened(path: Path) -> Iterator[SoundFile]:
                 _warn_once(f"{path}: {finding.warning}")
             yield file
         finally:
-            file.close()
+            if file is not None:
+                file.close()
 
 
 def _sound_file(
     path: Path, raw: io.BufferedReader, finding: containers.Finding | None
 ) -> SoundFile:
     """Open a file, under another header if one was found; AudioError if it is not audio."""
-    raw.seek(0)
-    start = raw.read(3)
-    is_mpeg = path.suffix.lower() == ".mp3" or start == b"ID3" or (
-        start[:1] == b"\xff" and start[1:2] >= b"\xe0"
-    )  # fmt: skip
     patched = finding is not None and finding.head
-    with quiet_mpeg() if is_mpeg else contextlib.nullcontext():
+    with quiet_mpeg() if _is_mpeg(path, raw) else contextlib.nullcontext():
         try:
             return SoundFile(containers.Patched(raw, finding) if patched else path)
         except soundfile.LibsndfileError as error:
             raise AudioError(
                 f"{path}: not audio that can be read (WAV, FLAC, OGG or MP3), or a damaged file"
             ) from error
+
+
+def _is_mpeg(path: Path, raw: io.BufferedReader) -> bool:
+    """Whether a file may be MPEG audio."""
+    raw.seek(0)
+    start = raw.read(3)
+    sync = start[:1] == b"\xff" and start[1:2] >= b"\xe0"
+    return path.suffix.lower() == ".mp3" or start == b"ID3" or sync
 
 
 @functools.lru_cache(maxsize=4096)
