@@ -7,8 +7,8 @@ raises an `AudioError`: one line that begins with the path of the file.
 from speechvq.audio.checks import SHORTEST, SILENT_PEAK, check_speech, checked
 from speechvq.audio.errors import AudioError
 from speechvq.audio.finding import SUFFIXES, find, is_text, walk
-from speechvq.audio.level import speech_level
-from speechvq.audio.reading import blocks, info, read
+from speechvq.audio.level import Speech, find_speech, speech_level
+from speechvq.audio.reading import Recording, blocks, info, read
 from speechvq.audio.writing import WRITTEN, Writer, stream_header, to_pcm, write, write_bytes
 
 __all__ = [
@@ -17,11 +17,14 @@ __all__ = [
     "SUFFIXES",
     "WRITTEN",
     "AudioError",
+    "Recording",
+    "Speech",
     "Writer",
     "blocks",
     "check_speech",
     "checked",
     "find",
+    "find_speech",
     "info",
     "is_text",
     "read",

@@ -1,17 +1,115 @@
-"""Level of speech, without pauses."""
+"""The speech in a recording: where it is, how loud it is, and what lies below the voice.
+
+All statistics of a recording are those of its speech, whatever pauses, noise, clicks, hum or
+constant offset surround it. `find_speech` looks at the whole recording, in bounded memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 FRAME = 0.02
 """Seconds over which power is averaged."""
 LOUD = 0.95
-"""Quantile of the power of the frames that is taken as the power of loud speech."""
+"""Quantile of the power of the frames of speech that is taken as the power of loud speech."""
 PAUSE = 30.0
 """Frames at least this many dB below loud speech are pauses."""
+PEAK_SECONDS = 0.3
+"""Speech is at least this long: what is louder for less time is no speech."""
+ACTIVE = 20.0
+"""Frames less than this many dB below the loudest speech are speech."""
+ABOVE_NOISE = 6.0
+"""Speech is at least this many dB above the noise floor."""
+NOISE = 0.1
+"""Quantile of the power of all frames that is the noise floor."""
+LONG_PAUSE = 2.0
+"""Longer pauses, in seconds, are left out; at the beginning and the end half as long ones."""
+MARGIN = 0.2
+"""Seconds around speech that are kept where a pause is left out."""
+PART = 5.0
+"""Seconds of each part of a long recording that is taken as a sample of the recording."""
+CLICK = 12.0
+"""Frames this many dB above the loudest speech are clicks."""
+VOICE = 80.0
+"""Hz below which there is no voice."""
+RUMBLE = 25.0
+"""Sound below the voice is removed where it is less than this many dB below the loudest speech."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Where the speech of a recording is, and how loud it is."""
+
+    sample_rate: int
+    """Hz."""
+    kept: np.ndarray
+    """bool (frames of `FRAME`,): speech, and short pauses in it; the last frame may be short."""
+    level: float
+    """Level of the speech without pauses, dB; 0 dB is a root mean square of 1."""
+    offset: float
+    """Mean of the samples."""
+    rumble: bool
+    """Whether there is so much sound below the voice that `cleaned` removes it."""
+
+    @property
+    def frame(self) -> int:
+        """Samples of a frame."""
+        return _frame(self.sample_rate)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that are kept."""
+        return int(self.kept.sum()) * self.frame / self.sample_rate
+
+    def cleaned(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+        """Remove offset and rumble from the blocks (T,) of the recording, if there are any."""
+        return _cleaned(blocks, self.sample_rate, self.offset) if self.rumble else blocks
+
+    def part(self, blocks: Iterable[np.ndarray], seconds: float) -> np.ndarray:
+        """Take the speech of the recording, at most so many seconds of it, without long pauses.
+
+        Of more speech, equally long parts from the whole recording are taken.
+        """
+        size = self.frame
+        wanted = np.flatnonzero(self.kept)
+        most = max(1, round(seconds * self.sample_rate / size))
+        if len(wanted) > most:
+            parts = max(1, round(seconds / PART))
+            begins = np.linspace(0, len(wanted) - most // parts, parts).astype(int)
+            wanted = np.unique(begins[:, None] + np.arange(most // parts)[None])
+            wanted = np.flatnonzero(self.kept)[wanted]
+        keep = np.zeros(len(self.kept), bool)
+        keep[wanted] = True
+        found, position = [np.zeros(0, np.float32)], 0
+        for block in blocks:
+            frames = np.arange(position, position + len(block)) // size
+            found.append(block[keep[np.minimum(frames, len(keep) - 1)]])
+            position += len(block)
+        return np.concatenate(found)
+
+
+def find_speech(blocks: Iterable[np.ndarray], sample_rate: int) -> Speech:
+    """Find the speech in a recording.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray
+        The recording in blocks (T,), of any lengths.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    Speech
+    """
+    size = _frame(sample_rate)
+    meter = _Meter(sample_rate)
+    for block in _framed(blocks, size):
+        meter.add(block)
+    return meter.speech()
 
 
 def speech_level(blocks: Iterable[np.ndarray], sample_rate: int) -> float:
@@ -29,17 +127,129 @@ def speech_level(blocks: Iterable[np.ndarray], sample_rate: int) -> float:
     float
         dB; 0 dB is a root mean square of 1. Minus infinity for silence.
     """
-    size = max(1, round(FRAME * sample_rate))
-    rest, powers = np.zeros(0, np.float32), [np.zeros(0, np.float32)]
-    for block in blocks:
-        samples = np.concatenate([rest, block])
-        whole = len(samples) // size * size
-        powers.append(np.square(samples[:whole]).reshape(-1, size).mean(1))
-        rest = samples[whole:]
-    if len(rest):
-        powers.append(np.square(rest).mean(keepdims=True))
-    power = np.concatenate(powers)
+    return find_speech(blocks, sample_rate).level
+
+
+class _Meter:
+    """Measures frames of a recording: their power, that of the voice, and that below the voice."""
+
+    def __init__(self, sample_rate: int):
+        self._rate, self._size = sample_rate, _frame(sample_rate)
+        self._high, self._low = _filter("highpass", sample_rate), _filter("lowpass", sample_rate)
+        self._power, self._voice, self._below = [], [], []
+        self._samples, self._sum, self._start = 0, 0.0, 0.0
+
+    def add(self, block: np.ndarray) -> None:
+        """Add whole frames, or the last samples of the recording."""
+        if not self._samples:
+            self._start = float(block[: self._size].mean())  # so that filters do not ring long
+        centred = block - np.float64(self._start)
+        self._samples += len(block)
+        self._sum += float(block.sum(dtype=np.float64))
+        self._power.append(_powers(block, self._size))
+        self._voice.append(_powers(self._high(centred), self._size))
+        self._below.append(_powers(self._low(centred), self._size))
+
+    def speech(self) -> Speech:
+        """Decide what is speech, and measure its level."""
+        if not self._samples:
+            return Speech(self._rate, np.zeros(0, bool), -np.inf, 0.0, False)
+        power, voice, below = (np.concatenate(x) for x in (self._power, self._voice, self._below))
+        kept, loudest = _kept(voice)
+        offset = self._sum / self._samples
+        low = below.mean() + self._start * (2 * offset - self._start)  # of what is not centred
+        rumble = bool(low > loudest * 10 ** (-RUMBLE / 10) > 0)
+        clear = kept & (voice <= loudest * 10 ** (CLICK / 10))
+        level = _level((voice if rumble else power)[clear])
+        return Speech(self._rate, kept, level, offset, rumble)
+
+
+def _level(power: np.ndarray) -> float:
+    """Level in dB of frames of these powers, without pauses."""
     if not power.any():
         return -np.inf
     speech = power[power > np.quantile(power, LOUD) * 10 ** (-PAUSE / 10)]
     return float(10 * np.log10(speech.mean() if len(speech) else power.mean()))
+
+
+def _kept(voice: np.ndarray) -> tuple[np.ndarray, float]:
+    """Frames of speech and of short pauses, and the power of the loudest speech."""
+    smooth = np.median(
+        np.lib.stride_tricks.sliding_window_view(np.pad(voice, 2, mode="edge"), 5), axis=1
+    )  # without clicks
+    count = min(round(PEAK_SECONDS / FRAME), max(1, len(smooth) // 10))
+    loudest = float(np.partition(smooth, -count)[-count])
+    if loudest <= 0:
+        return np.ones(len(voice), bool), loudest
+    noise = float(np.quantile(smooth[smooth > 0], NOISE))
+    above_noise = min(noise * 10 ** (ABOVE_NOISE / 10), loudest * 10 ** (-ABOVE_NOISE / 10))
+    active = smooth > max(loudest * 10 ** (-ACTIVE / 10), above_noise)
+    return _with_short_pauses(active), loudest
+
+
+def _with_short_pauses(active: np.ndarray) -> np.ndarray:
+    """Frames of speech (N,) and those of pauses that are not left out."""
+    kept = active.copy()
+    changes = np.flatnonzero(np.diff(active, prepend=~active[0], append=~active[-1]))
+    margin, longest = round(MARGIN / FRAME), LONG_PAUSE / FRAME
+    for begin, end in zip(changes, changes[1:], strict=False):
+        at_edge = begin == 0 or end == len(active)
+        if active[begin] or end - begin <= (longest / 2 if at_edge else longest):
+            kept[begin:end] = True
+            continue
+        if begin:
+            kept[begin : begin + margin] = True
+        if end < len(active):
+            kept[end - margin : end] = True
+    return kept
+
+
+def _frame(sample_rate: int) -> int:
+    return max(1, round(FRAME * sample_rate))
+
+
+def _framed(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Yield the samples in blocks of whole frames; the last block holds what is left."""
+    rest = np.zeros(0, np.float32)
+    for block in blocks:
+        samples = np.concatenate([rest, block])
+        whole = len(samples) // size * size
+        if whole:
+            yield samples[:whole]
+        rest = samples[whole:]
+    if len(rest):
+        yield rest
+
+
+def _powers(samples: np.ndarray, size: int) -> np.ndarray:
+    """Mean square of each frame of (T,); the last frame may be short."""
+    whole = len(samples) // size * size
+    powers = np.square(samples[:whole]).reshape(-1, size).mean(1)
+    if whole < len(samples):
+        powers = np.append(powers, np.square(samples[whole:]).mean())
+    return powers
+
+
+def _filter(kind: str, sample_rate: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A filter of blocks (T,) which keeps its state: what is above `VOICE`, or well below."""
+    from scipy import signal
+
+    if kind == "highpass":
+        sections = signal.ellip(8, 0.05, 60, VOICE, kind, fs=sample_rate, output="sos")
+    else:
+        sections = signal.ellip(6, 0.5, 60, 0.75 * VOICE, kind, fs=sample_rate, output="sos")
+    state = np.zeros((len(sections), 2))
+
+    def apply(block: np.ndarray) -> np.ndarray:
+        nonlocal state
+        filtered, state = signal.sosfilt(sections, block, zi=state)
+        return filtered
+
+    return apply
+
+
+def _cleaned(blocks: Iterable[np.ndarray], sample_rate: int, offset: float) -> Iterator[np.ndarray]:
+    """Yield the blocks without what lies below the voice."""
+    high = _filter("highpass", sample_rate)
+    for block in blocks:
+        yield high(block - np.float64(offset)).astype(np.float32)

@@ -6,11 +6,13 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from speechvq.audio.checks import checked
 from speechvq.audio.errors import AudioError
 from speechvq.audio.opening import SoundFile, opened, quiet_mpeg
 
@@ -94,6 +96,27 @@ def blocks(
     path = Path(path)
     with opened(path) as file:
         yield from _blocks(path, file, sample_rate, start, duration, seconds)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file, or a part of it, whose speech can be read in blocks again and again.
+
+    Iterating raises the errors of `blocks`, and after the last block those of `check_speech`.
+    """
+
+    path: Path
+    sample_rate: int
+    """Hz to resample to."""
+    start: float = 0.0
+    """Seconds."""
+    duration: float | None = None
+    """Seconds; None reads to the end."""
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield blocks (T,)."""
+        read = blocks(self.path, self.sample_rate, self.start, self.duration)
+        yield from checked(read, self.sample_rate, self.path)
 
 
 def info(path: str | os.PathLike) -> tuple[float, int]:

@@ -17,8 +17,6 @@ from speechvq.cli import speaking
 from speechvq.cli.errors import ERROR, OK, Parser, command, one_line
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from speechvq.model import Model
     from speechvq.sampling import SamplingOptions
 
@@ -140,7 +138,7 @@ def _encode_sources(
     for job in jobs:
         try:
             if job.source != path:
-                source = encode_source(model, _read_blocks(job.source, model.sample_rate))
+                source = encode_source(model, audio.Recording(job.source, model.sample_rate))
                 path = job.source
         except (audio.AudioError, OSError) as error:
             message = one_line(error)
@@ -150,11 +148,6 @@ def _encode_sources(
         yield speaking.Drawing(
             job.output, source.codes, job.speaker, seed, source.samples, source.gain
         )
-
-
-def _read_blocks(source: Path, sample_rate: int) -> Iterator[np.ndarray]:
-    """Read a source in blocks; AudioError if it cannot be used."""
-    return audio.checked(audio.blocks(source, sample_rate), sample_rate, source)
 
 
 def _seconds(jobs: list[Job]) -> float:
@@ -187,7 +180,7 @@ def _stream(model: Model, job: Job, form: str, options: SamplingOptions) -> int:
     from speechvq.sampling import convert_blocks
 
     out = sys.stdout.buffer
-    blocks = _read_blocks(job.source, model.sample_rate)
+    blocks = audio.Recording(job.source, model.sample_rate)
     header = audio.stream_header(model.sample_rate) if form == "wav" else b""
     # The first chunk precedes the header, so that a source that cannot be used writes nothing
     for chunk in convert_blocks(model, blocks, job.speaker, options):

@@ -134,10 +134,9 @@ def _encode(model: Model, recordings: list[Recording]) -> tuple[dict[str, np.nda
     found = {}
     for recording in tqdm(recordings, unit=" recordings", disable=None, leave=False):
         try:
-            blocks = audio.blocks(
+            speech = audio.Recording(
                 recording.path, model.sample_rate, recording.start, recording.duration
             )
-            speech = audio.checked(blocks, model.sample_rate, recording.path)
             found[recording.id] = encode_source(model, speech).codes
         except (audio.AudioError, OSError) as error:
             logger.error("%s", one_line(error))

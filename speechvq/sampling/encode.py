@@ -12,14 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from speechvq import audio
 from speechvq.features.mfcc import SpeakerTransform
 from speechvq.model import Model
-from speechvq.sampling.level import NO_GAIN, level_gains
+from speechvq.sampling.level import NO_GAIN, gains_between
 
 ENCODED_SECONDS = 10.0
 """Seconds of a recording that are encoded at a time."""
 ESTIMATION_SECONDS = 60.0
-"""Seconds at the beginning of a recording in which its level and its speaker are estimated."""
+"""Seconds of speech, from the whole recording, in which its speaker is estimated.
+
+This much of a recording is held in memory at most, and this much speech of one that can be read
+only once is waited for before the first code.
+"""
+LONGEST_WAIT = 600.0
+"""Seconds of a recording that can be read only once that are held at most."""
 
 
 def encode(model: Model, waveform: np.ndarray) -> np.ndarray:
@@ -98,8 +105,12 @@ class BlockEncoder:
 
     `ENCODED_SECONDS` are encoded at a time, with as much context on either side as the encoder's
     receptive field, so that the codes are those of the whole recording. Codes are given as soon as
-    the samples that they depend on have come. A model that knows the level of its training speech
-    or that normalises speakers waits for `ESTIMATION_SECONDS`.
+    the samples that they depend on have come.
+
+    A model that knows the level of its training speech or that normalises speakers needs
+    statistics of the speech in the whole recording first. Blocks that can be iterated over again,
+    such as `audio.Recording`, are read for them from beginning to end. An iterator is read until
+    `ESTIMATION_SECONDS` of speech, or `LONGEST_WAIT`, have come.
 
     Parameters
     ----------
@@ -153,21 +164,39 @@ class BlockEncoder:
         model_level = model.speech_level
         if model_level is None and not model.features.needs_transform:
             return None, blocks
-        wanted = round(ESTIMATION_SECONDS * model.sample_rate)
-        first = []
-        while self.samples < wanted and (block := next(blocks, None)) is not None:
-            first.append(block)
-        if not self.samples:
+        speech, source, rest = self._listened(blocks)
+        if not len(speech.kept):
             return None, []
-        beginning = np.concatenate(first)
         if model_level is not None:
-            self.gains = level_gains(beginning[:wanted], model.sample_rate, model_level)
+            self.gains = gains_between(speech.level, model_level)
         gain = self.gains.to_model
-        beginning = gain * beginning
-        rest = (gain * block for block in blocks)
+        part = gain * speech.part(speech.cleaned(source), ESTIMATION_SECONDS)
         with torch.inference_mode():
-            transform = estimate_transform(model, beginning)
-        return transform, itertools.chain([beginning], rest)
+            transform = _transform(model, part)
+        if source is self._blocks:
+            self.samples, rest = 0, self._checked()
+        else:
+            rest = itertools.chain(source, rest)
+        return transform, (gain * block for block in speech.cleaned(rest))
+
+    def _listened(
+        self, blocks: Iterator[np.ndarray]
+    ) -> tuple[audio.Speech, Iterable[np.ndarray], Iterator[np.ndarray]]:
+        """The speech of the recording, the blocks that it was found in, and the blocks to come."""
+        rate = self._model.sample_rate
+        held: list[np.ndarray] = []
+        wanted = ESTIMATION_SECONDS
+        while True:
+            while self.samples < round(wanted * rate) and (block := next(blocks, None)) is not None:
+                held.append(block)
+            if self.samples < round(wanted * rate):  # all of it
+                return audio.find_speech(held, rate), held, blocks
+            if iter(self._blocks) is not self._blocks:
+                return audio.find_speech(self._checked(), rate), self._blocks, blocks
+            speech = audio.find_speech(held, rate)
+            wanted += ESTIMATION_SECONDS
+            if speech.seconds >= ESTIMATION_SECONDS or wanted > LONGEST_WAIT:
+                return speech, held, blocks
 
     def _checked(self) -> Iterator[np.ndarray]:
         """Count and yield blocks (t,) float32; ValueError for a block that is no audio."""
@@ -182,12 +211,16 @@ class BlockEncoder:
 
 
 def estimate_transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
-    """Speaker transform of a recording (T,), estimated in its first `ESTIMATION_SECONDS`.
+    """Speaker transform of a recording (T,), estimated in `ESTIMATION_SECONDS` of its speech.
 
     None for a model without speaker normalisation.
     """
-    beginning = torch.from_numpy(waveform[: round(ESTIMATION_SECONDS * model.sample_rate)])
-    return model.features.estimate(beginning.to(model.device))
+    speech = audio.find_speech([waveform], model.sample_rate)
+    return _transform(model, speech.part([waveform], ESTIMATION_SECONDS))
+
+
+def _transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
+    return model.features.estimate(torch.from_numpy(waveform).to(model.device))
 
 
 @torch.inference_mode()

@@ -29,13 +29,13 @@ class Gains(NamedTuple):
 NO_GAIN = Gains(1.0, 1.0)
 
 
-def level_gains(beginning: np.ndarray, sample_rate: int, model_level: float) -> Gains:
-    """Gains between a recording and a model.
+def level_gains(recording: np.ndarray, sample_rate: int, model_level: float) -> Gains:
+    """Gains between a recording and a model, by the level of the recording's speech.
 
     Parameters
     ----------
-    beginning : ndarray
-        (T,) float in [-1, 1]: the part of the recording that its level is measured in.
+    recording : ndarray
+        (T,) float in [-1, 1].
     sample_rate : int
         Hz.
     model_level : float
@@ -46,7 +46,11 @@ def level_gains(beginning: np.ndarray, sample_rate: int, model_level: float) -> 
     Gains
         A silent recording keeps its level. The gain back leads to `MAX_LEVEL` at most.
     """
-    level = audio.speech_level([beginning], sample_rate)
+    return gains_between(audio.speech_level([recording], sample_rate), model_level)
+
+
+def gains_between(level: float, model_level: float) -> Gains:
+    """Gains between a recording whose speech has a level in dB, and a model; see `level_gains`."""
     if not math.isfinite(level):
         level = model_level
     return Gains(
