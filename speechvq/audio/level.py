@@ -33,6 +33,8 @@ PART = 5.0
 """Seconds of each part of a long recording that is taken as a sample of the recording."""
 CLICK = 12.0
 """Frames this many dB above the loudest speech are clicks."""
+FAINT = -60.0
+"""Speech may be fainter than so many dB, but noise often is."""
 VOICE = 80.0
 """Hz below which there is no voice."""
 RUMBLE = 25.0
@@ -53,6 +55,8 @@ class Speech:
     """Mean of the samples."""
     rumble: bool
     """Whether there is so much sound below the voice that `cleaned` removes it."""
+    certain: bool = True
+    """Whether what is kept is louder than faint noise; else there may be no speech at all."""
 
     @property
     def frame(self) -> int:
@@ -157,11 +161,12 @@ class _Meter:
         power, voice, below = (np.concatenate(x) for x in (self._power, self._voice, self._below))
         kept, loudest = _kept(voice)
         offset = self._sum / self._samples
+        below = np.minimum(below, np.quantile(below, 1 - NOISE))  # clicks are no rumble
         low = below.mean() + self._start * (2 * offset - self._start)  # of what is not centred
         rumble = bool(low > loudest * 10 ** (-RUMBLE / 10) > 0)
         clear = kept & (voice <= loudest * 10 ** (CLICK / 10))
         level = _level((voice if rumble else power)[clear])
-        return Speech(self._rate, kept, level, offset, rumble)
+        return Speech(self._rate, kept, level, offset, rumble, loudest > 10 ** (FAINT / 10))
 
 
 def _level(power: np.ndarray) -> float:
@@ -242,6 +247,8 @@ def _filter(kind: str, sample_rate: int) -> Callable[[np.ndarray], np.ndarray]:
 
     def apply(block: np.ndarray) -> np.ndarray:
         nonlocal state
+        if not len(block):
+            return block
         filtered, state = signal.sosfilt(sections, block, zi=state)
         return filtered
 

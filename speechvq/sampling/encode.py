@@ -194,8 +194,9 @@ class BlockEncoder:
             if iter(self._blocks) is not self._blocks:
                 return audio.find_speech(self._checked(), rate), self._blocks, blocks
             speech = audio.find_speech(held, rate)
-            wanted += ESTIMATION_SECONDS
-            if speech.seconds >= ESTIMATION_SECONDS or wanted > LONGEST_WAIT:
+            wanted *= 2
+            enough = speech.certain and speech.seconds >= ESTIMATION_SECONDS
+            if enough or wanted > LONGEST_WAIT:  # 8 minutes by default
                 return speech, held, blocks
 
     def _checked(self) -> Iterator[np.ndarray]:
