@@ -12,7 +12,13 @@ from speechvq.audio.errors import missing
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+SUFFIXES_OF_FFMPEG = (".m4a", ".m4b", ".aac", ".wma", ".amr", ".3gp", ".ape", ".wv", ".g722")
+"""Suffixes of files that need PyAV."""
+SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".mp3", ".opus", ".oga", ".aiff", ".aif", ".aifc", ".au", ".snd"),
+    *(".caf", ".w64", ".rf64", ".sph", ".mp2"),
+    *SUFFIXES_OF_FFMPEG,
+)
 """Suffixes of the files that `find` finds in folders."""
 
 Report = Callable[[str], None]
@@ -49,7 +55,8 @@ def find(
         elif path.is_dir():
             inside = sorted(walk(path, SUFFIXES, lines.append))
             if not inside:
-                lines.append(f"{path}: no {', '.join(SUFFIXES)} file in this folder")
+                names = ", ".join(SUFFIXES[:4])
+                lines.append(f"{path}: no {names} file in this folder")
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 BLOCK = 10.0
 """Default length of a block, in seconds."""
 
+CANCELLED = 0.01
+"""Channels whose average has less than this part of the power of the loudest cancel out."""
+
 _MP3_SLACK = 2304  # two MPEG frames: the padding of encoders differs by this much
 
 
@@ -189,7 +192,7 @@ def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iter
             block = file.read(min(size, last - position), dtype="float32", always_2d=True)
         if not len(block):
             break
-        mono = block[:, 0] if file.channels == 1 else block.mean(axis=1)
+        mono = _mixed(block)
         mono = mono[max(0, first - position) :]
         position += len(block)
         if len(mono):
@@ -200,6 +203,17 @@ def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iter
             f"{path}: truncated, {position / file.samplerate:.2f} s "
             f"of {file.frames / file.samplerate:.2f} s"
         )
+
+
+def _mixed(block: np.ndarray) -> np.ndarray:
+    """Average the channels of (T, channels); of channels that cancel out, take the loudest."""
+    if block.shape[1] == 1:
+        return block[:, 0]
+    mono = block.mean(axis=1)
+    powers = np.square(block).sum(axis=0)
+    if np.square(mono).sum() < CANCELLED * powers.max():
+        return block[:, powers.argmax()]
+    return mono
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import struct
 import threading
 from collections.abc import Iterator
@@ -194,10 +195,12 @@ class _NewFile:
     def __init__(self, path: Path):
         self.path = path
         self.temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        _remove_at_termination()
         with _naming(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
             path.parent.mkdir(parents=True, exist_ok=True)
+            _temporaries.add(self.temporary)
             self.raw = open(self.temporary, "wb")  # noqa: SIM115
 
     def keep(self) -> None:
@@ -205,6 +208,7 @@ class _NewFile:
         with _naming(self.path):
             self.raw.close()
             os.replace(self.temporary, self.path)
+        _temporaries.discard(self.temporary)
 
     def discard(self) -> None:
         """Remove the temporary file, unless it has been kept."""
@@ -212,6 +216,29 @@ class _NewFile:
             self.raw.close()
         with contextlib.suppress(OSError):
             self.temporary.unlink()
+        _temporaries.discard(self.temporary)
+
+
+_temporaries: set[Path] = set()
+
+
+def _remove_at_termination() -> None:
+    """Let SIGTERM and SIGHUP, where nothing else handles them, remove the temporary files first."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # Python handles signals in the main thread alone
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _terminated)
+
+
+def _terminated(number: int, _: object) -> None:
+    for temporary in list(_temporaries):
+        if f".{os.getpid()}." in temporary.name:  # and not that of a parent process
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 @contextlib.contextmanager

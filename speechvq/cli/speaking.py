@@ -161,10 +161,12 @@ LONGEST_NAME = 255
 def is_audio_file(out: Path) -> bool:
     """Whether `--out` names a file to write, and not a folder; ValueError for a wrong suffix."""
     suffix = out.suffix.lower()
-    if out.is_dir() or suffix not in audio.SUFFIXES:
+    if out.is_dir() or not any(letter.isalpha() for letter in suffix):
         return False
     if suffix not in audio.WRITTEN:
-        raise ValueError(f"--out {out}: cannot write {suffix}; use .wav or .flac")
+        raise ValueError(
+            f"--out {out}: cannot write {suffix}; use .wav or .flac, or make the folder first"
+        )
     return True
 
 

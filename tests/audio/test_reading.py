@@ -73,7 +73,7 @@ def test_channels_are_averaged(tmp_path):
     np.testing.assert_allclose(audio.read(tmp_path / "a.wav")[0], 0.375)
 
 
-@pytest.mark.parametrize("suffix", audio.SUFFIXES)
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
 def test_a_part_is_the_same_samples_as_in_the_whole(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * 44100).astype(np.float32)
