@@ -15,9 +15,12 @@ import soundfile
 
 from speechvq.audio import containers
 from speechvq.audio.errors import AudioError, missing
+from speechvq.audio.ffmpeg import FFmpegFile
+from speechvq.audio.finding import SUFFIXES_OF_FFMPEG
 
 logger = logging.getLogger(__name__)
 
+READ = "WAV, FLAC, OGG or MP3"
 _UNKNOWN_LENGTH = 1 << 62  # frame count that libsndfile reports for a header without length
 
 
@@ -39,7 +42,7 @@ class SoundFile(soundfile.SoundFile):
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[SoundFile]:
+def opened(path: Path) -> Iterator[SoundFile | FFmpegFile]:
     """Open an audio file as what it really holds.
 
     Where the header is wrong, the samples that are there are read, with a warning.
@@ -86,16 +89,44 @@ def opened(path: Path) -> Iterator[SoundFile]:
 
 def _sound_file(
     path: Path, raw: io.BufferedReader, finding: containers.Finding | None
-) -> SoundFile:
+) -> SoundFile | FFmpegFile:
     """Open a file, under another header if one was found; AudioError if it is not audio."""
     patched = finding is not None and finding.head
     with quiet_mpeg() if _is_mpeg(path, raw) else contextlib.nullcontext():
         try:
             return SoundFile(containers.Patched(raw, finding) if patched else path)
         except soundfile.LibsndfileError as error:
-            raise AudioError(
-                f"{path}: not audio that can be read (WAV, FLAC, OGG or MP3), or a damaged file"
-            ) from error
+            return _by_ffmpeg(path, raw, error)
+
+
+def _by_ffmpeg(path: Path, raw: io.BufferedReader, error: Exception) -> FFmpegFile:
+    """Open a file that libsndfile cannot read; AudioError, with advice, if nothing can read it."""
+    raw.seek(0)
+    start = raw.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    reason = f"not audio that can be read ({READ}), or a damaged file"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        reason = "not audio but a web page; download the file again"
+    elif start.startswith(b"version https://git-lfs"):
+        reason = "not audio but a pointer of Git LFS; fetch the file with: git lfs pull"
+    elif _is_of_ffmpeg(path, start):
+        try:
+            return FFmpegFile(path)
+        except ImportError:
+            reason = (
+                f"not read without PyAV; pip install 'speechvq[formats]', or convert it: "
+                f"ffmpeg -i {path.name} {path.stem}.wav"
+            )
+        except ValueError:
+            reason = "damaged, or of a kind that FFmpeg cannot read, either"
+    raise AudioError(f"{path}: {reason}") from error
+
+
+def _is_of_ffmpeg(path: Path, start: bytes) -> bool:
+    """Whether a file may be audio of a kind that only FFmpeg reads."""
+    magics = (b"\x30\x26\xb2\x75", b"#!amr", b"\x1a\x45\xdf\xa3", b"mac ", b"wvpk")
+    aac = start[:1] == b"\xff" and start[1:2] in (b"\xf1", b"\xf9")
+    by_name = path.suffix.lower() in SUFFIXES_OF_FFMPEG
+    return by_name or aac or start.startswith(magics) or start[4:8] == b"ftyp"
 
 
 def _is_mpeg(path: Path, raw: io.BufferedReader) -> bool:

@@ -197,7 +197,7 @@ def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iter
         position += len(block)
         if len(mono):
             yield mono
-    slack = _MP3_SLACK if file.format == "MP3" else 0
+    slack = {"MP3": _MP3_SLACK, "FFMPEG": file.samplerate // 10}.get(file.format, 0)
     if position < last - slack:
         raise AudioError(
             f"{path}: truncated, {position / file.samplerate:.2f} s "
@@ -222,7 +222,7 @@ def _decoding(path: Path, file: SoundFile, position: int) -> Iterator[None]:
     with quiet_mpeg() if file.format == "MP3" else contextlib.nullcontext():
         try:
             yield
-        except soundfile.LibsndfileError as error:
+        except (soundfile.LibsndfileError, ValueError) as error:
             second = position / file.samplerate
             raise AudioError(
                 f"{path}: truncated or damaged, not readable past {second:.2f} s"

@@ -92,3 +92,54 @@ def test_an_output_that_cannot_be_written_is_no_folder(tmp_path, name):
     assert not speaking.is_audio_file(tmp_path / "converted")
     assert not speaking.is_audio_file(tmp_path / "exp-0.5")
     assert speaking.is_audio_file(tmp_path / "a.FLAC")
+
+
+def encode_aac(path):
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=RATE)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(NOISE[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = RATE, 0
+        for content in (frame, None):
+            for packet in stream.encode(content):
+                container.mux(packet)
+
+
+@pytest.mark.parametrize("name", ["a.m4a", "a.aac"])
+def test_aac_is_read_by_pyav(tmp_path, name):
+    encode_aac(tmp_path / name)
+    (path,) = audio.find(tmp_path)
+    waveform, rate = audio.read(path)
+    assert rate == RATE
+    assert RATE <= len(waveform) <= RATE + 2048
+    assert audio.info(path)[0] == pytest.approx(1, abs=0.13)
+    best = max(np.corrcoef(waveform[i : i + 9000], NOISE[:9000])[0, 1] for i in (0, 1024))
+    assert best > 0.5
+    part, _ = audio.read(path, start=0.25, duration=0.5)
+    np.testing.assert_array_equal(part, waveform[4000:12000])
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(audio.AudioError):
+        audio.read(path)
+
+
+@pytest.mark.parametrize("name", ["a.m4a", "a.wma", "b"])
+def test_without_pyav_there_is_advice(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / name).write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
+    with pytest.raises(audio.AudioError, match=r"speechvq\[formats\].*ffmpeg -i"):
+        audio.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<!DOCTYPE html><html>404", "a web page"),
+        (b"\n <html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"),
+    ],
+)
+def test_what_lies_there_instead_of_audio_is_named(tmp_path, content, reason):
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(audio.AudioError, match=reason):
+        audio.read(tmp_path / "a.wav")

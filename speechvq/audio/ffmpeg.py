@@ -1,0 +1,82 @@
+"""Reading what libsndfile cannot read, such as AAC in .m4a, with PyAV if it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+
+class FFmpegFile:
+    """An audio file that PyAV decodes, from beginning to end, with the methods of `SoundFile`.
+
+    Parameters
+    ----------
+    path
+        The file. ValueError if PyAV finds no audio in it, ImportError without PyAV.
+    """
+
+    format = "FFMPEG"
+    can_seek = False
+
+    def __init__(self, path: Path):
+        import av
+
+        self.closed = False
+        try:
+            self._container = av.open(str(path))
+            self._stream = self._container.streams.audio[0]
+        except (av.FFmpegError, IndexError) as error:
+            raise ValueError("no audio in it") from error
+        self._error = av.FFmpegError
+        self.samplerate = self._stream.codec_context.sample_rate
+        self.channels = self._stream.codec_context.channels
+        self.frames = self._length()
+        self._decoded = self._decode()
+        self._rest = np.zeros((0, self.channels), np.float32)
+
+    def _length(self) -> int:
+        """Samples, by the container, or by its packets where it states no length."""
+        stream = self._stream
+        if stream.duration:
+            seconds = stream.duration * stream.time_base
+        elif self._container.duration:
+            seconds = self._container.duration / 1e6
+        else:
+            packets = self._container.demux(stream)
+            seconds = sum(p.duration or 0 for p in packets) * stream.time_base
+            self._container.seek(0)
+        return round(float(seconds) * self.samplerate)
+
+    def _decode(self) -> Iterator[np.ndarray]:
+        import av
+
+        resampler = av.AudioResampler("fltp", self._stream.layout, self.samplerate)
+        for frame in self._container.decode(self._stream):
+            for piece in resampler.resample(frame):
+                yield piece.to_ndarray().T
+
+    def read(self, frames: int, dtype: str = "float32", always_2d: bool = True) -> np.ndarray:
+        """Decode up to so many samples, (T, channels); none at the end.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged.
+        """
+        pieces, held = [self._rest], len(self._rest)
+        try:
+            while held < frames and (piece := next(self._decoded, None)) is not None:
+                pieces.append(piece)
+                held += len(piece)
+        except self._error as error:
+            raise ValueError("damaged") from error
+        samples = np.concatenate(pieces)
+        self._rest = samples[frames:]
+        return samples[:frames]
+
+    def close(self) -> None:
+        """Close the file."""
+        self.closed = True
+        self._container.close()
