@@ -9,7 +9,15 @@ from speechvq.audio.errors import AudioError
 from speechvq.audio.finding import SUFFIXES, find, is_text, walk
 from speechvq.audio.level import Speech, find_speech, speech_level
 from speechvq.audio.reading import Recording, blocks, info, read
-from speechvq.audio.writing import WRITTEN, Writer, stream_header, to_pcm, write, write_bytes
+from speechvq.audio.writing import (
+    WRITTEN,
+    Writer,
+    spooled,
+    stream_header,
+    to_pcm,
+    write,
+    write_bytes,
+)
 
 __all__ = [
     "SHORTEST",
@@ -29,6 +37,7 @@ __all__ = [
     "is_text",
     "read",
     "speech_level",
+    "spooled",
     "stream_header",
     "to_pcm",
     "walk",

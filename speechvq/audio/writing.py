@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import struct
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -152,12 +155,16 @@ def to_pcm(waveform: np.ndarray) -> np.ndarray:
 
 def stream_header(sample_rate: int) -> bytes:
     """Return the header of a 16-bit mono WAV stream of unknown length, for a pipe."""
-    unknown = 0xFFFFFFFF
+    return _wav_header(sample_rate, 0xFFFFFFFF)
+
+
+def _wav_header(sample_rate: int, size: int) -> bytes:
+    """Header of a 16-bit mono WAV file with so many bytes of samples."""
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
     return (
-        struct.pack("<4sI4s", b"RIFF", unknown, b"WAVE")
+        struct.pack("<4sI4s", b"RIFF", min(36 + size, 0xFFFFFFFF), b"WAVE")
         + form
-        + struct.pack("<4sI", b"data", unknown)
+        + struct.pack("<4sI", b"data", size)
     )
 
 
@@ -187,6 +194,41 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         new.keep()
     finally:
         new.discard()
+
+
+@contextlib.contextmanager
+def spooled(stream: BinaryIO, pcm_rate: int | None = None) -> Iterator[Path]:
+    """Copy what comes from a pipe to a temporary file, as readers of audio go back and forth.
+
+    Parameters
+    ----------
+    stream
+        The pipe; read to its end.
+    pcm_rate
+        Hz of raw 16-bit little-endian samples of one channel; None for an audio file.
+
+    Yields
+    ------
+    Path
+        The file, removed afterwards.
+    """
+    _remove_at_termination()
+    descriptor, name = tempfile.mkstemp(prefix="speechvq-pipe-", suffix=f".{os.getpid()}.tmp")
+    _temporaries.add(Path(name))
+    try:
+        with open(descriptor, "wb") as file:
+            if pcm_rate is not None:
+                file.write(_wav_header(pcm_rate, 0))
+            shutil.copyfileobj(stream, file)
+            if pcm_rate is not None:
+                size = file.tell() - 44
+                file.seek(0)
+                file.write(_wav_header(pcm_rate, min(size - size % 2, 0xFFFFFFFF - 36)))
+        yield Path(name)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        _temporaries.discard(Path(name))
 
 
 class _NewFile:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechvq import audio
-from speechvq.cli import speaking
+from speechvq.cli import piping, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, command, one_line
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ examples:
   speechvq-convert --src a.wav --speaker p225 --out b.flac
   speechvq-convert --src a.wav talks/ --speaker p225 p226 --out converted
   speechvq-convert --src a.wav --speaker p225 --stream | ffplay -i -
+  arecord -f S16_LE -r 16000 -d 5 | speechvq-convert --src - --speaker p225 --out b.wav
   speechvq-convert --list-speakers
 
 {speaking.WHICH_MODEL}
@@ -50,11 +51,12 @@ def parser() -> Parser:
     """The options of speechvq-convert."""
     parser = Parser("convert", "Convert recordings to another speaker's voice.", EXAMPLES)
     add = parser.add_argument
-    add("--src", nargs="+", metavar="PATH", help="audio files, and folders of them")
+    add("--src", nargs="+", metavar="PATH", help="audio files, and folders of them; - for stdin")
     add("--speaker", nargs="+", metavar="NAME", help="target speakers, such as p225")
     add("--out", metavar="PATH",
         help="a .wav or .flac file for one source and speaker, or a folder "
         "(default: SOURCE-SPEAKER.wav beside each source)")  # fmt: skip
+    piping.add_pcm_option(parser)
     add("--stream", nargs="?", choices=("wav", "pcm"), const="wav",
         help="write to stdout while it is drawn: WAV, or raw 16-bit samples")  # fmt: skip
     add("--list-speakers", action="store_true", help="print the model's speakers and stop")
@@ -74,10 +76,18 @@ def main(argv: list[str] | None = None) -> int:
     if not options.src or not options.speaker:
         raise ValueError(f"{'--speaker' if options.src else '--src'} is missing: see --help")
 
-    sources = audio.find(options.src)
+    with piping.sources(options.src, options.pcm) as (sources, piped):
+        if piped and not options.out and not options.stream:
+            raise ValueError("--src -: name the output with --out, or --stream it")
+        return _run(options, sources, piped)
+
+
+def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> int:
+    """Convert the sources."""
     if options.stream:
         _check_stream(options, sources)
-    jobs = _jobs(sources, list(dict.fromkeys(options.speaker)), options.out and Path(options.out))
+    out = options.out and Path(options.out)
+    jobs = _jobs(sources, list(dict.fromkeys(options.speaker)), out, piped)
     if not options.stream:
         fine = speaking.check_outputs([j.output for j in jobs], [j.source for j in jobs])
         jobs = [job for job in jobs if job.output in fine]
@@ -98,7 +108,9 @@ def main(argv: list[str] | None = None) -> int:
     return ERROR if failed else OK
 
 
-def _jobs(sources: list[Path], speakers: list[str], out: Path | None) -> list[Job]:
+def _jobs(
+    sources: list[Path], speakers: list[str], out: Path | None, piped: set[Path]
+) -> list[Job]:
     if out is not None and speaking.is_audio_file(out):
         if len(sources) * len(speakers) > 1:
             raise ValueError(
@@ -106,8 +118,9 @@ def _jobs(sources: list[Path], speakers: list[str], out: Path | None) -> list[Jo
                 "name a folder"
             )
         return [Job(sources[0], speakers[0], out)]
+    stems = {source: "stdin" if source in piped else source.stem for source in sources}
     return [
-        Job(source, speaker, (out or source.parent) / f"{source.stem}-{speaker}.wav")
+        Job(source, speaker, (out or source.parent) / f"{stems[source]}-{speaker}.wav")
         for source in sources
         for speaker in speakers
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechvq import audio
-from speechvq.cli import speaking
+from speechvq.cli import piping, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, command, one_line
 from speechvq.codes import check_id
 
@@ -42,9 +43,12 @@ def parser() -> Parser:
     parser = Parser("encode", "Encode recordings as codes.", EXAMPLES)
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--src", nargs="+", metavar="PATH", help="audio files, and folders of them")
+    what.add_argument(
+        "--src", nargs="+", metavar="PATH", help="audio files, and folders of them; - for stdin"
+    )
     what.add_argument("--manifest", metavar="FILE", help="utterances of speechvq-prepare")
     add("--out", metavar="FILE", help="text file to write (default: stdout)")
+    piping.add_pcm_option(parser)
     speaking.add_model_options(parser)
     add("--json", action="store_true", help="write JSON: the header's values, and codes by id")
     return parser
@@ -65,7 +69,14 @@ def main(argv: list[str] | None = None) -> int:
     """Encode recordings and write their codes."""
     options = parser().parse_args(argv)
     speaking.let_threads_sleep()
-    recordings = _listed(options.manifest) if options.manifest else _found(options.src)
+    if options.manifest:
+        return _run(options, _listed(options.manifest))
+    with piping.sources(options.src, options.pcm) as (paths, piped):
+        return _run(options, _found(paths, piped))
+
+
+def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
+    """Encode the recordings."""
     if options.out is not None:
         out = Path(options.out)
         if out.is_dir():
@@ -92,10 +103,10 @@ def main(argv: list[str] | None = None) -> int:
     return ERROR if failed else OK
 
 
-def _found(paths: list[str]) -> list[Recording]:
+def _found(paths: list[Path], piped: set[Path]) -> list[Recording]:
     recordings: dict[str, Recording] = {}
-    for path in audio.find(paths):
-        id = path.stem
+    for path in paths:
+        id = "stdin" if path in piped else path.stem
         if id in recordings:
             raise ValueError(
                 f"{recordings[id].path} and {path} would both have the id {id!r}; "
