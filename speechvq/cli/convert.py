@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from speechvq import audio
 from speechvq.cli import piping, speaking
-from speechvq.cli.errors import ERROR, OK, Parser, command, one_line
+from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
 
 if TYPE_CHECKING:
     from speechvq.model import Model
@@ -184,6 +184,7 @@ def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:
     for name in ("out", "json"):
         if getattr(options, name):
             raise ValueError(f"--stream and --{name}: the audio goes to stdout; leave one of them")
+    check_stdout("--out instead of --stream")
     if sys.stdout.isatty():
         raise ValueError("--stream: stdout is a terminal; pipe it into a player or a file")
 

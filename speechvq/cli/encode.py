@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from speechvq import audio
 from speechvq.cli import piping, speaking
-from speechvq.cli.errors import ERROR, OK, Parser, command, one_line
+from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
 from speechvq.codes import check_id
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
     """Encode the recordings."""
-    if options.out is not None:
+    if options.out is None:
+        check_stdout("--out")
+    else:
         out = Path(options.out)
         if out.is_dir():
             raise IsADirectoryError(f"--out {out}: a folder; name a file such as {out}/codes.txt")

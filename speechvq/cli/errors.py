@@ -69,6 +69,7 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
 
     @functools.wraps(main)
     def run(argv: list[str] | None = None) -> int:
+        _fill_in_streams()
         with _log_to_stderr(name) as log:
             try:
                 code = main(argv)
@@ -87,6 +88,26 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
                 return INTERRUPTED
 
     return run
+
+
+def _fill_in_streams() -> None:
+    """Put /dev/null where the process was started without stdin, stdout or stderr."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, so this one
+            if opened != descriptor:
+                os.close(opened)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def check_stdout(option: str) -> None:
+    """Raise ValueError if the process was started without stdout, where a result is to go."""
+    if getattr(sys.stdout, "name", None) == os.devnull:
+        raise ValueError(f"stdout is closed, so the result would be lost; use {option}")
 
 
 def one_line(error: BaseException) -> str:

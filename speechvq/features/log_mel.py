@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speechvq import numba_cache
 from speechvq.features.vtln import warp_filters
 
 FLOOR = 1e-8
@@ -34,6 +35,7 @@ class LogMel(nn.Module):
 
     def __init__(self, sample_rate: int, hop_length: int, bands: int, floor: float = FLOOR):
         super().__init__()
+        numba_cache.provide()
         from librosa.filters import mel
 
         self.hop_length = hop_length
