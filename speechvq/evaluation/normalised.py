@@ -10,13 +10,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
-from speechvq.config import SpeakerNormalisationConfig
+from speechvq.config import QuantizerConfig, SpeakerNormalisationConfig
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
 from speechvq.features.gmm_mapping import GMMSpeakerMapping
 from speechvq.features.mfcc import MFCC, SpeakerTransforms
 from speechvq.features.speaker_normalisation import fit_speaker_transforms
+from speechvq.models.quantizer import Quantizer
+from speechvq.training.codebook import start_whitened
 
 Features = Callable[[np.ndarray, str], np.ndarray]
 """From a waveform (T,) and the name of its speaker to features (N, D)."""
@@ -65,3 +68,41 @@ def speaker_normalised_cepstra(
         return mapping(found, index)[0].numpy()
 
     return features
+
+
+def whitened_kmeans(
+    map_features: Sequence[np.ndarray],
+    score_features: Sequence[np.ndarray],
+    codebook_size: int,
+    seed: int = 0,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Make codes as a codebook starts: k-means with within-cluster whitening, nothing learned.
+
+    Parameters
+    ----------
+    map_features, score_features
+        One array (N, D) an utterance; the clusters are fitted to the first.
+    codebook_size
+        K.
+    seed
+        Of the random start.
+
+    Returns
+    -------
+    map_codes, score_codes
+        One array of integers (N,) an utterance.
+    """
+    vectors = torch.from_numpy(np.concatenate(list(map_features)))
+    D = vectors.shape[1]
+    quantizer, output = Quantizer(QuantizerConfig(codebook_size, D)), nn.Linear(D, D)
+    nn.init.eye_(output.weight)
+    nn.init.zeros_(output.bias)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        start_whitened(quantizer, output, vectors)
+
+    @torch.no_grad()
+    def codes(features: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [quantizer.nearest(output(torch.from_numpy(x))[None])[0].numpy() for x in features]
+
+    return codes(map_features), codes(score_features)

@@ -21,13 +21,14 @@ from speechvq.analysis.phonemes import PhonemeScores, score
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.manifest import CorpusError, Utterance, read_usable
 from speechvq.evaluation.encoded import Encoded, encode_utterances
-from speechvq.evaluation.normalised import speaker_normalised_cepstra
+from speechvq.evaluation.normalised import speaker_normalised_cepstra, whitened_kmeans
 from speechvq.model import Model
 
 logger = logging.getLogger(__name__)
 
 LEARNED, UNTRAINED, MFCC = "learned codes", "untrained encoder", "MFCC k-means"
 NORMALISED = "k-means of speaker-normalised cepstra"
+WHITENED = "the same, whitened within clusters"
 WELL_USED = 4
 """A codebook is poorly used if its perplexity is below K divided by this."""
 
@@ -189,6 +190,9 @@ def baseline_codes(
     for name, features in _baseline_features(model, mapped, scored, seed).items():
         parts = (progress(part.speech, name) for part in (mapped, scored))
         found[name] = feature_kmeans(features, *parts, K, seed)
+        if name == NORMALISED:
+            arrays = ([features(e) for e in part.speech] for part in (mapped, scored))
+            found[WHITENED] = whitened_kmeans(*arrays, K, seed)
     return found
 
 

@@ -93,10 +93,11 @@ def test_without_options(exp, capsys):
     out = capsys.readouterr().out
     lines = out.splitlines()
     (heading,) = [line for line in lines if "phone purity" in line]
-    rows = [line for line in lines[lines.index(heading) + 1 :]][:4]
+    rows = [line for line in lines[lines.index(heading) + 1 :]][:5]
     assert [row.split("  ")[0] for row in rows] == [
         "learned codes", "untrained encoder", "MFCC k-means",
         "k-means of speaker-normalised cepstra",
+        "the same, whitened within clusters",
     ]  # fmt: skip
     assert "K = 8, 50 codes/s, 150 bits/s; 3 phone classes" in out
     assert "(3 utterances, 150 frames)" in out
@@ -111,6 +112,7 @@ def test_without_options(exp, capsys):
     assert scores["MFCC k-means"]["accuracy"] > 0.9  # three sounds that MFCCs tell apart
     assert scores["MFCC k-means"]["frames_map"] == 300
     assert scores["k-means of speaker-normalised cepstra"]["accuracy"] > 0.9
+    assert scores["the same, whitened within clusters"]["accuracy"] > 0.9
 
 
 def test_json_options_and_reproducibility(exp, tmp_path, capsys):
@@ -123,6 +125,7 @@ def test_json_options_and_reproducibility(exp, tmp_path, capsys):
     assert set(one["scores"]) == {
         "learned codes", "untrained encoder", "MFCC k-means",
         "k-means of speaker-normalised cepstra",
+        "the same, whitened within clusters",
     }  # fmt: skip
     assert one["scores"]["learned codes"]["phone_classes"] == 3
     for name in ("codes.tsv", "codes.png", "confusion.png"):
