@@ -223,7 +223,9 @@ def test_a_bad_recording_among_good_ones(capsys):
     soundfile.write("s.wav", np.zeros(4000), RATE)
     record("d.flac", 30)
     content = Path("d.flac").read_bytes()
-    Path("d.flac").write_bytes(content[:-12000] + bytes(4000) + content[-8000:])  # met when most of it is encoded
+    Path("d.flac").write_bytes(
+        content[:-12000] + bytes(4000) + content[-8000:]
+    )  # met when most of it is encoded
     sources = ["--src", "a.wav", "b.wav", "s.wav", "d.flac", "c.wav"]
     out, errors = run(encode, [*sources, "--out", "c.txt"], capsys, code=2)
     assert len(errors) == 3

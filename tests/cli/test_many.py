@@ -34,7 +34,7 @@ def test_ids_that_no_file_of_codes_can_hold(tmp_path, caplog):
     for name in ("one", "#1 take", "tab\there", "two"):
         (tmp_path / f"{name}.wav").touch()
     Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.wav")).touch()
-    assert [r.id for r in encode._found([str(tmp_path)])] == ["one", "two"]
+    assert [r.id for r in encode._found(audio.find([str(tmp_path)]), set())] == ["one", "two"]
     assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 3
 
 

@@ -80,7 +80,8 @@ def test_a_corpus_reader_from_outside_prepares(tmp_path):
     rows = []
     for speaker in ("anna", "ben"):
         for i in range(10):
-            waveform = 0.3 * np.sin(np.arange(4800) * 0.3).astype(np.float32)
+            pitch = 0.1 + 0.02 * len(rows)  # copies of one recording would be kept together
+            waveform = 0.3 * np.sin(np.arange(4800) * pitch).astype(np.float32)
             audio.write(corpus / "audio" / f"{speaker}-{i}.wav", waveform, 16000)
             rows.append(f"{speaker}-{i}\tSentence {i} of {speaker}.\n")
     (corpus / "transcripts.tsv").write_text("".join(rows))
