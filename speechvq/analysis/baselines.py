@@ -5,12 +5,9 @@ map to phones best: better than the coefficients of one window at the frame's ce
 standardisation, and much better than with deltas.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
-
-Item = TypeVar("Item")
 
 WINDOW = 0.025
 """Seconds of speech in an MFCC window."""
@@ -136,32 +133,6 @@ def kmeans_codes(
         ]
 
     return codes(map_features), codes(score_features)
-
-
-def feature_kmeans(
-    features: Callable[[Item], np.ndarray],
-    map_items: Iterable[Item],
-    score_items: Iterable[Item],
-    codebook_size: int,
-    seed: int = 0,
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Make codes by k-means on any features of utterances: the baseline for learned codes.
-
-    Parameters
-    ----------
-    features
-        From an utterance, of whatever type, to its features (N, D).
-    map_items, score_items
-        Utterances; k-means is fitted on the first.
-    codebook_size, seed
-        See :func:`kmeans_codes`, which this calls.
-    """
-    return kmeans_codes(
-        [features(item) for item in map_items],
-        [features(item) for item in score_items],
-        codebook_size,
-        seed,
-    )
 
 
 def _steps_per_frame(hop_length: int, sample_rate: int) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speechvq.analysis.baselines import feature_kmeans, mfcc
+from speechvq.analysis.baselines import kmeans_codes, mfcc
 from speechvq.analysis.frames import frame_labels, normalise
 from speechvq.analysis.phonemes import PhonemeScores, score
 from speechvq.data.label_names import doubt_classes
@@ -188,10 +188,9 @@ def baseline_codes(
         return {}
     found = {}
     for name, features in _baseline_features(model, mapped, scored, seed).items():
-        parts = (progress(part.speech, name) for part in (mapped, scored))
-        found[name] = feature_kmeans(features, *parts, K, seed)
+        arrays = [[features(e) for e in progress(p.speech, name)] for p in (mapped, scored)]
+        found[name] = kmeans_codes(*arrays, K, seed)
         if name == NORMALISED:
-            arrays = ([features(e) for e in part.speech] for part in (mapped, scored))
             found[WHITENED] = whitened_kmeans(*arrays, K, seed)
     return found
 

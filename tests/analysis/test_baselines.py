@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from speechvq.analysis.baselines import feature_kmeans, kmeans_codes, mfcc
+from speechvq.analysis.baselines import kmeans_codes, mfcc
 
 SAMPLE_RATE = 16000
 
@@ -85,10 +85,9 @@ def test_kmeans_of_mfccs_tells_two_sounds_apart():
     time = np.arange(6400) / SAMPLE_RATE
     low, high = np.sin(2 * np.pi * 200 * time), np.sin(2 * np.pi * 3000 * time)
     sounds = [(0.3 * sound + noise(6400)).astype(np.float32) for sound in (low, high)]
-    map_codes, score_codes = feature_kmeans(
-        lambda item: mfcc(item[0], SAMPLE_RATE, 640, item[1]),
-        [(sounds[0], 10), (sounds[1], 10)],
-        [(sounds[1], 10), (sounds[0], 9)],
+    map_codes, score_codes = kmeans_codes(
+        [mfcc(sounds[0], SAMPLE_RATE, 640, 10), mfcc(sounds[1], SAMPLE_RATE, 640, 10)],
+        [mfcc(sounds[1], SAMPLE_RATE, 640, 10), mfcc(sounds[0], SAMPLE_RATE, 640, 9)],
         2,
     )
     assert [len(codes) for codes in score_codes] == [10, 9]
