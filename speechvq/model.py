@@ -17,12 +17,17 @@ from torch import Tensor, nn
 
 from speechvq.config import (
     ConditionerConfig,
+    ConditionerMelPredictorConfig,
     ContextEncoderConfig,
     DecoderConfig,
     EncoderConfig,
     FeatureConfig,
+    MelPredictorConfig,
     ModelConfig,
     NormalisedCepstraConfig,
+    QuantizerConfig,
+    StreamingEncoderConfig,
+    StreamingMelPredictorConfig,
     StridedEncoderConfig,
     WaveformConfig,
     WaveNetDecoderConfig,
@@ -31,12 +36,18 @@ from speechvq.features.context_encoder import ContextEncoder
 from speechvq.features.filterbank import LearnedFilterbank
 from speechvq.features.mfcc import SpeakerTransform
 from speechvq.features.normalised_cepstra import NormalisedCepstra
+from speechvq.features.streaming_encoder import StreamingEncoder
 from speechvq.features.waveform import WaveformFeatures
 from speechvq.models.decoder import WaveNetDecoder
 from speechvq.models.encoder import Encoder, relu
+from speechvq.models.product_quantizer import ProductQuantizer
 from speechvq.models.quantizer import Quantizer
 from speechvq.models.vqvae import VQVAE
-from speechvq.postfilter.predictor import MelPredictor
+from speechvq.postfilter.predictor import (
+    ConditionerMelPredictor,
+    MelPredictor,
+    StreamingMelPredictor,
+)
 
 
 class Model(nn.Module):
@@ -64,19 +75,16 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.speakers = list(speakers)
-        D, S = config.quantizer.codebook_dim, len(self.speakers)
+        S = len(self.speakers)
         self.features = build_features(config.features, config)
         self.vqvae = VQVAE(
             build_encoder(config.encoder, config),
-            Quantizer(config.quantizer),
+            build_quantizer(config.quantizer),
             build_decoder(config.decoder, config, S),
         )
-        self.mel_predictor = None
+        self.mel_predictor: MelPredictor | None = None
         if config.mel_predictor.bands:
-            conditioner = getattr(config.decoder, "conditioner", ConditionerConfig())
-            self.mel_predictor = MelPredictor(
-                conditioner, D, config.hop_length, S, config.sample_rate, config.mel_predictor.bands
-            )
+            self.mel_predictor = build_mel_predictor(config.mel_predictor, config, S)
         self.register_buffer("level", torch.tensor(math.nan, dtype=torch.float64))
 
     @property
@@ -100,6 +108,11 @@ class Model(nn.Module):
         return self.config.quantizer.codebook_size
 
     @property
+    def codebooks(self) -> int:
+        """G."""
+        return self.config.quantizer.codebooks
+
+    @property
     def receptive_field(self) -> int:
         """Samples that a code depends on, once the speaker transform is known."""
         encoder = self.vqvae.encoder.receptive_field
@@ -107,8 +120,11 @@ class Model(nn.Module):
 
     @property
     def kl_bits_per_code(self) -> float:
-        """KL(q(z|x) ‖ p(z)) = log K for a one-hot q and a uniform p (section 3.1), in bits."""
-        return math.log2(self.codebook_size)
+        """KL(q(z|x) ‖ p(z)) = log K for a one-hot q and a uniform p (section 3.1), in bits.
+
+        For the G codebooks of a product code together.
+        """
+        return self.codebooks * math.log2(self.codebook_size)
 
     @property
     def bitrate(self) -> float:
@@ -124,7 +140,7 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        return self.vqvae.quantizer.codebook.device
+        return self.level.device
 
     def speaker_index(self, speaker: str) -> int:
         """Index of a speaker's name; ValueError names the known ones."""
@@ -143,6 +159,8 @@ class Model(nn.Module):
     @torch.no_grad()
     def encode(self, waveform: Tensor, transform: SpeakerTransform | None = None) -> Tensor:
         """Codes (B, N) of a waveform (B, T) float in [-1, 1]; `transform` as in `latents`.
+
+        Of a product code (B, N, G).
 
         The waveform is taken as it is; `speechvq.encode` also normalises the level.
         """
@@ -189,6 +207,16 @@ def _(config: ContextEncoderConfig, model: ModelConfig) -> nn.Module:
     return ContextEncoder(model.quantizer.codebook_dim, config.channels, config.residual_layers)
 
 
+@build_encoder.register
+def _(config: StreamingEncoderConfig, model: ModelConfig) -> nn.Module:
+    return StreamingEncoder(config, model.quantizer.codebook_dim, model.sample_rate)
+
+
+def build_quantizer(config: QuantizerConfig) -> Quantizer | ProductQuantizer:
+    """The quantizer of a configuration."""
+    return Quantizer(config) if config.codebooks == 1 else ProductQuantizer(config)
+
+
 @singledispatch
 def build_decoder(config: DecoderConfig, model: ModelConfig, n_speakers: int) -> nn.Module:
     """The decoder of a configuration, for so many speakers."""
@@ -198,6 +226,33 @@ def build_decoder(config: DecoderConfig, model: ModelConfig, n_speakers: int) ->
 @build_decoder.register
 def _(config: WaveNetDecoderConfig, model: ModelConfig, n_speakers: int) -> nn.Module:
     return WaveNetDecoder(config, model.quantizer.codebook_dim, model.hop_length, n_speakers)
+
+
+@singledispatch
+def build_mel_predictor(
+    config: MelPredictorConfig, model: ModelConfig, n_speakers: int
+) -> MelPredictor:
+    """The mel predictor of a configuration, for so many speakers."""
+    raise ValueError(f"model.mel_predictor: nothing builds {type(config).__name__}")
+
+
+@build_mel_predictor.register
+def _(config: ConditionerMelPredictorConfig, model: ModelConfig, n_speakers: int) -> MelPredictor:
+    conditioner = getattr(model.decoder, "conditioner", ConditionerConfig())
+    return ConditionerMelPredictor(
+        conditioner,
+        model.quantizer.codebook_dim,
+        model.hop_length,
+        n_speakers,
+        model.sample_rate,
+        config.bands,
+    )
+
+
+@build_mel_predictor.register
+def _(config: StreamingMelPredictorConfig, model: ModelConfig, n_speakers: int) -> MelPredictor:
+    D = model.quantizer.codebook_dim
+    return StreamingMelPredictor(config, D, model.hop_length, n_speakers, model.sample_rate)
 
 
 def unknown_speaker(speaker: str, speakers: Sequence[str]) -> str:

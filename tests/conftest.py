@@ -9,7 +9,7 @@ from speechvq import audio
 from speechvq.config import (
     ConditionerConfig,
     DataConfig,
-    MelPredictorConfig,
+    ConditionerMelPredictorConfig,
     ModelConfig,
     QuantizerConfig,
     StridedEncoderConfig,
@@ -50,7 +50,7 @@ def tiny_config() -> ModelConfig:
                 output_channels=16,
             ),
         ),
-        mel_predictor=MelPredictorConfig(bands=8),
+        mel_predictor=ConditionerMelPredictorConfig(bands=8),
     )
 
 

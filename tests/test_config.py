@@ -10,7 +10,7 @@ from speechvq.config import (
     ContextEncoderConfig,
     DecoderStage,
     LikelihoodStage,
-    MelPredictorConfig,
+    ConditionerMelPredictorConfig,
     MelPredictorStage,
     MelStage,
     ModelConfig,
@@ -77,7 +77,7 @@ from speechvq.config import (
         ),
         (ConditionerConfig, {"layers": -1}, "layers: must be at least 0, got -1"),
         (WaveNetDecoderConfig, {"subbands": 0}, "subbands: must be at least 1, got 0"),
-        (MelPredictorConfig, {"bands": -1}, "bands: must be at least 0, got -1"),
+        (ConditionerMelPredictorConfig, {"bands": -1}, "bands: must be at least 0, got -1"),
         (ModelConfig, {"sample_rate": 0}, "sample_rate: must be at least 1, got 0"),
         (
             ModelConfig,
@@ -160,13 +160,13 @@ def test_what_is_refused(kind, settings, message):
 
 PLAIN = ModelConfig(quantizer=QuantizerConfig(codebook_dim=16))
 WITH_MEL = ModelConfig(
-    quantizer=QuantizerConfig(codebook_dim=16), mel_predictor=MelPredictorConfig(bands=8)
+    quantizer=QuantizerConfig(codebook_dim=16), mel_predictor=ConditionerMelPredictorConfig(bands=8)
 )
 COMPUTED = ModelConfig(
     features=NormalisedCepstraConfig(cepstra=16),
     encoder=ContextEncoderConfig(),
     quantizer=QuantizerConfig(codebook_dim=16),
-    mel_predictor=MelPredictorConfig(bands=8),
+    mel_predictor=ConditionerMelPredictorConfig(bands=8),
 )
 CONTEXT = replace(COMPUTED, encoder=ContextEncoderConfig(residual_layers=1))
 

@@ -16,7 +16,7 @@ from speechvq.config import (
     ContextEncoderConfig,
     DecoderConfig,
     EncoderConfig,
-    MelPredictorConfig,
+    ConditionerMelPredictorConfig,
     ModelConfig,
     NormalisedCepstraConfig,
     QuantizerConfig,
@@ -48,7 +48,7 @@ CONFIGS = {
         encoder=ContextEncoderConfig(channels=6, residual_layers=2),
         quantizer=QuantizerConfig(codebook_size=16, codebook_dim=8),
         decoder=WAVENET,
-        mel_predictor=MelPredictorConfig(bands=10),
+        mel_predictor=ConditionerMelPredictorConfig(bands=10),
     ),
 }
 

@@ -4,6 +4,13 @@ The dataclasses stand apart from the networks, so that a configuration can be re
 shown by `--help` without importing torch. `speechvq.settings.build` makes them from plain values.
 """
 
+from speechvq.config.encoders import (
+    ContextEncoderConfig,
+    EncoderConfig,
+    StreamingEncoderConfig,
+    StreamingStackConfig,
+    StridedEncoderConfig,
+)
 from speechvq.config.features import (
     FeatureConfig,
     NormalisedCepstraConfig,
@@ -12,14 +19,13 @@ from speechvq.config.features import (
 )
 from speechvq.config.model import (
     ConditionerConfig,
-    ContextEncoderConfig,
+    ConditionerMelPredictorConfig,
     DecoderConfig,
-    EncoderConfig,
     MelPredictorConfig,
     ModelConfig,
     PriorConfig,
     QuantizerConfig,
-    StridedEncoderConfig,
+    StreamingMelPredictorConfig,
     WaveNetConfig,
     WaveNetDecoderConfig,
 )
@@ -44,6 +50,7 @@ from speechvq.config.training import (
 __all__ = [
     "CepstraStage",
     "ConditionerConfig",
+    "ConditionerMelPredictorConfig",
     "ContextEncoderConfig",
     "DataConfig",
     "DecoderConfig",
@@ -64,6 +71,9 @@ __all__ = [
     "QuantizerConfig",
     "SpeakerNormalisationConfig",
     "StageConfig",
+    "StreamingEncoderConfig",
+    "StreamingMelPredictorConfig",
+    "StreamingStackConfig",
     "StridedEncoderConfig",
     "TrainingConfig",
     "WaveNetConfig",

@@ -1,115 +1,22 @@
 """Settings of a model's networks.
 
-`EncoderConfig` and `DecoderConfig`, like `FeatureConfig`, are open unions: a subclass that is
-imported, in the package or outside of it, is known by the value of its field `kind`.
+`DecoderConfig` and `MelPredictorConfig`, like `EncoderConfig` and `FeatureConfig`, are open unions:
+a subclass that is imported, in the package or outside of it, is known by the value of its field
+`kind`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import prod
 from typing import ClassVar, Literal
 
-from speechvq.config.checks import at_least
+from speechvq.config.checks import above_zero, at_least
+from speechvq.config.encoders import (
+    ContextEncoderConfig,
+    EncoderConfig,
+    StreamingEncoderConfig,
+    StreamingStackConfig,
+    StridedEncoderConfig,
+)
 from speechvq.config.features import FeatureConfig, NormalisedCepstraConfig, WaveformConfig
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """The encoder: from the waveform, or from feature frames, to latents."""
-
-    TAG: ClassVar[str] = "kind"
-
-    @property
-    def hop_length(self) -> int:
-        """Samples, or feature frames, per latent."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class StridedEncoderConfig(EncoderConfig):
-    """Strided convolutions of the raw waveform (section 4.3).
-
-    Attributes
-    ----------
-    kind : {"strided"}
-    strides : tuple of int
-        Stride of each convolution; the window is twice the stride. Their product is the hop length
-        in samples: 64 in the paper's VCTK model, 640 in its phoneme model.
-    channels : int or tuple of int
-        Width: one for all convolutions, or one for each. Narrow first layers, which run at the
-        highest rates, save most of the time.
-    filterbank : bool
-        Take a learned filterbank of log powers as the first layer (features/filterbank.py); it
-        wants a large first stride. The paper's first layer is a convolution like the others.
-    residual_layers : int
-        Residual convolutions after the last stride. The paper has none.
-    norm : bool
-        Layer normalisation of the activations. The paper has none; short runs learn faster with
-        it.
-    """
-
-    kind: Literal["strided"] = "strided"
-    strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
-    channels: int | tuple[int, ...] = 256
-    filterbank: bool = False
-    residual_layers: int = 0
-    norm: bool = False
-
-    def __post_init__(self):
-        object.__setattr__(self, "strides", tuple(self.strides))
-        if not self.strides:
-            raise ValueError("strides: at least one stride is needed, such as [2, 2, 2, 2, 2, 2]")
-        for stride in self.strides:
-            at_least(2, "strides", stride)
-        if isinstance(self.channels, Sequence):
-            object.__setattr__(self, "channels", tuple(self.channels))
-        if len(self.widths) != len(self.strides):
-            raise ValueError(
-                f"channels: {len(self.widths)} widths for {len(self.strides)} strides; give one "
-                "for each, or a single number"
-            )
-        for width in self.widths:
-            at_least(1, "channels", width)
-        at_least(0, "residual_layers", self.residual_layers)
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """The width of each convolution."""
-        if isinstance(self.channels, int):
-            return (self.channels,) * len(self.strides)
-        return self.channels
-
-    @property
-    def hop_length(self) -> int:
-        """Samples per latent."""
-        return prod(self.strides)
-
-
-@dataclass(frozen=True)
-class ContextEncoderConfig(EncoderConfig):
-    """A linear map of feature frames and, on top, a residual context network.
-
-    Attributes
-    ----------
-    kind : {"context"}
-    channels : int
-        Width of the context network.
-    residual_layers : int
-        Residual convolutions of the context network; 0 leaves the linear map alone.
-    """
-
-    kind: Literal["context"] = "context"
-    channels: int = 96
-    residual_layers: int = 0
-
-    def __post_init__(self):
-        at_least(1, "channels", self.channels)
-        at_least(0, "residual_layers", self.residual_layers)
-
-    @property
-    def hop_length(self) -> int:
-        """Feature frames per latent."""
-        return 1
 
 
 @dataclass(frozen=True)
@@ -121,7 +28,10 @@ class QuantizerConfig:
     codebook_size : int
         K, the number of codes.
     codebook_dim : int
-        D, the size of a code vector.
+        D, the size of a latent.
+    codebooks : int
+        G: with more than one, each quantizes its own D / G components of a latent (product
+        quantization), and a code has G integers. The paper has one.
     update : {"ema", "loss"}
         Learn the codebook by exponential moving averages (appendix A.1) or by the codebook loss
         (equation 3).
@@ -136,6 +46,7 @@ class QuantizerConfig:
 
     codebook_size: int = 512
     codebook_dim: int = 64
+    codebooks: int = 1
     update: Literal["ema", "loss"] = "ema"
     decay: float = 0.99
     beta: float = 0.25
@@ -143,7 +54,13 @@ class QuantizerConfig:
 
     def __post_init__(self):
         at_least(2, "codebook_size", self.codebook_size)
-        at_least(1, "codebook_dim", self.codebook_dim)
+        for name in ("codebook_dim", "codebooks"):
+            at_least(1, name, getattr(self, name))
+        if self.codebook_dim % self.codebooks:
+            raise ValueError(
+                f"codebooks: {self.codebooks} do not divide the {self.codebook_dim} components of "
+                "a latent (codebook_dim)"
+            )
         for name in ("beta", "restart_below"):
             at_least(0, name, getattr(self, name))
         if not 0 < self.decay < 1:
@@ -270,10 +187,7 @@ class WaveNetDecoderConfig(DecoderConfig):
 
 @dataclass(frozen=True)
 class MelPredictorConfig:
-    """What predicts log-mel frames from codes and a speaker, for the mel post-filter.
-
-    Its conditioner has the shape of the decoder's, or that of `ConditionerConfig` for a decoder
-    without conditioner.
+    """What predicts log-mel frames from codes and a speaker.
 
     Attributes
     ----------
@@ -281,10 +195,60 @@ class MelPredictorConfig:
         Mel bands; 0 for a model without predictor and post-filter, as in the paper.
     """
 
+    TAG: ClassVar[str] = "kind"
+
     bands: int = 0
 
     def __post_init__(self):
         at_least(0, "bands", self.bands)
+
+
+@dataclass(frozen=True)
+class ConditionerMelPredictorConfig(MelPredictorConfig):
+    """A conditioner of the shape of the decoder's, and a linear layer.
+
+    For a decoder without conditioner it has the shape of `ConditionerConfig`.
+
+    Attributes
+    ----------
+    kind : {"conditioner"}
+    bands : int
+        As in `MelPredictorConfig`.
+    """
+
+    kind: Literal["conditioner"] = "conditioner"
+
+
+@dataclass(frozen=True)
+class StreamingMelPredictorConfig(MelPredictorConfig):
+    """Residual convolutions with a bounded lookahead, each scaled and shifted by the speaker.
+
+    It gives one log-mel frame a code.
+
+    Attributes
+    ----------
+    kind : {"streaming"}
+    bands : int
+        As in `MelPredictorConfig`.
+    speaker_dim : int
+        Size of a speaker vector.
+    floor : float
+        Added to the powers of mel bands before the logarithm; what is far below is not learned.
+    stack : StreamingStackConfig
+    """
+
+    kind: Literal["streaming"] = "streaming"
+    bands: int = 80
+    speaker_dim: int = 128
+    floor: float = 1e-6
+    stack: StreamingStackConfig = field(
+        default_factory=lambda: StreamingStackConfig(lookahead=(1, 2, 2, 0, 1, 2, 0, 0))
+    )
+
+    def __post_init__(self):
+        at_least(1, "bands", self.bands)
+        at_least(1, "speaker_dim", self.speaker_dim)
+        above_zero("floor", self.floor)
 
 
 @dataclass(frozen=True)
@@ -309,7 +273,7 @@ class ModelConfig:
     encoder: EncoderConfig = field(default_factory=StridedEncoderConfig)
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
     decoder: DecoderConfig = field(default_factory=WaveNetDecoderConfig)
-    mel_predictor: MelPredictorConfig = field(default_factory=MelPredictorConfig)
+    mel_predictor: MelPredictorConfig = field(default_factory=ConditionerMelPredictorConfig)
 
     def __post_init__(self):
         at_least(1, "sample_rate", self.sample_rate)
@@ -319,10 +283,11 @@ class ModelConfig:
                 "encoder.kind: context wants feature frames, and features.kind is waveform; take "
                 "features of kind normalised_cepstra, or an encoder of kind strided"
             )
-        if isinstance(self.encoder, StridedEncoderConfig) and not on_waveform:
+        wants_waveform = isinstance(self.encoder, StridedEncoderConfig | StreamingEncoderConfig)
+        if wants_waveform and not on_waveform:
             raise ValueError(
-                "encoder.kind: strided wants the waveform; take features of kind waveform, or an "
-                "encoder of kind context"
+                f"encoder.kind: {self.encoder.kind} wants the waveform; take features of kind "
+                "waveform, or an encoder of kind context"
             )
         D = self.quantizer.codebook_dim
         if isinstance(self.features, NormalisedCepstraConfig) and self.features.cepstra != D:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from speechvq.config.checks import above_zero, at_least, share
+from speechvq.config.encoders import ContextEncoderConfig
 from speechvq.config.features import SpeakerNormalisationConfig, WaveformConfig
-from speechvq.config.model import ContextEncoderConfig, ModelConfig
+from speechvq.config.model import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class StageConfig:
         Peak of a schedule that rises over `warmup_steps` and falls along a cosine to a twentieth.
     warmup_steps : int
         Steps over which the learning rate rises.
+    speaker_exponent : float
+        A speaker is drawn in proportion to the minutes of speech to this power: 1 draws all speech
+        alike, 0 all speakers.
+    speakers : tuple of str
+        The stage learns from these speakers alone; from all of them if it is empty.
     """
 
     TAG: ClassVar[str] = "objective"
@@ -41,6 +47,8 @@ class StageConfig:
     segment_length: int = 5120
     learning_rate: float = 4e-4
     warmup_steps: int = 200
+    speaker_exponent: float = 1.0
+    speakers: tuple[str, ...] = ()
 
     def __post_init__(self):
         for name in ("batch_size", "segment_length"):
@@ -48,6 +56,7 @@ class StageConfig:
         for name in ("steps", "warmup_steps"):
             at_least(0, name, getattr(self, name))
         above_zero("learning_rate", self.learning_rate)
+        share("speaker_exponent", self.speaker_exponent)
 
     @property
     def label(self) -> str:
@@ -113,8 +122,7 @@ class PerturbationConfig:
     Attributes
     ----------
     stretch : float
-        Logarithm of the largest factor by which the frequency axis is stretched or compressed:
-        formants and pitch.
+        Logarithm of the largest factor by which the speed changes, and with it formants and pitch.
     equaliser : float
         dB: standard deviation of a smooth random equaliser.
     gain : float
@@ -124,9 +132,13 @@ class PerturbationConfig:
     low_pass_from, low_pass_to : float
         Hz: range of that frequency.
     noise : float
-        Share of the segments that get white noise.
+        Share of the segments that get noise, white or stronger at low frequencies.
     noise_from, noise_to : float
         dB: range of the signal-to-noise ratio.
+    reverberation : float
+        Share of the segments that sound as in a room.
+    codec : float
+        Share of the segments that go through an MP3 of 16 to 40 kbit/s.
     """
 
     stretch: float = 0.0
@@ -138,11 +150,13 @@ class PerturbationConfig:
     noise: float = 0.0
     noise_from: float = 10.0
     noise_to: float = 40.0
+    reverberation: float = 0.0
+    codec: float = 0.0
 
     def __post_init__(self):
         for name in ("equaliser", "gain"):
             at_least(0, name, getattr(self, name))
-        for name in ("stretch", "low_pass", "noise"):
+        for name in ("stretch", "low_pass", "noise", "reverberation", "codec"):
             share(name, getattr(self, name))
         if self.stretch > 0.5:
             raise ValueError(f"stretch: must be at most 0.5, got {self.stretch}")

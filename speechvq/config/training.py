@@ -16,11 +16,15 @@ class DataConfig:
     train, valid, test : str
         Paths of JSON-lines manifests. Training reads the first two; analysis and the recipe read
         the third.
+    level : float or None
+        dB; the speech of each utterance is scaled to this level before training. An encoder that
+        ignores the level leaves a decoder nothing to tell it by.
     """
 
     train: str = "exp/vctk/data/train.jsonl"
     valid: str = "exp/vctk/data/valid.jsonl"
     test: str = "exp/vctk/data/test.jsonl"
+    level: float | None = None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ class RandomSegments(Dataset):
     rows of the batch that a single process would get. Give a data set to
     `DataLoader(batches, batch_size=None, sampler=range(first, last))`.
 
-    An utterance is drawn with a probability in proportion to its length. A segment starts
-    anywhere in the utterance, and at the beginning of an utterance that is shorter.
+    An utterance is drawn with a probability in proportion to its length, or to its weight. A
+    segment starts anywhere in the utterance, and at the beginning of an utterance that is shorter.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ class RandomSegments(Dataset):
         Length of the data set.
     rank, world_size : int
         Rank of this process and number of processes.
+    weights : ndarray, optional
+        Of each utterance; by default the lengths.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class RandomSegments(Dataset):
         steps: int,
         rank: int = 0,
         world_size: int = 1,
+        weights: np.ndarray | None = None,
     ):
         if batch_size % world_size:
             raise ValueError(
@@ -61,7 +64,7 @@ class RandomSegments(Dataset):
         self.segment_length = segment_length
         self.steps = steps
         self._seed = seed
-        self._ends = np.cumsum(self.lengths)
+        self._ends = np.cumsum(self.lengths if weights is None else weights)
         self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
 
     def __len__(self) -> int:
@@ -72,7 +75,10 @@ class RandomSegments(Dataset):
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of {self.steps}")
         rng = np.random.default_rng((*self._seed, step))
-        places = rng.integers(self._ends[-1], size=self.batch_size)
+        if np.issubdtype(self._ends.dtype, np.integer):
+            places = rng.integers(self._ends[-1], size=self.batch_size)
+        else:
+            places = self._ends[-1] * rng.random(self.batch_size)
         utterances = np.searchsorted(self._ends, places, side="right")
         latest = np.maximum(self.lengths[utterances] - self.segment_length, 0)
         starts = rng.integers(latest + 1)

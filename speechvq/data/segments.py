@@ -36,12 +36,15 @@ class Batch(NamedTuple):
         Frame labels (B, N) int64.
     inputs : Tensor, optional
         Input of the encoder, as the feature front end computes it from the waveform.
+    speed : Tensor, optional
+        (B,), how much faster than in `waveform` the speech of `inputs` is (perturbation).
     """
 
     waveform: Tensor
     speaker: Tensor
     labels: Tensor | None = None
     inputs: Tensor | None = None
+    speed: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor to a device."""
@@ -63,6 +66,8 @@ class Waveforms:
         Largest size of the audio to keep in memory; 0 keeps none.
     progress : bool
         Show a bar on stderr while decoding.
+    level : float, optional
+        dB; the speech of each utterance is scaled to this level. By default as it is.
     waveforms : sequence of ndarray, optional
         Audio (T,) of each utterance, if it is in memory already; no file is then opened.
 
@@ -79,6 +84,7 @@ class Waveforms:
         cache_bytes: int = CACHE_BYTES,
         progress: bool = False,
         waveforms: Sequence[np.ndarray] | None = None,
+        level: float | None = None,
     ):
         if not utterances:
             raise ValueError("no utterances; at least one is needed")
@@ -92,6 +98,10 @@ class Waveforms:
         elif 2 * int(self.lengths.sum()) <= cache_bytes:
             bar = tqdm(self.lengths, "reading audio", disable=not progress, leave=False)
             self._cache = [_as_integers(self._read(i, 0, length)) for i, length in enumerate(bar)]
+        self._gains = np.ones(len(self), np.float32)
+        if level is not None:
+            bar = tqdm(range(len(self)), "levels", disable=not progress, leave=False)
+            self._gains = np.array([self._gain(i, level) for i in bar], np.float32)
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -119,7 +129,15 @@ class Waveforms:
             samples = samples.astype(np.float32) / _FULL_SCALE
         else:
             samples = self._read(utterance, start, min(length, self.lengths[utterance] - start))
+        if self._gains[utterance] != 1:
+            samples = self._gains[utterance] * samples
         return np.pad(samples, (0, length - len(samples)))
+
+    def _gain(self, utterance: int, level: float) -> float:
+        """Factor that brings the speech of an utterance to a level in dB; silence stays."""
+        samples = self.crop(utterance, 0, int(self.lengths[utterance]))
+        found = audio.speech_level([samples], self.sample_rate)
+        return 10 ** ((level - found) / 20) if np.isfinite(found) else 1.0
 
     def _read(self, utterance: int, start: int, length: int) -> np.ndarray:
         u, rate = self.utterances[utterance], self.sample_rate
@@ -194,14 +212,18 @@ class SegmentBatches(RandomSegments):
         utterance.
     labels : Labels, optional
         Frame labels of the utterances; batches then have the labels of the segment's codes.
+    speaker_exponent : float
+        A speaker is drawn in proportion to the length of all utterances to this power.
+    only : sequence of str
+        Speakers to draw from; all of them if it is empty.
     rank, world_size : int
         Rank of this process and number of processes.
 
     Raises
     ------
     ValueError
-        `batch_size` does not divide among the processes, or the speaker of an utterance is
-        unknown.
+        `batch_size` does not divide among the processes, the speaker of an utterance is unknown,
+        or one of `only` has no utterance.
     """
 
     def __init__(
@@ -217,9 +239,17 @@ class SegmentBatches(RandomSegments):
         steps: int,
         margin: int = 0,
         labels: Labels | None = None,
+        speaker_exponent: float = 1.0,
+        only: Sequence[str] = (),
         rank: int = 0,
         world_size: int = 1,
     ):
+        index = {name: i for i, name in enumerate(speakers)}
+        unknown = sorted({u.speaker for u in waveforms.utterances} - set(index))
+        if unknown:
+            raise ValueError(
+                f"speaker {unknown[0]!r} of the utterances is not among the model's speakers"
+            )
         super().__init__(
             waveforms.lengths,
             seed=(seed, zlib.crc32(stage.encode())),
@@ -228,13 +258,8 @@ class SegmentBatches(RandomSegments):
             steps=steps,
             rank=rank,
             world_size=world_size,
+            weights=_weights(waveforms, speaker_exponent, only),
         )
-        index = {name: i for i, name in enumerate(speakers)}
-        unknown = sorted({u.speaker for u in waveforms.utterances} - set(index))
-        if unknown:
-            raise ValueError(
-                f"speaker {unknown[0]!r} of the utterances is not among the model's speakers"
-            )
         self.waveforms = waveforms
         self.margin = margin
         self.labels = labels
@@ -269,6 +294,20 @@ class SegmentBatches(RandomSegments):
         first, last = start - self.margin, start + self.segment_length + self.margin
         inside = max(first, 0)
         return np.pad(self.waveforms.crop(utterance, inside, last - inside), (inside - first, 0))
+
+
+def _weights(waveforms: Waveforms, exponent: float, only: Sequence[str]) -> np.ndarray | None:
+    """Weight of each utterance, so that speakers are drawn as `SegmentBatches` says."""
+    if exponent == 1 and not only:
+        return None
+    speakers = np.array([u.speaker for u in waveforms.utterances])
+    lost = sorted(set(only) - set(speakers))
+    if lost:
+        raise ValueError(f"speakers: no utterance of {lost[0]!r} in the training data")
+    names, of = np.unique(speakers, return_inverse=True)
+    totals = np.bincount(of, waveforms.lengths)  # samples of each speaker
+    chosen = np.isin(names, list(only)) if only else np.ones(len(names))
+    return waveforms.lengths * (chosen * totals ** (exponent - 1))[of]
 
 
 def pieces(length: int, longest: int) -> Iterator[tuple[int, int]]:

@@ -34,7 +34,14 @@ class LearnedFilterbank(nn.Module):
         self.sines = nn.Parameter(hann * torch.sin(phase))
 
     def forward(self, x: Tensor) -> Tensor:
-        blocks = overlapping_blocks(x, self.stride)  # (B, T / stride, window)
+        return self._powers(overlapping_blocks(x, self.stride))
+
+    def of_windows(self, waveform: Tensor) -> Tensor:
+        """Log powers (B, n, C) of the n windows within (B, (n + 1) · stride), without padding."""
+        return self._powers(waveform.unfold(1, 2 * self.stride, self.stride))
+
+    def _powers(self, windows: Tensor) -> Tensor:
+        """Log powers (B, n, C) of windows (B, n, 2 · stride)."""
         # The logarithm needs float32: in bfloat16 quiet bands would lose their power
-        cosine, sine = (blocks @ filters.T for filters in (self.cosines, self.sines))
+        cosine, sine = (windows @ filters.T for filters in (self.cosines, self.sines))
         return torch.log(cosine.float().square() + sine.float().square() + FLOOR)

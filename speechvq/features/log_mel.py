@@ -53,6 +53,20 @@ class LogMel(nn.Module):
         with torch.autocast(waveform.device.type, enabled=False):
             return self.of_power(self.power(waveform), warp)
 
+    def at_speed(self, waveform: Tensor, speed: Tensor, frames: int) -> Tensor:
+        """Log-mel frames (B, frames, F) of a waveform (B, T) that advances by speeds (B,).
+
+        Frame i is centred on sample (i + 0.5) · hop_length · speed; outside are zeros.
+        """
+        places = torch.arange(frames, device=waveform.device) + 0.5
+        centres = (self.hop_length * speed.unsqueeze(1) * places).round().long()  # (B, frames)
+        inside = torch.arange(self.window_length, device=waveform.device) - self.window_length // 2
+        padded = F.pad(waveform.float(), (self.window_length, self.window_length))
+        index = (centres.unsqueeze(-1) + inside + self.window_length).flatten(1)
+        index = index.clamp(max=padded.shape[1] - 1)
+        windows = padded.gather(1, index).unflatten(1, (frames, -1)) * self.window
+        return self.of_power(torch.fft.rfft(windows, self.n_fft).abs().square())
+
     def of_power(self, power: Tensor, warp: Tensor | None = None) -> Tensor:
         """Log-mel frames of power spectra (B, M, bins)."""
         filters = self.filters if warp is None else warp_filters(self.filters, warp)

@@ -1,8 +1,9 @@
-"""Perturbation of the encoder's input (augmentation): stretch, equaliser, gain, low-pass, noise.
+"""Perturbation of the encoder's input (augmentation), so that the encoder ignores what changes.
 
-The objective's target stays as it was, so that the encoder learns to ignore what changes.
+Speed (with pitch and formants), equaliser, gain, low-pass, reverberation, noise and MP3. The
+objective's target stays as it was; it is taken at the pace of the input.
 
-Shapes: B batch, T samples, M frames, bins of the spectrum.
+Shapes: B batch, S samples of a target, T samples of an input, bins of the spectrum.
 """
 
 import math
@@ -10,28 +11,45 @@ import zlib
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from speechvq.config import PerturbationConfig
 from speechvq.data.segments import Batch, SegmentBatches
+from speechvq.features.lossy_codec import COMPRESSIONS, mp3_round_trip
 
-N_FFT, HOP_LENGTH = 512, 128
 KNOTS = 9
 """Points of the random equaliser, spaced evenly on a mel-like axis."""
 STOP_BAND = 60.0
 """dB by which a low-pass attenuates, after a slope of 500 Hz."""
+GRID = 320
+"""Numbers of samples are multiples of this, for the sake of the transform."""
 
 
 class PerturbedBatches(Dataset):
-    """Batches whose `inputs` are their waveforms, perturbed; a function of the step alone."""
+    """Batches with `inputs` (B, T), the perturbed waveforms, and their `speed` (B,).
 
-    def __init__(self, segments: SegmentBatches, config: PerturbationConfig, sample_rate: int):
+    A function of the step alone.
+
+    Parameters
+    ----------
+    segments : SegmentBatches
+        Segments of `source_length` samples.
+    config : PerturbationConfig
+    sample_rate : int
+        Hz.
+    length : int
+        T.
+    """
+
+    def __init__(
+        self, segments: SegmentBatches, config: PerturbationConfig, sample_rate: int, length: int
+    ):
         self.segments = segments
         self.config = config
         self.sample_rate = sample_rate
-        self.samples_per_step = segments.samples_per_step
+        self.length = length
+        self.samples_per_step = segments.batch_size * length
         self.steps_per_epoch = segments.steps_per_epoch
 
     def __len__(self) -> int:
@@ -41,84 +59,78 @@ class PerturbedBatches(Dataset):
         batch = self.segments[step]
         seed = zlib.crc32(batch.waveform.numpy().tobytes())  # of this process's rows
         random = np.random.default_rng(seed)
-        return batch._replace(inputs=perturb(batch.waveform, self.config, self.sample_rate, random))
+        inputs, speed = perturb(batch.waveform, self.length, self.config, self.sample_rate, random)
+        return batch._replace(inputs=inputs, speed=speed)
+
+
+def source_length(length: int, config: PerturbationConfig) -> int:
+    """S, samples of which `length` samples are perturbed, whatever the speed."""
+    return -(-math.ceil(length * math.exp(config.stretch)) // GRID) * GRID + GRID
 
 
 def perturb(
-    waveform: Tensor, config: PerturbationConfig, sample_rate: int, random: np.random.Generator
-) -> Tensor:
-    """Perturb waveforms (B, T), each in its own way; sounds stay at their places in time.
+    waveform: Tensor,
+    length: int,
+    config: PerturbationConfig,
+    sample_rate: int,
+    random: np.random.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Perturb waveforms (B, S), each in its own way.
 
-    The spectrum is stretched along the frequency axis and multiplied by a random gain, a smooth
-    random equaliser and perhaps a low-pass; then white noise may be added.
+    The spectrum of the whole waveform is multiplied by a gain, a smooth random equaliser and
+    perhaps a low-pass. Taken back to another number of samples, speech has another speed, and
+    pitch and formants move with it.
+
+    Returns
+    -------
+    inputs : Tensor
+        (B, length).
+    speed : Tensor
+        (B,): sample i of `inputs` is sample i · speed of `waveform`.
     """
-    B, T = waveform.shape
-    window = torch.hann_window(N_FFT)
-    spectrum = torch.stft(
-        waveform, N_FFT, HOP_LENGTH, window=window, pad_mode="constant", return_complex=True
-    )
-    bins = spectrum.shape[1]
-    frequency = np.linspace(0, sample_rate / 2, bins)
-    stretch, gains = [], []
-    for _ in range(B):
-        stretch.append(np.exp(random.uniform(-config.stretch, config.stretch)))
+    B, S = waveform.shape
+    spectrum = torch.fft.rfft(waveform)
+    frequency = np.linspace(0, sample_rate / 2, spectrum.shape[1])
+    inputs, speeds = [], []
+    for row in spectrum:
+        speed = np.exp(random.uniform(-config.stretch, config.stretch))
+        samples = max(round(S / speed / GRID), -(-length // GRID)) * GRID if config.stretch else S
         decibels = _equaliser(frequency, config, random) + _low_pass(frequency, config, random)
-        gains.append(10 ** (decibels / 20))
-    if config.stretch:
-        spectrum = _stretched(spectrum, torch.tensor(stretch, dtype=torch.float32))
-    filtered = spectrum * torch.from_numpy(np.stack(gains)).float().unsqueeze(-1)
-    perturbed = torch.istft(filtered, N_FFT, HOP_LENGTH, window=window, length=T)
-    noisy = random.random(B) < config.noise
-    ratio = random.uniform(config.noise_from, config.noise_to, B)
-    amplitude = torch.from_numpy(noisy * 10 ** (-ratio / 20)).float().unsqueeze(1)
-    noise = torch.from_numpy(random.standard_normal((B, T), dtype=np.float32))
-    rms = perturbed.square().mean(1, keepdim=True).sqrt()
-    return perturbed + noise * rms * amplitude
+        shaped = row * torch.from_numpy(10 ** (decibels / 20)).float()
+        resampled = torch.fft.irfft(shaped, samples)[:length] * (samples / S)
+        inputs.append(_recorded(resampled.numpy(), config, sample_rate, random))
+        speeds.append(S / samples)
+    return torch.from_numpy(np.stack(inputs)), torch.tensor(speeds)
 
 
-def _stretched(spectrum: Tensor, factor: Tensor) -> Tensor:
-    """Spectrograms (B, bins, M) whose frequencies are multiplied by factors (B,).
-
-    Bins take their values from the places that are stretched onto them. Phases then advance from
-    frame to frame by as much more as the frequency is higher, as in a phase vocoder whose bins
-    keep their phases relative to the nearest peak (Laroche and Dolson, "Improved phase vocoder
-    time-scale modification of audio", 1999).
-    """
-    last, frames = spectrum.shape[1] - 1, spectrum.shape[2]
-    bins = torch.arange(last + 1)
-    source = bins / factor.unsqueeze(1)  # (B, bins), places in the given spectrum
-    lower = source.long().clamp(max=last - 1).unsqueeze(-1).expand(-1, -1, frames)
-    share = (source - lower[:, :, 0]).unsqueeze(-1)
-    # With phases at the middle of a frame neighbouring bins of a partial do not cancel out
-    sign = (1 - 2 * (bins % 2)).unsqueeze(-1)
-    centred = spectrum * sign
-    mixed = centred.gather(1, lower) * (1 - share) + centred.gather(1, lower + 1) * share
-    mixed[source > last] = 0
-
-    expected = (2 * math.pi * HOP_LENGTH / N_FFT * source).unsqueeze(-1)  # at a bin's own frequency
-    advance = expected + _wrapped(mixed.angle().diff(dim=2) - expected)  # (B, bins, M - 1)
-    more = (factor - 1).view(-1, 1, 1) * advance
-    peaks = _nearest_peaks(mixed.abs())
-    rotation = [torch.zeros(peaks.shape[:2])]
-    for m in range(1, frames):
-        rotation.append(_wrapped(rotation[-1] + more[:, :, m - 1]).gather(1, peaks[:, :, m]))
-    angles = torch.stack(rotation, dim=2)
-    return mixed * torch.polar(torch.ones_like(angles), angles) * sign
+def _recorded(
+    waveform: np.ndarray, config: PerturbationConfig, sample_rate: int, random: np.random.Generator
+) -> np.ndarray:
+    """A waveform (T,) as recorded in a room, perhaps reverberant, noisy, or kept as MP3."""
+    if random.random() < config.reverberation:
+        waveform = _reverberant(waveform, sample_rate, random)
+    if random.random() < config.noise:
+        ratio = random.uniform(config.noise_from, config.noise_to)
+        rms = np.sqrt(np.square(waveform).mean())
+        noise = random.standard_normal(len(waveform))
+        if random.random() < 0.5:  # more at low frequencies, as in most rooms
+            noise = 0.6 * noise + 0.8 * np.convolve(noise, np.full(24, 0.2), "same")
+        waveform = waveform + rms * 10 ** (-ratio / 20) * noise
+    if random.random() < config.codec:
+        waveform = mp3_round_trip(waveform, sample_rate, random.choice(COMPRESSIONS))
+    return waveform.astype(np.float32)
 
 
-def _nearest_peaks(magnitude: Tensor) -> Tensor:
-    """For each bin of spectrograms (B, bins, M) the bin of the nearest peak in the frame."""
-    bins = torch.arange(magnitude.shape[1]).unsqueeze(-1)
-    far = len(bins) ** 2
-    peak = magnitude >= F.max_pool1d(magnitude.mT, 5, 1, 2).mT
-    below = torch.where(peak, bins, -far).cummax(1).values
-    above = torch.where(peak, bins, far).flip(1).cummin(1).values.flip(1)
-    return torch.where(bins - below <= above - bins, below, above)
-
-
-def _wrapped(phase: Tensor) -> Tensor:
-    """Phases in -π … π."""
-    return phase - 2 * math.pi * (phase / (2 * math.pi)).round()
+def _reverberant(waveform: np.ndarray, sample_rate: int, random: np.random.Generator) -> np.ndarray:
+    """Add an exponentially decaying tail of .1 to .4 s, 4 to 16 dB below the direct sound."""
+    seconds = random.uniform(0.1, 0.4)  # until it is 60 dB down
+    time = np.arange(int(seconds * sample_rate)) / sample_rate
+    tail = random.standard_normal(len(time)) * 10 ** (-3 * time / seconds)
+    tail *= 10 ** (random.uniform(-16, -4) / 20) / np.linalg.norm(tail)
+    tail[0] = 1.0
+    n_fft = -(-(len(waveform) + len(tail)) // GRID) * GRID
+    product = np.fft.rfft(waveform, n_fft) * np.fft.rfft(tail, n_fft)
+    return np.fft.irfft(product, n_fft)[: len(waveform)]
 
 
 def _equaliser(

@@ -53,7 +53,7 @@ class VQVAE(nn.Module):
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """Codes (B, N) of x (B, T), by equation 1."""
+        """Codes of x (B, T), by equation 1: (B, N), of a product code (B, N, G)."""
         return self.quantizer.nearest(self.encoder(x))
 
     def forward(self, waveform: Tensor, speaker: Tensor, input_noise: float = 0.0) -> VQVAEOutput:

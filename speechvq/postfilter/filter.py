@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechvq.features.log_mel import FLOOR, LogMel
+from speechvq.features.log_mel import LogMel
 
 MAX_GAIN = 3.0
 """Largest gain or attenuation of a band in one pass, in nats of amplitude (26 dB)."""
@@ -61,6 +61,7 @@ class _Pass:
 
     def __init__(self, mel: LogMel):
         self._hop, self._size, self._n_fft = mel.hop_length, mel.window_length, mel.n_fft
+        self._floor = mel.floor
         self._window = mel.window.cpu().double().numpy()
         self._filters = mel.filters.cpu().double().numpy()  # (F, bins)
         # Weights of the bands' gains in each bin; bins outside all bands keep their amplitude
@@ -119,7 +120,7 @@ class _Pass:
     def _apply_gains(self, frames: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Window frames (M, W) and scale their bands to the target log-mel spectra (M, F)."""
         spectrum = np.fft.rfft(frames * self._window, self._n_fft)
-        mel = np.log(np.square(np.abs(spectrum)) @ self._filters.T + FLOOR)
+        mel = np.log(np.square(np.abs(spectrum)) @ self._filters.T + self._floor)
         gains = ((targets - mel) / 2).clip(
             -MAX_GAIN, MAX_GAIN
         ) @ self._bin_weights  # nats of amplitude

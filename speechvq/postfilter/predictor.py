@@ -4,20 +4,92 @@ A small WaveNet draws more noise between the formants than speech has, and words
 log-mel spectrum can be predicted from the codes by a network that learns in minutes, and drawn
 speech is filtered to it (`filter.py`). This is not in the paper.
 
-Shapes: B batch, T samples, N codes, D codebook_dim, M condition vectors, F mel bands.
+Shapes: B batch, T samples, N codes, D codebook_dim, M frames, F mel bands.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechvq.config import ConditionerConfig
+from speechvq.config import ConditionerConfig, StreamingMelPredictorConfig
 from speechvq.features.log_mel import LogMel
+from speechvq.features.streaming_stack import StackStream, StreamingStack
 from speechvq.models.conditioner import Conditioner
 
 
 class MelPredictor(nn.Module):
-    """Log-mel frames from quantized latents and a speaker, one for each condition vector.
+    """Log-mel frames from quantized latents and a speaker.
+
+    A subclass has `standardised`, which gives the frames with a mean of 0 and a standard deviation
+    of 1, and `speakers`, its table of speaker vectors.
+
+    Parameters
+    ----------
+    mel : LogMel
+        Computes the frames of a waveform.
+    bands : int
+        F.
+    """
+
+    def __init__(self, mel: LogMel, bands: int):
+        super().__init__()
+        self.mel = mel
+        # Of the log-mel frames of the training speech
+        self.register_buffer("mean", torch.zeros(bands))
+        self.register_buffer("std", torch.ones(bands))
+
+    def standardised(self, quantized: Tensor, speaker: Tensor) -> Tensor:
+        """Standardised frames (B, M, F) for z_q (B, N, D) and speaker indices (B,)."""
+        raise NotImplementedError
+
+    @property
+    def speakers(self) -> nn.Embedding:
+        """The table of speaker vectors."""
+        raise NotImplementedError
+
+    def forward(self, quantized: Tensor, speaker: Tensor) -> Tensor:
+        """Log-mel frames (B, M, F), in nats, for z_q (B, N, D) and speaker indices (B,)."""
+        return self.standardised(quantized, speaker) * self.std + self.mean
+
+    @property
+    def fitted(self) -> bool:
+        """Whether mean and standard deviation of the frames are set."""
+        return bool(self.mean.any())
+
+    @torch.no_grad()
+    def fit(self, waveforms: Tensor) -> None:
+        """Set mean and standard deviation of the frames by typical speech (B, T)."""
+        frames = self.mel(waveforms).flatten(0, 1)
+        self.mean.copy_(frames.mean(0))
+        self.std.copy_(frames.std(0, correction=0) + 1e-3)
+
+    @torch.no_grad()
+    def shrink_speakers(self, share: float) -> None:
+        """Move every speaker vector towards their mean, by this share of the way."""
+        table = self.speakers.weight
+        table.lerp_(table.mean(0), share)
+
+    def error(
+        self, waveform: Tensor, quantized: Tensor, speaker: Tensor, speed: Tensor | None = None
+    ) -> Tensor:
+        """Absolute error (B, M, F) of standardised log-mel frames of a waveform (B, T).
+
+        The negative log-likelihood under a Laplace distribution of scale 1, up to a constant. A
+        constant prediction has an error of about 0.8. A waveform that ends within a code is padded
+        with silence. With speeds (B,), the codes are of the waveform played so much faster, and
+        the frames are taken from it at that pace.
+        """
+        predicted = self.standardised(quantized, speaker).float()
+        M = predicted.shape[1]
+        waveform = F.pad(waveform, (0, max(0, M * self.mel.hop_length - waveform.shape[-1])))
+        with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
+            mel = self.mel(waveform) if speed is None else self.mel.at_speed(waveform, speed, M)
+            standardised = (mel - self.mean) / self.std
+        return (predicted - standardised).abs()
+
+
+class ConditionerMelPredictor(MelPredictor):
+    """A mel predictor of the shape of the decoder's conditioner: a frame a condition vector.
 
     Parameters
     ----------
@@ -43,49 +115,80 @@ class MelPredictor(nn.Module):
         sample_rate: int,
         bands: int,
     ):
-        super().__init__()
+        super().__init__(LogMel(sample_rate, hop_length // conditioner.upsample, bands), bands)
         self.conditioner = Conditioner(conditioner, codebook_dim, n_speakers)
-        self.mel = LogMel(sample_rate, hop_length // conditioner.upsample, bands)
         self.output = nn.Linear(conditioner.channels, bands)
-        # Of the log-mel frames of the training speech
-        self.register_buffer("mean", torch.zeros(bands))
-        self.register_buffer("std", torch.ones(bands))
-
-    def forward(self, quantized: Tensor, speaker: Tensor) -> Tensor:
-        """Log-mel frames (B, M, F), in nats, for z_q (B, N, D) and speaker indices (B,)."""
-        return self._standardised(quantized, speaker) * self.std + self.mean
 
     @property
-    def fitted(self) -> bool:
-        """Whether mean and standard deviation of the frames are set."""
-        return bool(self.mean.any())
+    def speakers(self) -> nn.Embedding:
+        """The table of speaker vectors."""
+        return self.conditioner.speakers
 
-    @torch.no_grad()
-    def fit(self, waveforms: Tensor) -> None:
-        """Set mean and standard deviation of the frames by typical speech (B, T)."""
-        frames = self.mel(waveforms).flatten(0, 1)
-        self.mean.copy_(frames.mean(0))
-        self.std.copy_(frames.std(0, correction=0) + 1e-3)
-
-    @torch.no_grad()
-    def shrink_speakers(self, share: float) -> None:
-        """Move every speaker vector towards their mean, by this share of the way."""
-        table = self.conditioner.speakers.weight
-        table.lerp_(table.mean(0), share)
-
-    def error(self, waveform: Tensor, quantized: Tensor, speaker: Tensor) -> Tensor:
-        """Absolute error (B, M, F) of standardised log-mel frames of a waveform (B, T).
-
-        The negative log-likelihood under a Laplace distribution of scale 1, up to a constant. A
-        constant prediction has an error of about 0.8. A waveform that ends within a code is padded
-        with silence.
-        """
-        predicted = self._standardised(quantized, speaker).float()
-        samples = predicted.shape[1] * self.mel.hop_length
-        waveform = F.pad(waveform, (0, samples - waveform.shape[-1]))
-        with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
-            mel = (self.mel(waveform) - self.mean) / self.std
-        return (predicted - mel).abs()
-
-    def _standardised(self, quantized: Tensor, speaker: Tensor) -> Tensor:
+    def standardised(self, quantized: Tensor, speaker: Tensor) -> Tensor:
+        """Standardised frames (B, M, F) for z_q (B, N, D) and speaker indices (B,)."""
         return self.output(self.conditioner(quantized, speaker))
+
+
+class StreamingMelPredictor(MelPredictor):
+    """A mel predictor with a bounded lookahead: a frame a code.
+
+    Parameters
+    ----------
+    config : StreamingMelPredictorConfig
+    codebook_dim, hop_length, n_speakers, sample_rate
+        As in `ConditionerMelPredictor`.
+    """
+
+    def __init__(
+        self,
+        config: StreamingMelPredictorConfig,
+        codebook_dim: int,
+        hop_length: int,
+        n_speakers: int,
+        sample_rate: int,
+    ):
+        super().__init__(LogMel(sample_rate, hop_length, config.bands, config.floor), config.bands)
+        C = config.stack.channels
+        self.table = nn.Embedding(n_speakers, config.speaker_dim)
+        self.input = nn.Linear(codebook_dim, C)
+        self.stack = StreamingStack(config.stack, config.speaker_dim)
+        self.norm = nn.LayerNorm(C)
+        self.output = nn.Linear(C, config.bands)
+
+    @property
+    def speakers(self) -> nn.Embedding:
+        """The table of speaker vectors."""
+        return self.table
+
+    @property
+    def lookahead(self) -> int:
+        """Codes after its own that a frame depends on."""
+        return self.stack.lookahead
+
+    def standardised(self, quantized: Tensor, speaker: Tensor) -> Tensor:
+        """Standardised frames (B, N, F) for z_q (B, N, D) and speaker indices (B,)."""
+        return self._frames(self.stack(self.input(quantized), self.speakers(speaker)))
+
+    def stream(self, speaker: int) -> "PredictorStream":
+        """The predictor on codes that arrive in pieces, for the index of a speaker."""
+        vector = self.speakers.weight[speaker : speaker + 1]
+        return PredictorStream(self, self.stack.stream(vector))
+
+    def _frames(self, x: Tensor) -> Tensor:
+        return self.output(self.norm(x))
+
+
+class PredictorStream:
+    """A streaming mel predictor on quantized latents that come in pieces."""
+
+    def __init__(self, predictor: StreamingMelPredictor, stack: StackStream):
+        self._predictor, self._stack = predictor, stack
+
+    def add(self, quantized: Tensor) -> Tensor:
+        """Take z_q (1, n, D); give the standardised frames (1, m, F) that are known now."""
+        predictor = self._predictor
+        return predictor._frames(self._stack.add(predictor.input(quantized)))
+
+    def end(self) -> Tensor:
+        """Give the remaining standardised frames (1, m, F) when no more codes come."""
+        return self._predictor._frames(self._stack.end())

@@ -16,7 +16,7 @@ from speechvq.data.segments import Batch, Labels, SegmentBatches, Waveforms, pie
 from speechvq.data.subsets import sample_utterances
 from speechvq.distributed import Processes, broadcast_from_rank0
 from speechvq.features.mfcc import SpeakerTransforms
-from speechvq.features.perturbation import PerturbedBatches
+from speechvq.features.perturbation import PerturbedBatches, source_length
 from speechvq.model import Model
 from speechvq.sampling.encode import ESTIMATION_SECONDS, estimate_transform
 from speechvq.training.codebook import start_whitened
@@ -125,6 +125,8 @@ class Corpus(nn.Module):
             Of the encoder's input.
         """
         hop_length = self.model.hop_length
+        perturbed = perturbation is not None and perturbation != PerturbationConfig()
+        length = -(-config.segment_length // hop_length) * hop_length
         try:
             segments = SegmentBatches(
                 self.waveforms,
@@ -132,19 +134,21 @@ class Corpus(nn.Module):
                 seed=self.seed,
                 stage=f"{config.label} {name}".strip(),
                 batch_size=config.batch_size,
-                segment_length=config.segment_length,
+                segment_length=source_length(length, perturbation) if perturbed else length,
                 hop_length=hop_length,
                 steps=config.steps if steps is None else steps,
                 margin=margin * hop_length,
                 labels=labels,
+                speaker_exponent=config.speaker_exponent,
+                only=config.speakers,
                 rank=self.group.rank,
                 world_size=self.group.world_size,
             )
         except ValueError as error:
             raise ValueError(f"stages.{config.label}.{error}") from error
-        if perturbation is None or perturbation == PerturbationConfig():
+        if not perturbed:
             return segments
-        return PerturbedBatches(segments, perturbation, self.model.sample_rate)
+        return PerturbedBatches(segments, perturbation, self.model.sample_rate, length)
 
     def held_out_batches(self, labels: Labels | None = None) -> Iterator[Batch]:
         """This process's share of the held-out utterances, in pieces (1, T)."""

@@ -16,22 +16,25 @@ class Meter:
     processes : Processes
     codebook_size : int, optional
         K; without it codes are not counted.
+    codebooks : int
+        G.
     """
 
-    def __init__(self, processes: Processes, codebook_size: int | None = None):
+    def __init__(self, processes: Processes, codebook_size: int | None = None, codebooks: int = 1):
         self._processes = processes
         self._sums: dict[str, Tensor] = {}
         self._steps: dict[str, int] = {}  # steps that had the metric
-        self._counts = torch.zeros(codebook_size or 0, dtype=torch.int64, device=processes.device)
+        shape = (codebooks, codebook_size or 0)
+        self._counts = torch.zeros(shape, dtype=torch.int64, device=processes.device)
 
     def add(self, metrics: dict[str, Tensor], codes: Tensor | None) -> None:
-        """Add the scalars of one step, and its codes of any shape."""
+        """Add the scalars of one step, and its codes (B, N) or (B, N, G)."""
         for name, value in metrics.items():
             value = value.detach().double()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._steps[name] = self._steps.get(name, 0) + 1
-        if codes is not None and len(self._counts):
-            self._counts += torch.bincount(codes.flatten(), minlength=len(self._counts))
+        if codes is not None and self._counts.numel():
+            self._counts += count_codes(codes, *self._counts.shape)
 
     def means(self) -> dict[str, float]:
         """Means over the processes and the steps since `clear`; empty without steps."""
@@ -71,12 +74,18 @@ class Meter:
         return dict(zip(self._sums, totals.tolist(), strict=True))
 
 
+def count_codes(codes: Tensor, codebooks: int, codebook_size: int) -> Tensor:
+    """How often each code of each codebook is used, (G, K), in codes (B, N) or (B, N, G)."""
+    of_codebooks = codes.flatten().view(-1, codebooks).T  # (G, B · N)
+    return torch.stack([torch.bincount(k, minlength=codebook_size) for k in of_codebooks])
+
+
 def code_use(counts: Tensor) -> dict[str, float]:
-    """Perplexity and number of dead codes from the counts (K,) of the codes.
+    """Perplexity and number of dead codes from the counts (G, K) of the codes.
 
     The perplexity is exp of the entropy in nats: K if all codes are used equally often, 1 if a
-    single code is used.
+    single code is used. It is the mean over the codebooks; dead codes are their sum.
     """
-    p = counts.double() / counts.sum().clamp(min=1)
-    entropy = -torch.xlogy(p, p).sum()
-    return {"perplexity": float(entropy.exp()), "dead_codes": int((counts == 0).sum())}
+    p = counts.double() / counts.sum(-1, keepdim=True).clamp(min=1)
+    entropy = -torch.xlogy(p, p).sum(-1)
+    return {"perplexity": float(entropy.exp().mean()), "dead_codes": int((counts == 0).sum())}

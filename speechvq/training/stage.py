@@ -32,6 +32,8 @@ class Stage:
     steps_per_epoch : int
     codebook_size : int, optional
         K; None if there are no codes whose use is counted.
+    codebooks : int
+        G.
     workers : int
         Processes that load batches.
     listen : callable, optional
@@ -47,6 +49,7 @@ class Stage:
     samples_per_step: int
     steps_per_epoch: int
     codebook_size: int | None = None
+    codebooks: int = 1
     workers: int = 0
     listen: Callable[[], Mapping[str, tuple[np.ndarray, int]]] | None = None
 

@@ -123,8 +123,9 @@ def _build(
     model = Model(config, speakers).to(group.device)
     taken = training.init_from is not None and init_from(model, training.init_from)
     show = progress and group.first
-    waveforms = Waveforms(utterances[0], config.sample_rate, progress=show)
-    held_out = Waveforms(utterances[1], config.sample_rate)
+    waveforms, held_out = (
+        Waveforms(some, config.sample_rate, progress=show, level=data.level) for some in utterances
+    )
     corpus = Corpus(model, waveforms, held_out, group, training.seed).to(group.device)
     if not resume:
         corpus.decoder_started.fill_(taken)
@@ -205,6 +206,7 @@ def _stage(
         batches.samples_per_step,
         batches.steps_per_epoch,
         model.codebook_size,
+        model.codebooks,
         # Segments of audio in memory are cut faster than they are passed between processes
         workers=0 if corpus.waveforms.cached else training.workers,
         listen=listen,

@@ -158,7 +158,7 @@ class Trainer:
         if not resume:
             self._start(stage)
         optimizer = self._optimizer(stage)
-        meter = Meter(self.processes, stage.codebook_size)
+        meter = Meter(self.processes, stage.codebook_size, stage.codebooks)
         if resume:
             load_optimizer(self.folder / LAST, optimizer)
             meter.restore(state.meter)
@@ -290,6 +290,7 @@ class Trainer:
                 self.prepare,
                 self.processes,
                 stage.codebook_size,
+                stage.codebooks,
                 stop=lambda: alone and self._interrupted,
             )
         if validation is None:

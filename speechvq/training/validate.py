@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from speechvq.distributed import Processes
-from speechvq.training.meter import code_use
+from speechvq.training.meter import code_use, count_codes
 from speechvq.training.objective import Objective
 
 
@@ -36,6 +36,7 @@ def validate(
     prepare: Callable[[Any], Any],
     processes: Processes,
     codebook_size: int | None = None,
+    codebooks: int = 1,
     stop: Callable[[], bool] = lambda: False,
 ) -> Validation | None:
     """Weighted means of the losses of held-out batches, in eval mode; None when `stop` is true.
@@ -52,6 +53,8 @@ def validate(
         The process group.
     codebook_size : int, optional
         K; without it codes are not counted.
+    codebooks : int
+        G.
     stop : callable
         Tells, before each batch, whether to break off.
 
@@ -62,7 +65,7 @@ def validate(
     """
     objective.eval()
     device = processes.device
-    counts = torch.zeros(codebook_size or 0, dtype=torch.int64, device=device)
+    counts = torch.zeros((codebooks, codebook_size or 0), dtype=torch.int64, device=device)
     sums: dict[str, Tensor] = {}
     for batch in batches:
         if stop():
@@ -78,7 +81,7 @@ def validate(
             sums[name] = sums.get(name, 0.0) + value.double() * weight
         sums["weight"] = sums.get("weight", 0.0) + torch.as_tensor(weight, dtype=torch.float64)
         if losses.codes is not None and codebook_size is not None:
-            counts += torch.bincount(losses.codes.flatten(), minlength=codebook_size)
+            counts += count_codes(losses.codes, codebooks, codebook_size)
     means = _means(sums, processes)
     metrics = {name.removeprefix("term "): mean for name, mean in means.items() if name != "score"}
     counts = processes.sum(counts)

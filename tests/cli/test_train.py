@@ -12,7 +12,7 @@ import yaml
 
 from speechvq.cli.settings import MOVED
 from speechvq.cli.train import main, parser
-from speechvq.config import MelPredictorConfig
+from speechvq.config import ConditionerMelPredictorConfig
 from speechvq.model_folder import load_model
 from speechvq.settings import plain
 
@@ -22,7 +22,7 @@ def conf(tmp_path, tiny_config, tiny_corpus):
     """A configuration file of a training of three steps."""
     values = {
         # No stage would train a mel predictor
-        "model": plain(replace(tiny_config, mel_predictor=MelPredictorConfig())),
+        "model": plain(replace(tiny_config, mel_predictor=ConditionerMelPredictorConfig())),
         "data": plain(tiny_corpus),
         "stages": [
             {

@@ -5,15 +5,15 @@ import torch
 
 from speechvq.config import ConditionerConfig
 from speechvq.features.log_mel import LogMel
-from speechvq.postfilter.predictor import MelPredictor
+from speechvq.postfilter.predictor import ConditionerMelPredictor
 
 D, HOP, BANDS = 4, 160, 10
 
 
-def make(upsample: int = 2) -> MelPredictor:
+def make(upsample: int = 2) -> ConditionerMelPredictor:
     torch.manual_seed(0)
     conditioner = ConditionerConfig(channels=6, upsample=upsample, layers=1)
-    return MelPredictor(conditioner, D, HOP, n_speakers=3, sample_rate=16000, bands=BANDS)
+    return ConditionerMelPredictor(conditioner, D, HOP, n_speakers=3, sample_rate=16000, bands=BANDS)
 
 
 def speech(rows: int = 2, codes: int = 12) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 
 import speechvq
 from speechvq import sampling
-from speechvq.config import ConditionerConfig, MelPredictorConfig
+from speechvq.config import ConditionerConfig, ConditionerMelPredictorConfig
 from speechvq.model import Model
 from speechvq.models import mu_law
 from speechvq.postfilter import filter as mel_filter
@@ -38,7 +38,7 @@ def smooth_model(config, layers: int) -> Model:
 @pytest.fixture(scope="module")
 def plain(tiny_config):
     """Without sub-bands or a post-filter: its samples are those drawn."""
-    return make_model(dataclasses.replace(tiny_config, mel_predictor=MelPredictorConfig()))
+    return make_model(dataclasses.replace(tiny_config, mel_predictor=ConditionerMelPredictorConfig()))
 
 
 @pytest.fixture(scope="module", params=[1, 4])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from speechvq import audio, sampling
-from speechvq.config import MelPredictorConfig
+from speechvq.config import ConditionerMelPredictorConfig
 from speechvq.model import Model
 from speechvq.sampling import encode_source
 from speechvq.sampling.level import MAX_LEVEL, apply_gain, level_gains
@@ -21,7 +21,7 @@ LEVEL = -26.0
 def model(tiny_config):
     """A raw-audio model, whose codes depend on the level, that knows the level of its training."""
     torch.manual_seed(0)
-    config = dataclasses.replace(tiny_config, mel_predictor=MelPredictorConfig())
+    config = dataclasses.replace(tiny_config, mel_predictor=ConditionerMelPredictorConfig())
     model = Model(config, ["a", "b"]).eval()
     with torch.no_grad():
         loud = speech(10 ** (LEVEL / 20), 8 * model.hop_length)

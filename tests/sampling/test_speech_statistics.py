@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from speechvq import sampling
-from speechvq.config import MelPredictorConfig
+from speechvq.config import ConditionerMelPredictorConfig
 from speechvq.model import Model
 
 RATE = 8000
@@ -27,7 +27,7 @@ def pause(seconds, rms=1e-5):
 def model(tiny_config):
     """A raw-audio model, whose codes depend on the level."""
     torch.manual_seed(0)
-    config = dataclasses.replace(tiny_config, mel_predictor=MelPredictorConfig())
+    config = dataclasses.replace(tiny_config, mel_predictor=ConditionerMelPredictorConfig())
     model = Model(config, ["a", "b"]).eval()
     with torch.no_grad():
         loud = speech(10 ** (LEVEL / 20), 8 * model.hop_length)

@@ -10,7 +10,7 @@ from speechvq.config import (
     ContextEncoderConfig,
     DecoderStage,
     LikelihoodStage,
-    MelPredictorConfig,
+    ConditionerMelPredictorConfig,
     MelPredictorStage,
     MelStage,
     NormalisedCepstraConfig,
@@ -65,7 +65,7 @@ def interrupt_before(monkeypatch, global_step):
 @pytest.fixture
 def plain_config(tiny_config):
     """A model without a mel predictor, as in the paper."""
-    return replace(tiny_config, mel_predictor=MelPredictorConfig(bands=0))
+    return replace(tiny_config, mel_predictor=ConditionerMelPredictorConfig(bands=0))
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class MelObjective(Objective):
         """Losses for waveforms (B, T), T a multiple of the hop length in training."""
         z_e = self.encoder(batch.inputs)
         quantized, losses, codes = self._quantize(z_e)
-        error = self.predictor.error(batch.waveform, quantized, batch.speaker).mean()
+        error = self.predictor.error(batch.waveform, quantized, batch.speaker, batch.speed).mean()
         terms = {"mel_loss": error.detach(), **{name: x.detach() for name, x in losses.items()}}
         total = error
         if losses:
