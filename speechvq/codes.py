@@ -15,7 +15,10 @@ fingerprint of the encoder and codebook that made the codes, `hop_length` is in 
 `sample_rate` in Hz. Each further line is an utterance: the id, a tab, and the codes, which are
 integers from 0 to codebook_size - 1, separated by blanks. UTF-8.
 
-Shapes: N codes.
+A product code of several codebooks has a header line ``# codebooks 4``, and an integer of each
+codebook, joined by colons, for each code: ``17:93:4:121``.
+
+Shapes: N codes, G codebooks.
 """
 
 from __future__ import annotations
@@ -46,12 +49,15 @@ class Codebook:
         Hz.
     model : str
         `speechvq.model_folder.fingerprint` of the model, or the name of another origin.
+    codebooks : int
+        G.
     """
 
     codebook_size: int
     hop_length: int
     sample_rate: int
     model: str
+    codebooks: int = 1
 
     @property
     def frame_rate(self) -> float:
@@ -71,9 +77,10 @@ class Codebook:
 
 def header(codebook: Codebook) -> str:
     """Return the header lines of a file, with line ends."""
-    return "".join(
-        [f"{_FIRST}\n", *(f"# {key} {value}\n" for key, value in asdict(codebook).items())]
-    )
+    values = asdict(codebook)
+    if codebook.codebooks == 1:
+        del values["codebooks"]
+    return "".join([f"{_FIRST}\n", *(f"# {key} {value}\n" for key, value in values.items())])
 
 
 def check_id(id: str) -> str:
@@ -87,8 +94,10 @@ def check_id(id: str) -> str:
 
 
 def line(id: str, codes: np.ndarray) -> str:
-    """Return the line of an utterance with codes (N,), with line end."""
-    return f"{check_id(id)}\t{' '.join(map(str, np.asarray(codes).tolist()))}\n"
+    """Return the line of an utterance with codes (N,) or (N, G), with line end."""
+    codes = np.asarray(codes)
+    of_codebooks = codes.reshape(len(codes), -1).tolist()
+    return f"{check_id(id)}\t{' '.join(':'.join(map(str, code)) for code in of_codebooks)}\n"
 
 
 def write_codes(
@@ -96,7 +105,7 @@ def write_codes(
     codebook: Codebook,
     utterances: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]],
 ) -> None:
-    """Write the codes (N,) of utterances by id; the file appears whole or not at all."""
+    """Write the codes (N,) or (N, G) of utterances by id; the file appears whole or not at all."""
     pairs = utterances.items() if isinstance(utterances, Mapping) else utterances
     text = header(codebook) + "".join(line(id, codes) for id, codes in pairs)
     write_bytes(path, text.encode())
@@ -110,7 +119,7 @@ def read_codes(path: str | os.PathLike) -> tuple[Codebook, dict[str, np.ndarray]
     codebook : Codebook
         The header.
     utterances : dict of str to ndarray
-        Codes (N,) int64 of each utterance, in the order of the file.
+        Codes (N,) int64 of each utterance, (N, G) of a product code, in the order of the file.
 
     Raises
     ------
@@ -156,7 +165,7 @@ def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]
             )
         if id in utterances:
             raise ValueError(f"{where}:{number}: {id!r} is in the file twice; remove one line")
-        utterances[id] = _codes(rest, codebook.codebook_size, f"{where}:{number}")
+        utterances[id] = _codes(rest, codebook, f"{where}:{number}")
     if not utterances:
         raise ValueError(f"{where}: no utterances in it; encode again")
     return codebook, utterances
@@ -164,7 +173,8 @@ def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]
 
 def _codebook(fields: dict[str, str], where: str) -> Codebook:
     values: dict[str, int | str] = {}
-    for key in ("codebook_size", "hop_length", "sample_rate", "model"):
+    fields = {"codebooks": "1", **fields}
+    for key in ("codebook_size", "hop_length", "sample_rate", "model", "codebooks"):
         if not fields.get(key):
             raise ValueError(f"{where}: no line '# {key} …' in its header; encode again")
         if key == "model":
@@ -176,14 +186,23 @@ def _codebook(fields: dict[str, str], where: str) -> Codebook:
     return Codebook(**values)
 
 
-def _codes(text: str, codebook_size: int, where: str) -> np.ndarray:
+def _codes(text: str, codebook: Codebook, where: str) -> np.ndarray:
+    """Codes (N,), or (N, G) of a product code."""
+    K, G = codebook.codebook_size, codebook.codebooks
     codes = []
     for word in text.split():
-        if not (word.isascii() and word.isdecimal()):
-            raise ValueError(f"{where}: a code must be a whole number, got {word[:20]!r}")
-        if int(word) >= codebook_size:
-            raise ValueError(f"{where}: code {word} is out of range 0 … {codebook_size - 1}")
-        codes.append(int(word))
+        code = word.split(":")
+        if len(code) != G:
+            raise ValueError(
+                f"{where}: expected {G} number{'s' * (G > 1)} for each code, got {word[:20]!r}"
+            )
+        for number in code:
+            if not (number.isascii() and number.isdecimal()):
+                raise ValueError(f"{where}: a code must be a whole number, got {number[:20]!r}")
+            if int(number) >= K:
+                raise ValueError(f"{where}: code {number} is out of range 0 … {K - 1}")
+            codes.append(int(number))
     if not codes:
         raise ValueError(f"{where}: no codes after the tab")
-    return np.array(codes, dtype=np.int64)
+    found = np.array(codes, dtype=np.int64)
+    return found if G == 1 else found.reshape(-1, G)

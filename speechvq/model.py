@@ -156,6 +156,17 @@ class Model(nn.Module):
         """
         return self.vqvae.encoder(self.features(waveform, transform))
 
+    def local_condition(self, codes: Tensor, speaker: Tensor) -> Tensor:
+        """What the decoder is conditioned on beside the speaker.
+
+        Code vectors z_q (B, N, D) of codes, and with `decoder.mel_condition` the standardised
+        log-mel frames (B, N, F) of speaker indices (B,) after them: (B, N, D + F).
+        """
+        quantized = self.vqvae.quantizer.lookup(codes)
+        if not getattr(self.config.decoder, "mel_condition", False):
+            return quantized
+        return torch.cat([quantized, self.mel_predictor.standardised(quantized, speaker)], dim=-1)
+
     @torch.no_grad()
     def encode(self, waveform: Tensor, transform: SpeakerTransform | None = None) -> Tensor:
         """Codes (B, N) of a waveform (B, T) float in [-1, 1]; `transform` as in `latents`.
@@ -225,7 +236,7 @@ def build_decoder(config: DecoderConfig, model: ModelConfig, n_speakers: int) ->
 
 @build_decoder.register
 def _(config: WaveNetDecoderConfig, model: ModelConfig, n_speakers: int) -> nn.Module:
-    return WaveNetDecoder(config, model.quantizer.codebook_dim, model.hop_length, n_speakers)
+    return WaveNetDecoder(config, model.condition_dim, model.hop_length, n_speakers)
 
 
 @singledispatch

@@ -57,6 +57,7 @@ PRIOR_FORMAT = "speechvq prior 2"
 _TABLES = (
     "vqvae.decoder.conditioner.speakers.weight",
     "mel_predictor.conditioner.speakers.weight",
+    "mel_predictor.table.weight",
 )
 """The speaker embeddings."""
 _NAME = re.compile(r"[^\W_][\w.-]{0,49}")
@@ -319,7 +320,7 @@ def fingerprint(model: Model) -> str:
     """
     vqvae = model.vqvae
     parts = [*model.features.state_dict().values(), *vqvae.encoder.state_dict().values()]
-    tensors = [*parts, vqvae.quantizer.codebook]
+    tensors = [*parts, *vqvae.quantizer.codebooks]
     digests = []
     for tensor in tensors:
         values = tensor.detach().float().cpu().numpy().astype("<f4")
@@ -331,7 +332,8 @@ def fingerprint(model: Model) -> str:
 
 def codebook_of(model: Model) -> Codebook:
     """What the codes of a model refer to."""
-    return Codebook(model.codebook_size, model.hop_length, model.sample_rate, fingerprint(model))
+    K, G = model.codebook_size, model.codebooks
+    return Codebook(K, model.hop_length, model.sample_rate, fingerprint(model), G)
 
 
 def export_config(folder: Path, config: dict) -> None:

@@ -8,8 +8,8 @@ import pytest
 from speechvq import audio
 from speechvq.config import (
     ConditionerConfig,
-    DataConfig,
     ConditionerMelPredictorConfig,
+    DataConfig,
     ModelConfig,
     QuantizerConfig,
     StridedEncoderConfig,

@@ -7,10 +7,10 @@ import pytest
 from speechvq.config import (
     CepstraStage,
     ConditionerConfig,
+    ConditionerMelPredictorConfig,
     ContextEncoderConfig,
     DecoderStage,
     LikelihoodStage,
-    ConditionerMelPredictorConfig,
     MelPredictorStage,
     MelStage,
     ModelConfig,

@@ -13,10 +13,10 @@ from torch import nn
 import speechvq
 from speechvq.config import (
     ConditionerConfig,
+    ConditionerMelPredictorConfig,
     ContextEncoderConfig,
     DecoderConfig,
     EncoderConfig,
-    ConditionerMelPredictorConfig,
     ModelConfig,
     NormalisedCepstraConfig,
     QuantizerConfig,

@@ -159,12 +159,15 @@ class WaveNetDecoderConfig(DecoderConfig):
     subbands : int
         PQMF sub-bands that are drawn at each step, each at a part of the sample rate
         (models/pqmf.py). The paper's decoder draws the waveform itself: 1.
+    mel_condition : bool
+        Condition on the frames of the mel predictor, too, and not on codes and speaker alone.
     wavenet : WaveNetConfig
     """
 
     kind: Literal["wavenet"] = "wavenet"
     conditioner: ConditionerConfig = field(default_factory=ConditionerConfig)
     subbands: int = 1
+    mel_condition: bool = False
     wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
 
     def __post_init__(self):
@@ -295,10 +298,22 @@ class ModelConfig:
                 f"features.cepstra: {self.features.cepstra}, and quantizer.codebook_dim is {D}; "
                 "the latents are cepstra, so give both the same number"
             )
+        mel_condition = getattr(self.decoder, "mel_condition", False)
+        if mel_condition and not isinstance(self.mel_predictor, StreamingMelPredictorConfig):
+            raise ValueError(
+                "decoder.mel_condition: wants one log-mel frame a code; take mel_predictor.kind "
+                "streaming, or set this to false"
+            )
         try:
             self.decoder.check(self.hop_length)
         except ValueError as error:
             raise ValueError(f"decoder.{error}") from error
+
+    @property
+    def condition_dim(self) -> int:
+        """Components of what the decoder is conditioned on for each code, but for the speaker."""
+        bands = self.mel_predictor.bands if getattr(self.decoder, "mel_condition", False) else 0
+        return self.quantizer.codebook_dim + bands
 
     @property
     def hop_length(self) -> int:

@@ -3,6 +3,7 @@
 Shapes: B batch, N codes, M = N · upsample condition vectors, C channels, D codebook_dim.
 """
 
+import torch
 from torch import Tensor, nn
 
 from speechvq.config import ConditionerConfig
@@ -39,6 +40,54 @@ class Conditioner(nn.Module):
         x = _along_time(self.before, x)
         x = self.widen(x).unflatten(-1, (self.upsample, -1)).flatten(1, 2) + s
         return _along_time(self.after, x)
+
+    @property
+    def lookahead(self) -> int:
+        """Codes after a code that its first condition vector depends on."""
+        return len(self.before) + len(self.after) // self.upsample
+
+    def stream(self, speaker: Tensor) -> "ConditionerStream":
+        """The conditioner on quantized latents that come in pieces, for a speaker index (1,)."""
+        return ConditionerStream(self, speaker)
+
+
+class ConditionerStream:
+    """A conditioner on quantized latents that come in pieces.
+
+    All condition vectors together are those of the whole sequence, up to rounding.
+    """
+
+    def __init__(self, conditioner: Conditioner, speaker: Tensor):
+        self._conditioner, self._speaker = conditioner, speaker
+        weight = conditioner.project.weight
+        self._held = weight.new_zeros(1, 0, weight.shape[1])  # latents that are still needed
+        self._first = 0  # the index of the first of them
+        self._given = 0  # vectors
+
+    def add(self, quantized: Tensor) -> Tensor:
+        """Take z_q (1, n, D); give the condition vectors (1, m, C), m from 0, known now."""
+        self._held = torch.cat([self._held, quantized], dim=1)
+        conditioner = self._conditioner
+        codes = self._first + self._held.shape[1] - len(conditioner.before)
+        return self._known(codes * conditioner.upsample - len(conditioner.after))
+
+    def end(self) -> Tensor:
+        """Give the remaining condition vectors (1, m, C) when no more latents come."""
+        return self._known((self._first + self._held.shape[1]) * self._conditioner.upsample)
+
+    def _known(self, until: int) -> Tensor:
+        """Vectors up to `until`; drops the latents that no later vector depends on."""
+        conditioner, first = self._conditioner, self._first
+        upsample = conditioner.upsample
+        if until <= self._given:
+            return self._held.new_zeros(1, 0, conditioner.speakers.embedding_dim)
+        vectors = conditioner(self._held, self._speaker)
+        vectors = vectors[:, self._given - first * upsample : until - first * upsample]
+        self._given = until
+        needed = (until - len(conditioner.after)) // upsample - len(conditioner.before)
+        self._first = max(first, needed)
+        self._held = self._held[:, self._first - first :]
+        return vectors
 
 
 def _convolutions(channels: int, layers: int) -> nn.ModuleList:

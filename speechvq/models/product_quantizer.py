@@ -33,6 +33,11 @@ class ProductQuantizer(nn.Module):
         """Whether every codebook has started."""
         return all(part.started for part in self.parts)
 
+    @property
+    def codebooks(self) -> list[Tensor]:
+        """G codebooks (K, D / G)."""
+        return [part.codebook for part in self.parts]
+
     def nearest(self, latents: Tensor) -> Tensor:
         """Equation 1 for each part: codes (B, N, G) of latents (B, N, D)."""
         pairs = zip(self.parts, self._split(latents), strict=True)

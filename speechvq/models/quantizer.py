@@ -53,6 +53,11 @@ class Quantizer(nn.Module):
         self.register_buffer("code_counts", torch.ones(K))
         self.register_buffer("code_sums", codebook.clone())
 
+    @property
+    def codebooks(self) -> list[Tensor]:
+        """The codebook (K, D), as a list of one."""
+        return [self.codebook]
+
     def nearest(self, latents: Tensor) -> Tensor:
         """Equation 1: codes (B, N) with k = argmin_j ‖z_e(x) - e_j‖ for latents (B, N, D)."""
         with torch.autocast(

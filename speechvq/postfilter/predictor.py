@@ -7,6 +7,8 @@ speech is filtered to it (`filter.py`). This is not in the paper.
 Shapes: B batch, T samples, N codes, D codebook_dim, M frames, F mel bands.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,14 +16,15 @@ from torch import Tensor, nn
 from speechvq.config import ConditionerConfig, StreamingMelPredictorConfig
 from speechvq.features.log_mel import LogMel
 from speechvq.features.streaming_stack import StackStream, StreamingStack
-from speechvq.models.conditioner import Conditioner
+from speechvq.models.conditioner import Conditioner, ConditionerStream
 
 
 class MelPredictor(nn.Module):
     """Log-mel frames from quantized latents and a speaker.
 
     A subclass has `standardised`, which gives the frames with a mean of 0 and a standard deviation
-    of 1, and `speakers`, its table of speaker vectors.
+    of 1, `stream`, which does so for codes that arrive in pieces, and `speakers`, its table of
+    speaker vectors.
 
     Parameters
     ----------
@@ -47,9 +50,22 @@ class MelPredictor(nn.Module):
         """The table of speaker vectors."""
         raise NotImplementedError
 
+    @property
+    def lookahead(self) -> int:
+        """Codes after its own that a frame depends on."""
+        raise NotImplementedError
+
+    def stream(self, speaker: Tensor) -> "PredictorStream":
+        """The predictor on codes that arrive in pieces, for a speaker index (1,)."""
+        raise NotImplementedError
+
     def forward(self, quantized: Tensor, speaker: Tensor) -> Tensor:
         """Log-mel frames (B, M, F), in nats, for z_q (B, N, D) and speaker indices (B,)."""
-        return self.standardised(quantized, speaker) * self.std + self.mean
+        return self.in_nats(self.standardised(quantized, speaker))
+
+    def in_nats(self, frames: Tensor) -> Tensor:
+        """Log-mel frames of standardised ones."""
+        return frames * self.std + self.mean
 
     @property
     def fitted(self) -> bool:
@@ -128,6 +144,16 @@ class ConditionerMelPredictor(MelPredictor):
         """Standardised frames (B, M, F) for z_q (B, N, D) and speaker indices (B,)."""
         return self.output(self.conditioner(quantized, speaker))
 
+    @property
+    def lookahead(self) -> int:
+        """Codes after its own that a frame depends on."""
+        return self.conditioner.lookahead
+
+    def stream(self, speaker: Tensor) -> "PredictorStream":
+        """The predictor on codes that arrive in pieces, for a speaker index (1,)."""
+        stream = self.conditioner.stream(speaker)
+        return PredictorStream(stream, lambda quantized: quantized, self.output)
+
 
 class StreamingMelPredictor(MelPredictor):
     """A mel predictor with a bounded lookahead: a frame a code.
@@ -169,26 +195,37 @@ class StreamingMelPredictor(MelPredictor):
         """Standardised frames (B, N, F) for z_q (B, N, D) and speaker indices (B,)."""
         return self._frames(self.stack(self.input(quantized), self.speakers(speaker)))
 
-    def stream(self, speaker: int) -> "PredictorStream":
-        """The predictor on codes that arrive in pieces, for the index of a speaker."""
-        vector = self.speakers.weight[speaker : speaker + 1]
-        return PredictorStream(self, self.stack.stream(vector))
+    def stream(self, speaker: Tensor) -> "PredictorStream":
+        """The predictor on codes that arrive in pieces, for a speaker index (1,)."""
+        return PredictorStream(self.stack.stream(self.speakers(speaker)), self.input, self._frames)
 
     def _frames(self, x: Tensor) -> Tensor:
         return self.output(self.norm(x))
 
 
 class PredictorStream:
-    """A streaming mel predictor on quantized latents that come in pieces."""
+    """A mel predictor on quantized latents that come in pieces.
 
-    def __init__(self, predictor: StreamingMelPredictor, stack: StackStream):
-        self._predictor, self._stack = predictor, stack
+    Parameters
+    ----------
+    stream : StackStream or ConditionerStream
+        What looks at neighbouring codes.
+    before, after : callable
+        What comes before and after it, code by code.
+    """
+
+    def __init__(
+        self,
+        stream: StackStream | ConditionerStream,
+        before: Callable[[Tensor], Tensor],
+        after: Callable[[Tensor], Tensor],
+    ):
+        self._stream, self._before, self._after = stream, before, after
 
     def add(self, quantized: Tensor) -> Tensor:
         """Take z_q (1, n, D); give the standardised frames (1, m, F) that are known now."""
-        predictor = self._predictor
-        return predictor._frames(self._stack.add(predictor.input(quantized)))
+        return self._after(self._stream.add(self._before(quantized)))
 
     def end(self) -> Tensor:
         """Give the remaining standardised frames (1, m, F) when no more codes come."""
-        return self._predictor._frames(self._stack.end())
+        return self._after(self._stream.end())

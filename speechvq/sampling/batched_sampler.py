@@ -14,6 +14,7 @@ import numpy as np
 from speechvq.model import Model
 from speechvq.models.pqmf import PQMFSynthesis
 from speechvq.postfilter.filter import MelPostFilter
+from speechvq.sampling.conditions import vectors_per_frame
 from speechvq.sampling.decoder import WaveNetParts, wavenet_parts
 from speechvq.sampling.level import apply_gain
 from speechvq.sampling.options import SamplingOptions, check_seed
@@ -110,6 +111,8 @@ class Utterance:
         parts = wavenet_parts(model)
         self._output, self._synthesis = output, PQMFSynthesis(parts.pqmf)
         self._filter = MelPostFilter(model.mel_predictor.mel) if post_filter else None
+        self._each = vectors_per_frame(model) if post_filter else 1
+        self._taken = 0  # vectors
         self._channels, self._bands = parts.channels, parts.wavenet.bands
         self._vectors = vectors
         self._ready: np.ndarray | None = None
@@ -130,7 +133,11 @@ class Utterance:
         """The next condition vectors, and a random number for each level of their steps."""
         taken, self._ready = self._ready[:vectors], self._ready[vectors:]
         if self._filter is not None:
-            self._filter.add_targets(taken[:, self._channels :])
+            # Vectors of one frame have it in common: it is added with the first of them
+            self._filter.add_targets(
+                taken[-self._taken % self._each :: self._each, self._channels :]
+            )
+            self._taken += len(taken)
             taken = taken[:, : self._channels]
         return taken, self._random.random((vectors * period, self._bands))
 

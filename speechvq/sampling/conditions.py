@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from speechvq.model import Model
+from speechvq.postfilter.predictor import MelPredictor
 from speechvq.sampling.decoder import wavenet_parts
 
 
@@ -33,16 +35,21 @@ class Conditions:
     def __init__(self, model: Model, mel_frames: bool = False):
         self.model = model
         self._conditioner = copy.deepcopy(wavenet_parts(model).conditioner).to("cpu", torch.float64)
-        self._mel_predictor = None
-        if mel_frames:
-            self._mel_predictor = copy.deepcopy(model.mel_predictor).to("cpu", torch.float64)
-        self._codebook = model.vqvae.quantizer.codebook.detach().to("cpu", torch.float64)
+        self._quantizer = copy.deepcopy(model.vqvae.quantizer).to("cpu", torch.float64)
+        self._mel_condition = model.config.decoder.mel_condition
+        self._mel_frames = mel_frames
+        self._predictor: MelPredictor | None = None
+        if mel_frames or self._mel_condition:
+            self._predictor = copy.deepcopy(model.mel_predictor).to("cpu", torch.float64)
 
     @property
     def lookahead(self) -> int:
         """Codes that must be known after a code before its first condition vector is given."""
-        conditioner = self._conditioner
-        return len(conditioner.before) + len(conditioner.after) // conditioner.upsample
+        conditioner = self._conditioner.lookahead
+        if self._predictor is None:
+            return conditioner
+        frames = self._predictor.lookahead
+        return frames + conditioner if self._mel_condition else max(frames, conditioner)
 
     def vectors(self, pieces: Iterable[np.ndarray], speaker: str) -> Iterator[np.ndarray]:
         """Condition vectors of codes that come in pieces.
@@ -50,7 +57,7 @@ class Conditions:
         Parameters
         ----------
         pieces : iterable of ndarray
-            Codes (n,), integers in 0 … K-1, of any lengths.
+            Codes (n,), integers in 0 … K-1, of any lengths; of a product code (n, G).
         speaker : str
             A name among `model.speakers`.
 
@@ -64,48 +71,97 @@ class Conditions:
         ValueError
             Unknown speaker; codes of another kind or out of range.
         """
-        index = torch.tensor([self.model.speaker_index(speaker)])
-        upsample = self._conditioner.upsample
-        # Context of a vector: in codes before upsampling, in vectors after it
-        codes_seen, vectors_seen = len(self._conditioner.before), len(self._conditioner.after)
-        held, first = np.empty(0, np.int64), 0  # codes still needed; the index of the first
-        given = 0
-
-        def known(until: int) -> np.ndarray:
-            """Vectors `given` … `until`; drops the codes that no later vector depends on."""
-            nonlocal held, first, given
-            with torch.inference_mode():
-                quantized = self._codebook[torch.from_numpy(held)].unsqueeze(0)
-                vectors = self._conditioner(quantized, index)[0]
-                if self._mel_predictor is not None:
-                    frames = self._mel_predictor(quantized, index)[0]
-                    vectors = torch.cat([vectors, frames], dim=1)
-            vectors = vectors[given - first * upsample : until - first * upsample]
-            given = until
-            needed = max(first, (given - vectors_seen) // upsample - codes_seen)
-            held, first = held[needed - first :], needed
-            return vectors.float().numpy()
-
+        stream = _Stream(self, torch.tensor([self.model.speaker_index(speaker)]))
         for piece in pieces:
-            held = np.concatenate([held, check_codes(piece, len(self._codebook))])
-            until = (first + len(held) - codes_seen) * upsample - vectors_seen
-            if until > given:
-                yield known(until)
-        until = (first + len(held)) * upsample
-        if until > given:
-            yield known(until)
+            codes = torch.from_numpy(check_codes(piece, self.model)).unsqueeze(0)
+            if len(vectors := stream.add(codes)):
+                yield vectors
+        if len(vectors := stream.end()):
+            yield vectors
 
 
-def check_codes(codes: np.ndarray, codebook_size: int) -> np.ndarray:
-    """Codes (N,) as int64; ValueError for another kind, or a code out of range."""
+class _Stream:
+    """Condition vectors of one utterance; what is held waits for a slower stream."""
+
+    def __init__(self, conditions: Conditions, speaker: Tensor):
+        self._of = conditions
+        self._vectors = conditions._conditioner.stream(speaker)
+        predictor = conditions._predictor
+        self._frames = None if predictor is None else predictor.stream(speaker)
+        self._held: dict[str, Tensor] = {}  # each (1, n, …)
+
+    @torch.inference_mode()
+    def add(self, codes: Tensor) -> np.ndarray:
+        """Vectors (m, …) that are known with codes (1, n) or (1, n, G)."""
+        quantized = self._of._quantizer.lookup(codes)
+        frames = None if self._frames is None else self._frames.add(quantized)
+        return self._joined(self._vectors.add(self._local(quantized, frames)), frames)
+
+    @torch.inference_mode()
+    def end(self) -> np.ndarray:
+        """The remaining vectors (m, …)."""
+        frames = None if self._frames is None else self._frames.end()
+        vectors = []
+        if "quantized" in self._held:
+            local = self._local(self._held["quantized"][:, :0], frames)
+            vectors.append(self._vectors.add(local))
+        vectors.append(self._vectors.end())
+        return self._joined(torch.cat(vectors, dim=1), frames)
+
+    def _local(self, quantized: Tensor, frames: Tensor | None) -> Tensor:
+        """Input of the conditioner: latents, perhaps with the frames (1, m, F) known for them."""
+        if not self._of._mel_condition:
+            return quantized
+        known = self._with_held("quantized", quantized, frames.shape[1])
+        return torch.cat([known, frames], dim=-1)
+
+    def _joined(self, vectors: Tensor, frames: Tensor | None) -> np.ndarray:
+        """Vectors, with their log-mel frames if these are wanted."""
+        if self._of._mel_frames:
+            predictor, model = self._of._predictor, self._of.model
+            each = vectors_per_frame(model)
+            frames = predictor.in_nats(frames).repeat_interleave(each, dim=1)
+            n = min(
+                x.shape[1] for x in (self._peek("vectors", vectors), self._peek("frames", frames))
+            )
+            vectors = torch.cat(
+                [self._with_held("vectors", vectors, n), self._with_held("frames", frames, n)], -1
+            )
+        return vectors[0].float().numpy()
+
+    def _peek(self, name: str, more: Tensor) -> Tensor:
+        return torch.cat([self._held[name], more], dim=1) if name in self._held else more
+
+    def _with_held(self, name: str, more: Tensor, n: int) -> Tensor:
+        """The first n steps of what is held and `more`; the rest is held."""
+        whole = self._peek(name, more)
+        self._held[name] = whole[:, n:]
+        return whole[:, :n]
+
+
+def vectors_per_frame(model: Model) -> int:
+    """Condition vectors in the time of a log-mel frame of the mel predictor."""
+    upsample = wavenet_parts(model).conditioner.upsample
+    return model.mel_predictor.mel.hop_length * upsample // model.hop_length
+
+
+def check_codes(codes: np.ndarray, model: Model) -> np.ndarray:
+    """Codes (N,), or (N, G) of a product code, as int64.
+
+    Raises
+    ------
+    ValueError
+        Of another kind or shape, or out of range.
+    """
     codes = np.asarray(codes)
-    if codes.ndim != 1 or not np.issubdtype(codes.dtype, np.integer):
+    K, G = model.codebook_size, model.codebooks
+    shape = "(N,)" if G == 1 else f"(N, {G})"
+    fits = codes.ndim == 1 if G == 1 else codes.ndim == 2 and codes.shape[1] == G
+    if not fits or not np.issubdtype(codes.dtype, np.integer):
         raise ValueError(
-            f"codes: expected integers of shape (N,); got {codes.dtype} of shape {codes.shape}"
+            f"codes: expected integers of shape {shape}; got {codes.dtype} of shape {codes.shape}"
         )
-    wrong = codes[(codes < 0) | (codes >= codebook_size)]
+    wrong = codes[(codes < 0) | (codes >= K)]
     if len(wrong):
-        raise ValueError(
-            f"codes: {wrong[0]} is out of range; this model's codes are 0 … {codebook_size - 1}"
-        )
+        raise ValueError(f"codes: {wrong[0]} is out of range; this model's codes are 0 … {K - 1}")
     return codes.astype(np.int64)

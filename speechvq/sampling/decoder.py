@@ -89,10 +89,11 @@ def sample_decoder(
             "temperature, top_k, top_p, precision: this model's decoder draws from its own "
             "distribution only; leave them at their defaults"
         )
-    codebook = model.vqvae.quantizer.codebook
-    quantized = codebook[torch.from_numpy(codes).to(codebook.device)]
+    index = model.speaker_index(speaker)
+    given = torch.from_numpy(codes).to(model.device).unsqueeze(0)
+    quantized = model.local_condition(given, torch.tensor([index], device=model.device))[0]
     random = np.random.Generator(np.random.PCG64(options.seed))
-    drawn = model.vqvae.decoder.sample(quantized, model.speaker_index(speaker), random)
+    drawn = model.vqvae.decoder.sample(quantized, index, random)
     waveform = torch.as_tensor(drawn).detach().to("cpu", torch.float32).numpy()
     expected = (len(codes) * model.hop_length,)
     if waveform.shape != expected or not np.isfinite(waveform).all():

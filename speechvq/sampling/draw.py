@@ -159,7 +159,7 @@ def sample_into(
         raise ValueError(f"threads: must be 1 or more, got {threads}")
     if not count:
         return
-    codes = [check_codes(one, model.codebook_size) for one in codes]
+    codes = [check_codes(one, model) for one in codes]
     if not all(map(len, codes)):
         raise ValueError("codes: expected integers of shape (N,), N at least 1; got none")
     if lengths is None:

@@ -27,6 +27,7 @@ only once is waited for before the first code.
 """
 LONGEST_WAIT = 600.0
 """Seconds of a recording that can be read only once that are held at most."""
+NO_SAMPLES = "waveform: expected shape (T,), T at least 1, got (0,)"
 
 
 def encode(model: Model, waveform: np.ndarray) -> np.ndarray:
@@ -112,6 +113,9 @@ class BlockEncoder:
     such as `audio.Recording`, are read for them from beginning to end. An iterator is read until
     `ESTIMATION_SECONDS` of speech, or `LONGEST_WAIT`, have come.
 
+    An encoder with a method `stream` waits for none of it: blocks are encoded as they come, and
+    only the gain back to the level of the recording needs blocks that can be iterated over again.
+
     Parameters
     ----------
     model, blocks
@@ -130,7 +134,34 @@ class BlockEncoder:
         self.samples, self.gains = 0, NO_GAIN
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield codes (n,), n at least 1."""
+        """Yield codes (n,), n at least 1; of a product code (n, G)."""
+        streams = hasattr(self._model.vqvae.encoder, "stream")
+        return self._streamed() if streams else self._in_windows()
+
+    @torch.inference_mode()
+    def _streamed(self) -> Iterator[np.ndarray]:
+        """Codes of an encoder that runs while the recording arrives."""
+        model, blocks = self._model, self._blocks
+        if iter(blocks) is not blocks and model.speech_level is not None:
+            level = audio.speech_level(self._checked(), model.sample_rate)
+            self.gains = gains_between(level, model.speech_level)
+            self.samples = 0
+        stream = model.vqvae.encoder.stream()
+        longest = round(ENCODED_SECONDS * model.sample_rate)
+        for block in self._checked():
+            for first in range(0, len(block), longest):
+                yield from self._nearest(stream.add(block[first : first + longest]))
+        if not self.samples:
+            raise ValueError(NO_SAMPLES)
+        yield from self._nearest(stream.end())
+
+    def _nearest(self, latents: torch.Tensor) -> Iterator[np.ndarray]:
+        """Codes of latents (1, n, D), if there are any."""
+        if latents.shape[1]:
+            yield self._model.vqvae.quantizer.nearest(latents)[0].cpu().numpy()
+
+    def _in_windows(self) -> Iterator[np.ndarray]:
+        """Codes of an encoder that is given windows of the recording with context on either side."""
         model, hop = self._model, self._model.hop_length
         margin = -(-model.receptive_field // hop)  # codes, on either side
         chunk = max(1, round(ENCODED_SECONDS * model.frame_rate))  # codes
@@ -152,7 +183,7 @@ class BlockEncoder:
                     held -= beyond * hop
                     first -= beyond
         if not self.samples:
-            raise ValueError("waveform: expected shape (T,), T at least 1, got (0,)")
+            raise ValueError(NO_SAMPLES)
         for code in range(first, -(-held // hop), chunk):
             begin = max(0, code - margin)
             piece = window[begin * hop : min(held, (code + chunk + margin) * hop)]

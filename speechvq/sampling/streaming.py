@@ -79,7 +79,7 @@ def _sampled_at_once(
     model: Model, pieces: Iterable[np.ndarray], speaker: str, options: SamplingOptions
 ) -> Iterator[np.ndarray]:
     """Wait for all codes, sample them, and yield the waveform in chunks."""
-    codes = [check_codes(piece, model.codebook_size) for piece in pieces]
+    codes = [check_codes(piece, model) for piece in pieces]
     if sum(map(len, codes)):
         waveform = sample_decoder(model, np.concatenate(codes), speaker, options)
         yield from cut([waveform], max(1, round(CHUNK_SECONDS * model.sample_rate)))

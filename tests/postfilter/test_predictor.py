@@ -13,7 +13,9 @@ D, HOP, BANDS = 4, 160, 10
 def make(upsample: int = 2) -> ConditionerMelPredictor:
     torch.manual_seed(0)
     conditioner = ConditionerConfig(channels=6, upsample=upsample, layers=1)
-    return ConditionerMelPredictor(conditioner, D, HOP, n_speakers=3, sample_rate=16000, bands=BANDS)
+    return ConditionerMelPredictor(
+        conditioner, D, HOP, n_speakers=3, sample_rate=16000, bands=BANDS
+    )
 
 
 def speech(rows: int = 2, codes: int = 12) -> torch.Tensor:

@@ -38,7 +38,9 @@ def smooth_model(config, layers: int) -> Model:
 @pytest.fixture(scope="module")
 def plain(tiny_config):
     """Without sub-bands or a post-filter: its samples are those drawn."""
-    return make_model(dataclasses.replace(tiny_config, mel_predictor=ConditionerMelPredictorConfig()))
+    return make_model(
+        dataclasses.replace(tiny_config, mel_predictor=ConditionerMelPredictorConfig())
+    )
 
 
 @pytest.fixture(scope="module", params=[1, 4])

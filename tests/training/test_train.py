@@ -7,10 +7,10 @@ import torch
 
 from speechvq.config import (
     CepstraStage,
+    ConditionerMelPredictorConfig,
     ContextEncoderConfig,
     DecoderStage,
     LikelihoodStage,
-    ConditionerMelPredictorConfig,
     MelPredictorStage,
     MelStage,
     NormalisedCepstraConfig,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from speechvq.config import DecoderStage, StageConfig
 from speechvq.data.segments import Batch
 from speechvq.model import Model
+from speechvq.postfilter.predictor import ConditionerMelPredictor
 from speechvq.training.corpus import Corpus
 from speechvq.training.objective import Losses, Objective
 
@@ -71,10 +72,10 @@ class DecoderObjective(Objective):
         vqvae, hop_length = self.model.vqvae, self.model.hop_length
         with torch.no_grad(), torch.autocast(batch.waveform.device.type, enabled=False):
             codes = vqvae.encode(batch.inputs)
-            quantized = vqvae.quantizer.lookup(codes)
+            condition = self.model.local_condition(codes, batch.speaker)
         T = batch.waveform.shape[-1]
         x = F.pad(batch.waveform, (0, -T % hop_length))
-        log_p = vqvae.decoder.log_likelihood(x, quantized, batch.speaker, margin, input_noise)
+        log_p = vqvae.decoder.log_likelihood(x, condition, batch.speaker, margin, input_noise)
         nll = -log_p[:, : T - 2 * margin * hop_length].mean()
         return nll, codes[:, margin : codes.shape[1] - margin]
 
@@ -88,7 +89,7 @@ def start_decoder(model: Model, corpus: Corpus, config: StageConfig) -> None:
         return
     corpus.decoder_started.fill_(True)
     decoder, predictor = model.vqvae.decoder, model.mel_predictor
-    if predictor is not None and hasattr(decoder, "conditioner"):
+    if isinstance(predictor, ConditionerMelPredictor) and hasattr(decoder, "conditioner"):
         decoder.conditioner.load_state_dict(predictor.conditioner.state_dict())
     decoder.fit(corpus.speech("scales", config, SECONDS_FOR_SCALES))
 
