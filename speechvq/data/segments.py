@@ -5,7 +5,7 @@ Shapes: B batch, T samples, N codes.
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ class Batch(NamedTuple):
         Frame labels (B, N) int64.
     inputs : Tensor, optional
         Input of the encoder, as the feature front end computes it from the waveform.
+    codes : Tensor, optional
+        Codes (B, N) or (B, N, G) of the waveform, found in the whole utterances.
     speed : Tensor, optional
         (B,), how much faster than in `waveform` the speech of `inputs` is (perturbation).
     """
@@ -44,6 +46,7 @@ class Batch(NamedTuple):
     speaker: Tensor
     labels: Tensor | None = None
     inputs: Tensor | None = None
+    codes: Tensor | None = None
     speed: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
@@ -186,6 +189,13 @@ class Labels:
         return np.where(known, labels[np.minimum(places, len(labels) - 1)], self.NONE)
 
 
+class Codes(Protocol):
+    """Codes of utterances, such as `training.frozen_codes.FrozenCodes`."""
+
+    def crop(self, utterance: int, first: int, count: int) -> np.ndarray:
+        """Codes (count,) or (count, G) int64 of an utterance; `first` may be negative."""
+
+
 class SegmentBatches(RandomSegments):
     """Batches of random segments of audio: `batches[step]` is a Batch.
 
@@ -212,6 +222,9 @@ class SegmentBatches(RandomSegments):
         utterance.
     labels : Labels, optional
         Frame labels of the utterances; batches then have the labels of the segment's codes.
+    codes : Codes, optional
+        Codes of the utterances; batches then have the codes of the segment and its margins, and
+        segments begin where a code does.
     speaker_exponent : float
         A speaker is drawn in proportion to the length of all utterances to this power.
     only : sequence of str
@@ -239,6 +252,7 @@ class SegmentBatches(RandomSegments):
         steps: int,
         margin: int = 0,
         labels: Labels | None = None,
+        codes: Codes | None = None,
         speaker_exponent: float = 1.0,
         only: Sequence[str] = (),
         rank: int = 0,
@@ -263,6 +277,7 @@ class SegmentBatches(RandomSegments):
         self.waveforms = waveforms
         self.margin = margin
         self.labels = labels
+        self.codes = codes
         self._hop_length = hop_length
         self._speakers = np.array([index[u.speaker] for u in waveforms.utterances])
 
@@ -279,6 +294,8 @@ class SegmentBatches(RandomSegments):
     def __getitem__(self, step: int) -> Batch:
         """This process's rows of a step, T being `segment_length` and twice the `margin`."""
         utterances, starts = self.draw(step)
+        if self.codes is not None:
+            starts -= starts % self._hop_length
         segments = list(zip(utterances, starts, strict=True))
         waveform = np.stack([self._crop(utterance, start) for utterance, start in segments])
         labels = None
@@ -286,8 +303,13 @@ class SegmentBatches(RandomSegments):
             N = self.segment_length // self._hop_length
             rows = [self.labels.of_codes(*segment, N, self._hop_length) for segment in segments]
             labels = torch.from_numpy(np.stack(rows))
-        speaker = self._speakers[utterances]
-        return Batch(torch.from_numpy(waveform), torch.from_numpy(speaker), labels)
+        codes = None
+        if self.codes is not None:
+            hop, count = self._hop_length, waveform.shape[1] // self._hop_length
+            rows = [self.codes.crop(u, (start - self.margin) // hop, count) for u, start in segments]
+            codes = torch.from_numpy(np.stack(rows))
+        speaker = torch.from_numpy(self._speakers[utterances])
+        return Batch(torch.from_numpy(waveform), speaker, labels, codes=codes)
 
     def _crop(self, utterance: int, start: int) -> np.ndarray:
         """A segment with its margins: (segment_length + 2 · margin,)."""

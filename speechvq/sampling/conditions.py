@@ -112,31 +112,24 @@ class _Stream:
         """Input of the conditioner: latents, perhaps with the frames (1, m, F) known for them."""
         if not self._of._mel_condition:
             return quantized
-        known = self._with_held("quantized", quantized, frames.shape[1])
-        return torch.cat([known, frames], dim=-1)
+        known, held = frames.shape[1], self._with_held("quantized", quantized)
+        self._held["quantized"] = held[:, known:]
+        return torch.cat([held[:, :known], frames], dim=-1)
 
     def _joined(self, vectors: Tensor, frames: Tensor | None) -> np.ndarray:
         """Vectors, with their log-mel frames if these are wanted."""
         if self._of._mel_frames:
-            predictor, model = self._of._predictor, self._of.model
-            each = vectors_per_frame(model)
-            frames = predictor.in_nats(frames).repeat_interleave(each, dim=1)
-            n = min(
-                x.shape[1] for x in (self._peek("vectors", vectors), self._peek("frames", frames))
-            )
-            vectors = torch.cat(
-                [self._with_held("vectors", vectors, n), self._with_held("frames", frames, n)], -1
-            )
+            each = vectors_per_frame(self._of.model)
+            frames = self._of._predictor.in_nats(frames).repeat_interleave(each, dim=1)
+            parts = [self._with_held("vectors", vectors), self._with_held("frames", frames)]
+            n = min(part.shape[1] for part in parts)
+            self._held["vectors"], self._held["frames"] = (part[:, n:] for part in parts)
+            vectors = torch.cat([part[:, :n] for part in parts], dim=-1)
         return vectors[0].float().numpy()
 
-    def _peek(self, name: str, more: Tensor) -> Tensor:
+    def _with_held(self, name: str, more: Tensor) -> Tensor:
+        """What is held under a name, and `more` after it."""
         return torch.cat([self._held[name], more], dim=1) if name in self._held else more
-
-    def _with_held(self, name: str, more: Tensor, n: int) -> Tensor:
-        """The first n steps of what is held and `more`; the rest is held."""
-        whole = self._peek(name, more)
-        self._held[name] = whole[:, n:]
-        return whole[:, :n]
 
 
 def vectors_per_frame(model: Model) -> int:

@@ -161,7 +161,7 @@ class BlockEncoder:
             yield self._model.vqvae.quantizer.nearest(latents)[0].cpu().numpy()
 
     def _in_windows(self) -> Iterator[np.ndarray]:
-        """Codes of an encoder that is given windows of the recording with context on either side."""
+        """Codes of an encoder of windows of the recording with context on either side."""
         model, hop = self._model, self._model.hop_length
         margin = -(-model.receptive_field // hop)  # codes, on either side
         chunk = max(1, round(ENCODED_SECONDS * model.frame_rate))  # codes

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from speechvq.config import PerturbationConfig, StageConfig
-from speechvq.data.segments import Batch, Labels, SegmentBatches, Waveforms, pieces
+from speechvq.data.segments import Batch, Codes, Labels, SegmentBatches, Waveforms, pieces
 from speechvq.data.subsets import sample_utterances
 from speechvq.distributed import Processes, broadcast_from_rank0
 from speechvq.features.mfcc import SpeakerTransforms
@@ -106,6 +106,7 @@ class Corpus(nn.Module):
         margin: int = 0,
         labels: Labels | None = None,
         perturbation: PerturbationConfig | None = None,
+        codes: Codes | None = None,
     ) -> SegmentBatches | PerturbedBatches:
         """Random segments for a stage, by step.
 
@@ -123,6 +124,8 @@ class Corpus(nn.Module):
             Frame labels of the utterances.
         perturbation : PerturbationConfig, optional
             Of the encoder's input.
+        codes : Codes, optional
+            Codes of the utterances.
         """
         hop_length = self.model.hop_length
         perturbed = perturbation is not None and perturbation != PerturbationConfig()
@@ -139,6 +142,7 @@ class Corpus(nn.Module):
                 steps=config.steps if steps is None else steps,
                 margin=margin * hop_length,
                 labels=labels,
+                codes=codes,
                 speaker_exponent=config.speaker_exponent,
                 only=config.speakers,
                 rank=self.group.rank,
@@ -150,19 +154,25 @@ class Corpus(nn.Module):
             return segments
         return PerturbedBatches(segments, perturbation, self.model.sample_rate, length)
 
-    def held_out_batches(self, labels: Labels | None = None) -> Iterator[Batch]:
+    def held_out_batches(
+        self, labels: Labels | None = None, codes: Codes | None = None
+    ) -> Iterator[Batch]:
         """This process's share of the held-out utterances, in pieces (1, T)."""
         waveforms, rate = self.held_out, self.model.sample_rate
         hop_length = self.model.hop_length
         for i in range(self.group.rank, len(waveforms), self.group.world_size):
             index = self.model.speaker_index(waveforms.utterances[i].speaker)
-            for start, length in pieces(int(waveforms.lengths[i]), round(PIECE_SECONDS * rate)):
+            longest = round(PIECE_SECONDS * rate) // hop_length * hop_length
+            for start, length in pieces(int(waveforms.lengths[i]), longest):
                 waveform = torch.from_numpy(waveforms.crop(i, start, length))[None]
-                found = None
+                count, own_labels, own_codes = -(-length // hop_length), None, None
                 if labels is not None:
-                    count = -(-length // hop_length)
-                    found = torch.from_numpy(labels.of_codes(i, start, count, hop_length))[None]
-                yield Batch(waveform, torch.tensor([index]), found)
+                    own_labels = labels.of_codes(i, start, count, hop_length)
+                    own_labels = torch.from_numpy(own_labels)[None]
+                if codes is not None:
+                    own_codes = codes.crop(i, start // hop_length, count)
+                    own_codes = torch.from_numpy(own_codes)[None]
+                yield Batch(waveform, torch.tensor([index]), own_labels, codes=own_codes)
 
     def speech(self, name: str, config: StageConfig, seconds: float) -> Tensor:
         """Random segments of some minutes of speech, the same in all processes: (B, T)."""

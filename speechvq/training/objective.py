@@ -44,6 +44,8 @@ class Objective(nn.Module):
 
     margin: int = 0
     """Codes of context before and after each segment of a training batch."""
+    reads_codes: bool = False
+    """Whether the stage learns on codes of an encoder and a codebook that stay as they are."""
 
     def start(self, corpus: Any) -> None:
         """Prepare the stage, once, before the first step: statistics, k-means, and the like.

@@ -36,6 +36,8 @@ class Stage:
         G.
     workers : int
         Processes that load batches.
+    begin : callable, optional
+        Called before the first batch of each run, a resumed one, too.
     listen : callable, optional
         Returns sounds to write after each validation: name to (waveform (T,), sample rate in Hz).
         Called in the first process alone.
@@ -51,6 +53,7 @@ class Stage:
     codebook_size: int | None = None
     codebooks: int = 1
     workers: int = 0
+    begin: Callable[[], None] | None = None
     listen: Callable[[], Mapping[str, tuple[np.ndarray, int]]] | None = None
 
 

@@ -29,8 +29,10 @@ from speechvq.model_folder import WEIGHTS, load_model, read_speakers, save_model
 from speechvq.training.card import Facts, model_card
 from speechvq.training.checkpoint import State
 from speechvq.training.corpus import Corpus
+from speechvq.training.frozen_codes import FrozenCodes
 from speechvq.training.labels import read_labels
 from speechvq.training.listen import draw_beginnings
+from speechvq.training.objective import Objective
 from speechvq.training.objectives import build_objective
 from speechvq.training.run import Plan, device_name, fingerprint, run_training
 from speechvq.training.stage import Stage
@@ -134,7 +136,7 @@ def _build(
     objectives = {s.label: build_objective(s, model).to(group.device) for s in stages}
     facts = _facts(waveforms, stages, group)
     return Plan(
-        [_stage(s, objectives[s.label], corpus, training) for s in stages],
+        [_stage(s, objectives[s.label], corpus, training, progress) for s in stages],
         {"model": model, "corpus": corpus, **objectives},
         corpus.prepare,
         partial(_publish, out, model, data, stages, training, facts),
@@ -179,7 +181,11 @@ def init_from(model: Model, folder: str) -> bool:
 
 
 def _stage(
-    config: StageConfig, objective: torch.nn.Module, corpus: Corpus, training: TrainingConfig
+    config: StageConfig,
+    objective: Objective,
+    corpus: Corpus,
+    training: TrainingConfig,
+    progress: bool,
 ) -> Stage:
     """A stage of the trainer."""
     model = corpus.model
@@ -188,11 +194,17 @@ def _stage(
     if path is not None:
         labels = read_labels(path, corpus.waveforms, model.codebook_size)
         held_out_labels = read_labels(path, corpus.held_out, model.codebook_size)
+    codes, held_out_codes, begin = None, None, None
+    if objective.reads_codes and hasattr(model.vqvae.encoder, "stream"):
+        codes = FrozenCodes(model, corpus.waveforms, corpus.group, progress)
+        held_out_codes = FrozenCodes(model, corpus.held_out, corpus.group, progress)
+        begin = partial(_find, codes, held_out_codes)
     batches = corpus.batches(
         config,
         margin=objective.margin,
         labels=labels,
         perturbation=getattr(config, "perturbation", None),
+        codes=codes,
     )
     listen: Callable[[], Mapping[str, tuple[np.ndarray, int]]] | None = None
     if training.samples and isinstance(config, DecoderStage | LikelihoodStage):
@@ -202,15 +214,21 @@ def _stage(
         config,
         objective,
         batches,
-        partial(corpus.held_out_batches, held_out_labels),
+        partial(corpus.held_out_batches, held_out_labels, held_out_codes),
         batches.samples_per_step,
         batches.steps_per_epoch,
         model.codebook_size,
         model.codebooks,
         # Segments of audio in memory are cut faster than they are passed between processes
         workers=0 if corpus.waveforms.cached else training.workers,
+        begin=begin,
         listen=listen,
     )
+
+
+def _find(*all_codes: FrozenCodes) -> None:
+    for codes in all_codes:
+        codes.find()
 
 
 def _publish(

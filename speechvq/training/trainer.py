@@ -164,6 +164,8 @@ class Trainer:
             meter.restore(state.meter)
         else:
             self._checkpoint(optimizer, meter)
+        if stage.begin is not None:
+            stage.begin()
         parallel: nn.Module | None = None  # made after the first step, which checks gradients
         batches = iter(self._loader(stage, state.step))
         busy, timed_steps = 0.0, 0

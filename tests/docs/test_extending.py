@@ -122,7 +122,8 @@ from speechvq.training.train import train
 
 model = ModelConfig(8000, encoder=StridedEncoderConfig(strides=(10, 8), channels=16),
     quantizer=QuantizerConfig(codebook_size=8, codebook_dim=4),
-    decoder=decoder.VocoderConfig(channels=8, layers=1), mel_predictor=ConditionerMelPredictorConfig(bands=8))
+    decoder=decoder.VocoderConfig(channels=8, layers=1),
+    mel_predictor=ConditionerMelPredictorConfig(bands=8))
 few = dict(steps=2, batch_size=2, segment_length=1600, warmup_steps=1)
 stages = [MelStage(**few), DecoderStage(**few)]
 data, training = DataConfig(*sys.argv[1:3]), TrainingConfig(workers=0, samples=1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from speechvq.config import DecoderStage, StageConfig
 from speechvq.data.segments import Batch
 from speechvq.model import Model
+from speechvq.models.vqvae import VQVAE
 from speechvq.postfilter.predictor import ConditionerMelPredictor
 from speechvq.training.corpus import Corpus
 from speechvq.training.objective import Losses, Objective
@@ -29,12 +30,13 @@ SECONDS_FOR_SCALES = 120.0
 class DecoderObjective(Objective):
     """-log p(x | z_q, speaker), the first term of equation 3; encoder and codebook stay."""
 
-    margin = MARGIN
+    reads_codes = True
 
     def __init__(self, config: DecoderStage, model: Model):
         super().__init__()
         self.config = config
         self.model = model
+        self.margin = margin_of(model)
 
     def start(self, corpus: Corpus) -> None:
         """Set the scales of the sub-bands; start the conditioner as the mel predictor's."""
@@ -67,17 +69,34 @@ class DecoderObjective(Objective):
     def nll(self, batch: Batch, margin: int, input_noise: float = 0.0) -> tuple[Tensor, Tensor]:
         """-log p in nats per sample, and codes (B, N), of waveforms (B, T) without their margins.
 
-        The codes are found in float32 whatever the precision, as they are when the model is used.
         """
         vqvae, hop_length = self.model.vqvae, self.model.hop_length
-        with torch.no_grad(), torch.autocast(batch.waveform.device.type, enabled=False):
-            codes = vqvae.encode(batch.inputs)
+        with torch.no_grad():
+            codes = frozen_codes(vqvae, batch)
             condition = self.model.local_condition(codes, batch.speaker)
         T = batch.waveform.shape[-1]
         x = F.pad(batch.waveform, (0, -T % hop_length))
         log_p = vqvae.decoder.log_likelihood(x, condition, batch.speaker, margin, input_noise)
         nll = -log_p[:, : T - 2 * margin * hop_length].mean()
         return nll, codes[:, margin : codes.shape[1] - margin]
+
+
+def margin_of(model: Model) -> int:
+    """Codes of context on either side of a segment that its condition needs."""
+    if not getattr(model.config.decoder, "mel_condition", False):
+        return MARGIN
+    return max(MARGIN, model.mel_predictor.stack.past)
+
+
+def frozen_codes(vqvae: VQVAE, batch: Batch) -> Tensor:
+    """Codes (B, N) or (B, N, G) of a batch: those of the whole utterances, if it has them.
+
+    Else they are found in float32 whatever the precision, as they are when the model is used.
+    """
+    if batch.codes is not None:
+        return batch.codes
+    with torch.autocast(batch.waveform.device.type, enabled=False):
+        return vqvae.encode(batch.inputs)
 
 
 def start_decoder(model: Model, corpus: Corpus, config: StageConfig) -> None:

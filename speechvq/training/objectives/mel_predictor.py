@@ -12,6 +12,7 @@ from speechvq.model import Model
 from speechvq.postfilter.predictor import MelPredictor
 from speechvq.training.corpus import Corpus
 from speechvq.training.objective import Losses, Objective
+from speechvq.training.objectives.decoder import frozen_codes
 
 SECONDS_FOR_SCALES = 120.0
 """Speech from which mean and scale of the log-mel frames are set, if there is so much."""
@@ -22,6 +23,8 @@ class MelPredictorObjective(Objective):
 
     Encoder and codebook stay as they are. A constant prediction has a loss of about 0.8.
     """
+
+    reads_codes = True
 
     def __init__(self, config: MelPredictorStage, model: Model):
         super().__init__()
@@ -49,8 +52,8 @@ class MelPredictorObjective(Objective):
     def forward(self, batch: Batch) -> Losses:
         """Loss for waveforms (B, T), T a multiple of the hop length in training."""
         vqvae = self.model.vqvae
-        with torch.no_grad(), torch.autocast(batch.waveform.device.type, enabled=False):
-            codes = vqvae.encode(batch.inputs)
+        with torch.no_grad():
+            codes = frozen_codes(vqvae, batch)
             quantized = vqvae.quantizer.lookup(codes)
         error = self.predictor.error(batch.waveform, quantized, batch.speaker).mean()
         return Losses(error, {}, codes, weight=batch.waveform.shape[-1])

@@ -1,0 +1,61 @@
+"""Codes of whole utterances, for stages that learn on frozen codes.
+
+A streaming encoder has heard all of an utterance up to a code. The codes of a segment alone would
+be others than those that the model meets when it is used.
+
+Shapes: T samples, N codes, G codebooks.
+"""
+
+import numpy as np
+
+from speechvq.data.segments import Waveforms
+from speechvq.distributed import Processes
+from speechvq.model import Model
+from speechvq.progress import bar
+from speechvq.sampling.encode import encode_blocks
+
+
+class FrozenCodes:
+    """Codes of the utterances of a corpus, by an encoder that no longer learns.
+
+    Parameters
+    ----------
+    model : Model
+        Its encoder streams.
+    waveforms : Waveforms
+    group : Processes
+        Each process encodes its share.
+    progress : bool
+        Show a bar on stderr.
+    """
+
+    def __init__(self, model: Model, waveforms: Waveforms, group: Processes, progress: bool):
+        self._model, self._waveforms, self._group = model, waveforms, group
+        self._progress = progress
+        self._codes: list[np.ndarray] = []
+
+    def find(self) -> None:
+        """Encode the utterances, as whole recordings of the level that they have."""
+        group, waveforms, model = self._group, self._waveforms, self._model
+        encoder, quantizer = model.vqvae.encoder, model.vqvae.quantizer
+        training = encoder.training, quantizer.training
+        encoder.eval()
+        quantizer.eval()
+        own = range(group.rank, len(waveforms), group.world_size)
+        found = {}
+        for i in bar(own, "finding codes", self._progress and group.first):
+            whole = waveforms.crop(i, 0, int(waveforms.lengths[i]))
+            found[i] = np.concatenate(list(encode_blocks(model, iter([whole])))).astype(np.int32)
+        encoder.train(training[0])
+        quantizer.train(training[1])
+        for part in group.gather_objects(found):
+            found.update(part)
+        self._codes = [found[i] for i in range(len(waveforms))]
+
+    def crop(self, utterance: int, first: int, count: int) -> np.ndarray:
+        """Codes `first` to `first + count` of an utterance, (count,) or (count, G) int64.
+
+        Before and after the utterance its first and last code.
+        """
+        codes = self._codes[utterance]
+        return codes[np.arange(first, first + count).clip(0, len(codes) - 1)].astype(np.int64)
