@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from speechvq import audio
 from speechvq.data.batches import RandomSegments
 from speechvq.data.manifest import Utterance
+from speechvq.progress import track
 
 CACHE_BYTES = 2 << 30
 """Audio up to this size is decoded once and kept in memory."""
@@ -62,7 +62,7 @@ class Waveforms:
     cache_bytes : int
         Largest size of the audio to keep in memory; 0 keeps none.
     progress : bool
-        Show a bar on stderr while decoding.
+        Show progress on stderr while decoding.
     waveforms : sequence of ndarray, optional
         Audio (T,) of each utterance, if it is in memory already; no file is then opened.
 
@@ -90,7 +90,7 @@ class Waveforms:
         if waveforms is not None:
             self._cache = [_as_integers(waveform) for waveform in waveforms]
         elif 2 * int(self.lengths.sum()) <= cache_bytes:
-            bar = tqdm(self.lengths, "reading audio", disable=not progress, leave=False)
+            bar = track(self.lengths, "reading audio", " utterances", shown=progress)
             self._cache = [_as_integers(self._read(i, 0, length)) for i, length in enumerate(bar)]
 
     def __len__(self) -> int:

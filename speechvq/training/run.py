@@ -88,7 +88,7 @@ def run_training(
     overwrite
         Delete a training that is in the folder.
     progress
-        Show bars on stderr.
+        Show progress on stderr.
 
     Raises
     ------

@@ -66,7 +66,7 @@ def train(
     overwrite
         Delete a training that is in the folder.
     progress
-        Show bars on stderr.
+        Show progress on stderr.
 
     Returns
     -------

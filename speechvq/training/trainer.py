@@ -6,7 +6,6 @@ A stage brings an `Objective` and batches by step. The trainer knows nothing of 
 import logging
 import math
 import signal
-import sys
 import threading
 import time
 import zlib
@@ -19,10 +18,10 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from speechvq.config import LoopConfig
 from speechvq.distributed import Processes
+from speechvq.progress import track
 from speechvq.training.checkpoint import (
     BEST,
     LAST,
@@ -71,7 +70,7 @@ class Trainer:
     corpus : object
         Given to `Objective.start`.
     progress : bool
-        Show a bar on stderr.
+        Show progress on stderr.
 
     Raises
     ------
@@ -167,7 +166,8 @@ class Trainer:
         parallel: nn.Module | None = None  # made after the first step, which checks gradients
         batches = iter(self._loader(stage, state.step))
         busy, timed_steps = 0.0, 0
-        with self._bar(stage) as bar:
+        shown = {"shown": self.progress, "total": steps, "initial": state.step}
+        with track(title=stage.name, unit=" steps", **shown) as bar:
             while True:
                 self._between_steps(stage, optimizer, meter)
                 if state.step == steps:
@@ -339,17 +339,6 @@ class Trainer:
 
     def _read_clock(self) -> None:
         self.state.seconds = time.perf_counter() - self._began
-
-    def _bar(self, stage: Stage) -> tqdm:
-        return tqdm(
-            total=stage.config.steps,
-            initial=self.state.step,
-            desc=stage.name,
-            unit="step",
-            disable=not self.progress,
-            mininterval=0.2 if sys.stderr.isatty() else 30,  # few lines in a log file
-            dynamic_ncols=True,
-        )
 
     def _loader(self, stage: Stage, first: int) -> DataLoader:
         return DataLoader(
