@@ -103,7 +103,7 @@ def train_prior(
             "stages": [asdict(stage)],
             "training": asdict(training),
             "codebook": asdict(codebook),
-            "fingerprint": fingerprint(utterances["train"]),
+            "fingerprint": {f"data.{part}": fingerprint(u) for part, u in utterances.items()},
         }
         kept = {key: settings[key] for key in ("data", "stages", "training")}
 

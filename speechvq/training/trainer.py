@@ -126,6 +126,8 @@ class Trainer:
         resume = resume and last.exists()
         if resume:
             self.state, _ = read_header(last)
+            if self.state.best is not None:
+                self._check_best()
             load_weights(last, self.modules)
             if self.processes.first:
                 logger.info("resuming stage %s after step %d", self.state.stage, self.state.step)
@@ -151,6 +153,18 @@ class Trainer:
                 self._metrics.close()
         self._read_clock()
         return self.state
+
+    def _check_best(self) -> None:
+        """Forget the best checkpoint if it cannot be read; the next validation writes another."""
+        try:
+            load_weights(self.folder / BEST, self.modules)
+        except (ValueError, OSError) as error:
+            self.state.best, self.state.validated = None, 0
+            if self.processes.first:
+                logger.warning(
+                    "%s; going on from %s: the next validation takes its place", error, LAST
+                )
+        self.processes.wait()  # a first validation must not replace what others still read
 
     def _run(self, stage: Stage, resume: bool) -> None:
         state, steps, objective = self.state, stage.config.steps, stage.objective

@@ -330,6 +330,19 @@ def test_a_finished_training_resumes_to_nothing(tmp_path, read_lines):
     assert again.calls == []
 
 
+def test_more_steps_go_on_by_the_longer_schedule(tmp_path, read_lines):
+    Run(tmp_path).trainer.run()
+    before = read_lines(tmp_path / FILE)
+    longer = Run(tmp_path, steps=(6, 9))
+    assert longer.trainer.run(resume=True).step == 9
+    assert longer.calls == ["finish"]
+    records = read_lines(tmp_path / FILE)
+    assert records[: len(before)] == before
+    schedule = StageConfig(steps=9, learning_rate=0.1, warmup_steps=2)
+    rates = [r["learning_rate"] for r in records[len(before) :] if r["kind"] == "train"]
+    assert rates == [learning_rate(schedule, step - 1) for step in (6, 8, 9)]
+
+
 def test_a_loss_gone_astray_stops_before_a_checkpoint(tmp_path):
     def spoil(step):
         if step == 3:
