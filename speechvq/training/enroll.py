@@ -37,7 +37,7 @@ from speechvq.training.corpus import Corpus, estimate_transforms
 from speechvq.training.objectives.decoder import MARGIN, DecoderObjective
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.stage import learning_rate
-from speechvq.training.validate import validate
+from speechvq.training.validate import Validation, validate
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,9 @@ ENOUGH = 60
 """Seconds of speech that serve well."""
 STAGE = DecoderStage(name="enroll", steps=300, batch_size=4, learning_rate=0.1, warmup_steps=10)
 """How the vectors are learned. The learning rate suits vectors whose elements are about 1."""
+
+FEW_OF_ONE = 0.2
+"""As `validate.FEW`, for one speaker, who uses about half of the codes that chance would use."""
 
 _PIECE = 4.0  # s, at most, of the stretches that are held out
 _HELD_OUT = 6  # one piece of so many
@@ -261,7 +264,13 @@ def fit_speaker(
         with torch.no_grad():
             losses.append(sum(float(fitting.losses(probe[i])[0]) for i in range(_PROBES)))
     nearest = list(known)[int(np.argmin(losses[:-1]))]
-    bits_before = fitting.held_out_bits(known[nearest])
+    before = fitting.held_out(known[nearest])
+    bits_before = before.metrics["bits_per_sample"]
+    if fault := before.collapse(FEW_OF_ONE):
+        logger.warning(
+            "%s: are the recordings speech, and has the codebook not collapsed "
+            "(docs/training.md#codebook-collapse)?", fault
+        )  # fmt: skip
 
     fitting.put(candidates[int(np.argmin(losses))])
     segments = corpus.batches(config, margin=MARGIN)
@@ -315,12 +324,15 @@ class _Fitting:
 
     def held_out_bits(self, values: Sequence[Tensor]) -> float:
         """Bits per sample of the held-out recordings with vectors (C,)."""
+        return self.held_out(values).metrics["bits_per_sample"]
+
+    def held_out(self, values: Sequence[Tensor]) -> Validation:
+        """Scores of the held-out recordings with vectors (C,)."""
         self.put(values)
-        corpus = self.corpus
+        corpus, K = self.corpus, self.solo.codebook_size
         with self._autocast():
-            held_out = corpus.held_out_batches()
-            scores = validate(self.objective, held_out, corpus.prepare, corpus.group)
-        return scores.metrics["bits_per_sample"]
+            pieces = corpus.held_out_batches()
+            return validate(self.objective, pieces, corpus.prepare, corpus.group, K)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.solo.device.type, torch.bfloat16, enabled=self.bfloat16)

@@ -310,6 +310,9 @@ class Trainer:
             return False
         state.validated = state.step
         self._write("valid", validation.metrics)
+        fault = validation.collapse() if state.step == stage.config.steps else None
+        if fault and self.processes.first:
+            logger.warning("stage %s: %s; docs/training.md#codebook-collapse", stage.name, fault)
         if self._metrics is not None and stage.listen is not None:
             for name, (waveform, sample_rate) in stage.listen().items():
                 self._metrics.sound(state.stage, name, waveform, sample_rate, state.global_step)

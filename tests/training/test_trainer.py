@@ -354,6 +354,19 @@ def test_a_loss_gone_astray_stops_before_a_checkpoint(tmp_path):
     assert read_header(tmp_path / LAST)[0].step == 2
 
 
+@pytest.mark.parametrize("codebook_size", [2, 8])
+def test_a_collapsed_codebook_is_told_at_the_end_of_a_stage(tmp_path, codebook_size, caplog):
+    run = Run(tmp_path)
+    pieces = {"held_out": lambda: HELD_OUT * 20, "codebook_size": codebook_size}
+    run.trainer.stages = [replace(stage, **pieces) for stage in run.trainer.stages]
+    run.trainer.run()
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    fault = "6 of 8 codes were never used on the validation data (80 codes, perplexity 1.8)"
+    advice = "docs/training.md#codebook-collapse"
+    stages = ("both", "bias") if codebook_size == 8 else ()
+    assert told == [f"stage {stage}: {fault}; {advice}" for stage in stages]
+
+
 def test_sounds_of_a_validation(tmp_path):
     run = Run(tmp_path)
     stages = run.trainer.stages
