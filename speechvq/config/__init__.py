@@ -33,6 +33,7 @@ from speechvq.config.stages import (
     PerturbationConfig,
     StageConfig,
     check_stages,
+    doubts,
 )
 from speechvq.config.training import (
     DataConfig,
@@ -70,4 +71,5 @@ __all__ = [
     "WaveNetDecoderConfig",
     "WaveformConfig",
     "check_stages",
+    "doubts",
 ]

@@ -301,6 +301,34 @@ def check_stages(
         )
 
 
+def doubts(stages: Sequence[StageConfig]) -> list[str]:
+    """What may be meant, and is probably not: a part of the model that is left behind by the codes.
+
+    Each begins with the path of a stage.
+    """
+    stages = [stage for stage in stages if stage.steps]
+    found = []
+    for part, learn, advice in (
+        ("mel predictor", MelStage | MelPredictorStage, "mel_predictor with codebook: keep"),
+        ("decoder", DecoderStage | LikelihoodStage, "decoder"),
+    ):
+        places = [i for i, stage in enumerate(stages) if isinstance(stage, learn)]
+        later = [s for s in stages[places[-1] + 1 :] if _changes_codes(s)] if places else []
+        if later:
+            found.append(
+                f"stages.{later[-1].label}: changes the codes, and no stage after it trains the "
+                f"{part}, which has learned from former codes; add one of the objective {advice}"
+            )
+    return found
+
+
+def _changes_codes(stage: StageConfig) -> bool:
+    """Whether codes are others after a stage; of a stage from outside the package, no."""
+    learns = isinstance(stage, LikelihoodStage | CepstraStage | LabelsStage | MelStage)
+    starts = isinstance(stage, MelPredictorStage) and stage.codebook != "keep"
+    return learns or starts
+
+
 def _check_codebook(model: ModelConfig, stages: Sequence[StageConfig], initialised: bool) -> None:
     """Refuse codes of a codebook that nothing has started, and one that starts the wrong way."""
     computed = not isinstance(model.features, WaveformConfig)

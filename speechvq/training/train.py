@@ -19,6 +19,7 @@ from speechvq.config import (
     StageConfig,
     TrainingConfig,
     check_stages,
+    doubts,
 )
 from speechvq.data.manifest import Utterance, read_checked, read_known, read_manifest
 from speechvq.data.segments import Waveforms
@@ -93,6 +94,8 @@ def train(
     stages = [stage for stage in stages if stage.steps]
     check_stages(model, stages, training.init_from is not None)
     with processes(device) as group:
+        for doubt in doubts(stages) if group.first else ():
+            logger.warning("%s", doubt)
         listed, unusable = read_checked(data.train)
         speakers = sorted({u.speaker for u in listed if u.id not in unusable})
         train_set = [u for u in listed if u.speaker in speakers]
