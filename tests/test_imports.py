@@ -22,6 +22,7 @@ FLOORS = [
     {"codes"},
     {"audio"},
     {"config", "distributed", "numba_cache", "progress", "settings"},
+    {"yaml_reader"},
     {"text"},
 ]
 # Of rooms that know little: all that they may import, beside their own files.

@@ -4,6 +4,7 @@
 known by the value of its field `objective`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -48,6 +49,8 @@ class StageConfig:
         for name in ("steps", "warmup_steps"):
             at_least(0, name, getattr(self, name))
         above_zero("learning_rate", self.learning_rate)
+        if not re.fullmatch(r"[\w-]*", self.name):  # of files and options, too
+            raise ValueError(f"name: expected letters, digits, _ and -, got {self.name!r}")
 
     @property
     def label(self) -> str:
