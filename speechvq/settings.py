@@ -26,13 +26,11 @@ import difflib
 import math
 import os
 import re
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 _NAMES = {
     int: "a whole number",
@@ -41,6 +39,9 @@ _NAMES = {
     str: "text",
     types.NoneType: "null",
 }
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 60, 60, 60
+"""Of a few entries each: aliases can make a small file a large value."""
 _BEGINS_WITH_KEY = re.compile(r"[\w.\[\]]+: ")
 
 
@@ -153,44 +154,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     return str(value) if isinstance(value, os.PathLike) else value
-
-
-def read_yaml(path: str | os.PathLike) -> dict:
-    """Read a YAML file of keys and values.
-
-    Raises
-    ------
-    OSError
-        It cannot be read.
-    ValueError
-        It is not UTF-8, not YAML, not a mapping, or has a key twice; the message begins with its
-        path and, where there is one, the line.
-    """
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    values = parse_yaml(text, str(path))
-    if values is None:
-        raise ValueError(f"{path}: holds no settings")
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected keys and values, got {_shown(values)}")
-    return values
-
-
-def parse_yaml(text: str, source: str) -> Any:
-    """The value of a YAML text; ValueError begins with `source`, the file or the option."""
-    try:
-        return yaml.load(text, _Loader)
-    except _TwiceError as error:
-        raise ValueError(f"{source}, line {error.line}: {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        what = getattr(error, "problem", None) or getattr(error, "reason", "")
-        raise ValueError(f"{source}{where}: not YAML: {what}") from error
-    except (ValueError, RecursionError) as error:  # a date or a number that there is none of
-        raise ValueError(f"{source}: not YAML: {error}") from error
 
 
 def unknown(path: str, known: Iterable[str], what: str = "setting") -> SettingsError:
@@ -322,8 +285,12 @@ def _build_scalar(kind: Any, value: Any, path: str) -> Any:
         fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     else:
         raise TypeError(f"{path}: settings of type {kind!r} are not supported")
+    if kind is str and value is not None and not fits:
+        raise SettingsError(f"{path}: expected text, got {_shown(value)}; put it into quotes")
     if not fits:
         raise _wrong(kind, value, path)
+    if kind is int and abs(value) >= 2**63:
+        raise SettingsError(f"{path}: too large a number, {_shown(value)}")
     return value
 
 
@@ -335,7 +302,7 @@ def _shown(value: Any) -> str:
     """A value in an error: short, on one line."""
     if value is None:
         return "nothing (blank)"
-    text = repr(value).replace("\n", " ")
+    text = _SHORT.repr(value).replace("\n", " ")
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -371,24 +338,3 @@ def _descendants(cls: type) -> Iterator[type]:
             seen.add(here)
             yield here
             waiting += here.__subclasses__()
-
-
-class _TwiceError(ValueError):
-    def __init__(self, key: str, line: int, first: int):
-        super().__init__(f"key {key!r} is there twice, first in line {first}; keep one")
-        self.line = line
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which refuses a key that stands twice in a mapping."""
-
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                line = key.start_mark.line + 1
-                if key.value in lines:
-                    raise _TwiceError(key.value, line, lines[key.value])
-                lines[key.value] = line
-        return node

@@ -23,6 +23,7 @@ from speechvq.config import (
     WaveNetConfig,
     WaveNetDecoderConfig,
     check_stages,
+    doubts,
 )
 
 
@@ -280,3 +281,26 @@ def test_receptive_field_of_the_wavenet(kernel_size):
 def test_a_stage_is_called_by_its_name_or_its_objective():
     assert MelStage().label == "mel"
     assert MelStage(name="warm_up").label == "warm_up"
+
+
+KEPT = MelPredictorStage(codebook="keep")
+
+
+@pytest.mark.parametrize(
+    ("stages", "left_behind"),
+    [
+        ([MelStage(), LikelihoodStage()], {"likelihood": "mel predictor"}),
+        ([MelPredictorStage(), CepstraStage(), DecoderStage()], {"cepstra": "mel predictor"}),
+        ([MelStage(), DecoderStage(), MelPredictorStage()], {"mel_predictor": "decoder"}),
+        ([LikelihoodStage(), MelStage(name="again")], {"again": "decoder"}),
+        ([MelStage(), LikelihoodStage(steps=0), DecoderStage()], {}),
+        ([MelStage(), LikelihoodStage(), KEPT], {}),
+        ([CepstraStage(), MelPredictorStage(), DecoderStage()], {}),
+        ([CepstraStage(), LikelihoodStage()], {}),
+    ],
+)
+def test_a_part_that_is_left_behind_by_the_codes(stages, left_behind):
+    told = doubts(stages)
+    assert len(told) == len(left_behind)
+    for line, (stage, part) in zip(told, left_behind.items(), strict=True):
+        assert line.startswith(f"stages.{stage}: changes the codes") and part in line

@@ -21,7 +21,8 @@ FLOORS = [
     {"models", "data", "weights"},
     {"codes"},
     {"audio"},
-    {"config", "distributed", "numba_cache", "settings"},
+    {"config", "distributed", "numba_cache", "progress", "settings"},
+    {"yaml_reader"},
     {"text"},
 ]
 # Of rooms that know little: all that they may import, beside their own files.

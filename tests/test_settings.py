@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from speechvq import settings
 from speechvq.cli.options import attributes, options
-from speechvq.settings import SettingsError, build, override, plain, read_yaml
+from speechvq.settings import SettingsError, build, override, plain
+from speechvq.yaml_reader import line_of, read_yaml
 
 
 @dataclass(frozen=True)
@@ -224,10 +225,21 @@ class TestFiles:
             ("m: [{k: 1, k: 2}]", ", line 1: key 'k' is there twice"),
             ("m: 1\nd: {", ", line 2: not YAML: "),
             ("{? [1]: 2}", ", line 1: not YAML: "),
-            ("a: 2026-13-45", ": not YAML: "),
-            ("\0", ": not YAML: "),
+            (
+                "a: 1\nb: 010",
+                ", line 2: 010: a number that begins with 0, which YAML takes as octal",
+            ),
+            ("a: 1\nb: &x {c: [*x]}", ", line 2: *x stands inside of what it stands for"),
+            (
+                "a:\n\tb: 1",
+                ", line 2: not YAML: found character '\\t' that cannot start any token; ",
+            ),
+            ("a: 1\nb: \0", ", line 2: not YAML: "),
             ("[" * 5000, ": not YAML: "),
-            ("# café\na: 1".encode("latin-1"), ": not UTF-8 at byte 5; save it as UTF-8"),
+            (
+                "# café\na: 1".encode("latin-1"),
+                ": neither UTF-8 nor UTF-16 with a byte-order mark; save the file as UTF-8",
+            ),
             ("", ": holds no settings"),
             ("# only a comment", ": holds no settings"),
             ("- 1", ": expected keys and values, got [1]"),
@@ -242,8 +254,29 @@ class TestFiles:
 
     def test_what_is_read(self, tmp_path):
         assert self.read(tmp_path, "\ufeffa: {b: [1, é]}") == {"a": {"b": [1, "é"]}}
+        assert self.read(tmp_path, "a: é".encode("utf-16")) == {"a": "é"}
         with pytest.raises(FileNotFoundError):
             read_yaml(tmp_path / "gone.yaml")
+
+    def test_numbers_are_what_they_look_like(self, tmp_path):
+        text = "[1e-3, 1E+5, .5, 1., 1_000, 0, -7, 1.5e3, 0x10, 1:30, 1:30.5, 2026-13-45, 0.10]"
+        expected = [0.001, 1e5, 0.5, 1.0, 1000, 0, -7, 1500.0, 16, "1:30", "1:30.5", "2026-13-45"]
+        assert self.read(tmp_path, f"a: {text}") == {"a": [*expected, 0.1]}
+
+    def test_the_line_of_a_setting(self, tmp_path):
+        path = tmp_path / "a.yaml"
+        text = "m:\n  k: [1,\n    2]\ns:\n- {kind: x,\n   n: 1}\n- kind: x\n  name: y\n  n: 2\n"
+        path.write_text(text)
+        lines = {
+            "m.k": 2,
+            "m.k[1]": 3,
+            "m.gone.j": 1,
+            "s.x.n": 6,
+            "s.y.n": 9,
+            "s[1].n": 9,
+            "t": None,
+        }
+        assert {keys: line_of(path, keys, "kind") for keys in lines} == lines
 
     def test_a_key_of_a_merged_mapping_may_be_overridden(self, tmp_path):
         """However deep: the merge of a merge is no key that stands twice."""

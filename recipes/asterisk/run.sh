@@ -49,7 +49,9 @@ fi
 
 if [[ ! -f $exp/data/train.jsonl ]]; then
     "$python" "$HERE/prompts.py" "$exp/sounds" --out "$exp/recordings"
-    "$python" -m speechvq.cli.prepare "$exp/recordings" --corpus folder --trim --out "$exp/data"
+    # Manifests are written even where recordings cannot be used, which are named
+    "$python" -m speechvq.cli.prepare "$exp/recordings" --corpus folder --trim --out "$exp/data" ||
+        [[ -s $exp/data/train.jsonl ]]
 fi
 for part in train valid test; do # utterances with phones are kept as they are
     "$python" -m speechvq.cli.align "$exp/data/$part.jsonl"

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from speechvq.features.whitening import whitening
+from speechvq.progress import track
 
 BIGRAM_PRIOR = 10
 """Counts with which the unigram distribution enters each row of the bigram."""
@@ -219,7 +219,7 @@ def train_hmm_units(
     frames = torch.cat(list(features))
     lengths = torch.tensor([len(x) for x in features])
     speaker = torch.tensor(speakers).repeat_interleave(lengths)  # of each frame
-    for iteration in tqdm(range(settings.iterations), "HMM units", disable=not progress):
+    for iteration in track(range(settings.iterations), "HMM units", " iterations", shown=progress):
         paths = model.states(features, speakers)
         state = speaker * K * S + torch.cat(paths)  # index of the state of the speaker
         whiten = whitening(frames - model.means.flatten(0, 1)[state])

@@ -27,12 +27,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
 
-    from tqdm import tqdm
-
     from speechvq import audio
     from speechvq.data.manifest import read_manifest
     from speechvq.evaluation.encoded import encode_utterances
     from speechvq.model_folder import load
+    from speechvq.progress import track
     from speechvq.sampling import SamplingOptions, sample_batch
 
     model = load(options.model)
@@ -62,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
             lengths.append(len(waveform))
 
     total = model.hop_length * sum(map(len, codes)) / model.sample_rate
-    with tqdm(total=round(total, 1), unit=" s of speech", disable=None, leave=False) as bar:
+    with track(total=round(total, 1), unit=" s of speech") as bar:
         waveforms = sample_batch(
             model,
             codes,

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from hmm_units import HMMTraining, HMMUnits, train_hmm_units
 from torch import Tensor
-from tqdm import tqdm
 
 from speechvq.cli.errors import one_line
 from speechvq.codes import Codebook, write_codes
@@ -36,6 +35,7 @@ from speechvq.data.segments import Waveforms
 from speechvq.features.gmm_mapping import GMMSpeakerMapping
 from speechvq.features.mfcc import MFCC, SpeakerTransforms
 from speechvq.features.speaker_normalisation import fit_speaker_transforms
+from speechvq.progress import track
 
 FRAME_RATE = 100
 """Frames per second."""
@@ -140,7 +140,7 @@ def train(
     chosen = choose_utterances(
         speakers, waveforms.lengths / waveforms.sample_rate, settings.train_seconds
     )
-    bar = tqdm(chosen, "features", disable=not progress)
+    bar = track(chosen, "features", " utterances", shown=progress)
     x = [features(waveforms, i) for i in bar]
     return features, train_hmm_units(x, [speakers[i] for i in chosen], settings.hmm, progress)
 
@@ -162,7 +162,7 @@ def label(
     features: Features, units: HMMUnits, waveforms: Waveforms, progress: bool = False
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Give the id and the unit (T,) of every frame of each utterance."""
-    with tqdm(total=len(waveforms), desc="labels", disable=not progress) as bar:
+    with track(title="labels", unit=" utterances", total=len(waveforms), shown=progress) as bar:
         for first in range(0, len(waveforms), BATCH):
             batch = range(first, min(first + BATCH, len(waveforms)))
             utterances = [waveforms.utterances[i] for i in batch]
@@ -244,6 +244,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Train units, label the manifests, and print a summary."""
     logging.basicConfig(format="units.py: %(levelname)s: %(message)s")
+    logging.getLogger("speechvq").setLevel(logging.INFO)
     options = parser().parse_args(argv)
     try:
         hmm = HMMTraining(**{f.name: getattr(options, f.name) for f in fields(HMMTraining)})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import sys
 from pathlib import Path
 
 from speechvq.cli.errors import Parser, command, one_line
+from speechvq.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,6 @@ def main(argv: list[str] | None = None) -> int:
     """Align the utterances of a manifest, write it, and print a summary."""
     options = parser().parse_args(argv)
 
-    from tqdm import tqdm
-
     from speechvq.analysis.align import Aligner
     from speechvq.data.manifest import read_manifest, write_manifest
 
@@ -52,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     done, unknown, failed = 0, {}, []
     try:
         aligner = Aligner() if pending else None
-        for index in tqdm(pending, desc="align", unit="utt", file=sys.stderr, dynamic_ncols=True):
+        for index in track(pending, "align", " utterances"):
             utterance = utterances[index]
             if missing := aligner.unknown(utterance.text):
                 unknown[utterance.id] = missing

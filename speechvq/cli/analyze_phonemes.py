@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if options.max_minutes <= 0:
         raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
     from speechvq import model_folder
+    from speechvq.evaluation.normalised import normalisation_of
     from speechvq.evaluation.phonemes import evaluate_phonemes, labelled_utterances
 
     folder = model_folder.find_model(options.model)
@@ -69,7 +70,12 @@ def run(options: argparse.Namespace) -> int:
         )
     model = model_folder.load_model(folder, options.device)
     result = evaluate_phonemes(
-        model, *parts, not options.no_baselines, options.seed, progress=progress
+        model,
+        *parts,
+        not options.no_baselines,
+        options.seed,
+        progress,
+        normalisation_of(config),
     )
     out = Path(options.out) if options.out else beside(folder, "phonemes")
     scores = {"model": str(folder), **result.to_dict()}

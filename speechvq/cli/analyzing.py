@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from speechvq.progress import track
 
 
 def manifest(given: str | None, config: dict, split: str, option: str) -> str:
@@ -35,8 +36,6 @@ def beside(folder: Path, name: str) -> Path:
     return Path(name) if inside else folder.parent / name
 
 
-def progress(items: Iterable, what: str, unit: str = "utt"):
-    """The items, with a progress bar on stderr."""
-    from tqdm import tqdm
-
-    return tqdm(items, desc=what, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True)
+def progress(items: Iterable, what: str, unit: str = "utterances"):
+    """The items, with their progress on stderr."""
+    return track(items, what, f" {unit}")

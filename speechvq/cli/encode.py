@@ -15,6 +15,7 @@ from speechvq import audio
 from speechvq.cli import piping, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
 from speechvq.codes import check_id
+from speechvq.progress import track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,12 +141,10 @@ def _named(recordings: Iterable[Recording]) -> list[Recording]:
 
 def _encode(model: Model, recordings: list[Recording]) -> tuple[dict[str, np.ndarray], int]:
     """Codes by id of the recordings that can be used, and the number of those that cannot."""
-    from tqdm import tqdm
-
     from speechvq.sampling import encode_source
 
     found = {}
-    for recording in tqdm(recordings, unit=" recordings", disable=None, leave=False):
+    for recording in track(recordings, "encode", " recordings"):
         try:
             speech = audio.Recording(
                 recording.path, model.sample_rate, recording.start, recording.duration

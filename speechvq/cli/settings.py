@@ -8,6 +8,7 @@ import difflib
 import fnmatch
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn, get_args
 
 import yaml
@@ -15,6 +16,7 @@ import yaml
 from speechvq import settings
 from speechvq.cli.errors import Parser
 from speechvq.cli.options import Option, options
+from speechvq.yaml_reader import line_of, parse_yaml, read_yaml
 
 MOVED: dict[str, str] = {
     "training.spectral": "now two entries of the list 'stages': {objective: cepstra, steps: …} and "
@@ -103,8 +105,10 @@ class SettingsParser(Parser):
             The file cannot be read.
         """
         parsed, unknown = self.parse_known_args(argv)
-        values = {} if parsed.config is None else settings.read_yaml(parsed.config)
-        self._check_keys(values)
+        values = {} if parsed.config is None else read_yaml(parsed.config)
+        self._file, self._overridden = parsed.config, set()
+        with self.located():
+            self._check_keys(values)
         given = {path: getattr(parsed, path) for path in vars(parsed) if path in self._settings}
         for path in given:
             delattr(parsed, path)
@@ -113,15 +117,32 @@ class SettingsParser(Parser):
             section, *keys = path.split(".")
             value, hint = _value(option, text), self._sections[section]
             values[section] = settings.override(hint, values.get(section), keys, value, section)
-        sections = {
-            name: settings.build(hint, values.get(name, _nothing(hint)), name)
-            for name, hint in self._sections.items()
-        }
+            self._overridden.add(path)
+        with self.located():
+            sections = {
+                name: settings.build(hint, values.get(name, _nothing(hint)), name)
+                for name, hint in self._sections.items()
+            }
         if parsed.print_config:
             text = yaml.safe_dump(settings.plain(sections), sort_keys=False, allow_unicode=True)
             self._print_message(text, sys.stdout)
             self.exit()
         return parsed, sections
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """Add file and line to an error that begins with the path of a setting in the file."""
+        try:
+            yield
+        except ValueError as error:
+            path = str(error).partition(": ")[0]
+            if self._file is None or path in self._overridden:
+                raise
+            section = self._sections.get(path.partition(".")[0])
+            tag = getattr(next(iter(get_args(section)), None), "TAG", "")
+            if (line := line_of(self._file, path, tag)) is None:
+                raise
+            raise ValueError(f"{error} ({self._file}, line {line})") from error
 
     def _by_name(self, unknown: list[str], values: dict) -> dict[str, tuple[Option, str]]:
         """Options of entries that have a name of their own, such as ``--stages.warm_up.steps``.
@@ -145,15 +166,27 @@ class SettingsParser(Parser):
 
     def _check_keys(self, values: dict) -> None:
         """Refuse sections that there are not and settings that have moved."""
-        for path in _paths(values):
+        for path in self._paths(values):
             if advice := self._moved(path):
                 raise ValueError(f"{path}: {advice}")
+            key = path.rpartition(".")[2]
+            homes = [known for known in self._settings if known.rpartition(".")[2] == key]
+            if homes and not any(f"{known}.".startswith(f"{path}.") for known in self._settings):
+                raise ValueError(f"{path}: no such setting; there is {homes[0]}")
         for name in values:
             if name in self._sections:
                 continue
             if f"--{name}" in self._option_string_actions:
                 raise ValueError(f"{name}: not a section; give it as an option, --{name}")
             raise settings.unknown(str(name), self._sections, "section")
+
+    def _paths(self, values: dict, prefix: str = "") -> Iterator[str]:
+        """The path of every key of nested mappings; nothing below a key that is no section."""
+        for key, value in values.items():
+            path = f"{prefix}{key}"
+            yield path
+            if isinstance(value, dict) and any(k.startswith(f"{path}.") for k in self._settings):
+                yield from self._paths(value, f"{path}.")
 
     def _moved(self, path: str) -> str | None:
         """What takes the place of a path that is no setting any more."""
@@ -175,19 +208,11 @@ class SettingsParser(Parser):
         self.error(f"--{name}: no such option{f'; did you mean {near[0]}?' if near else ''}")
 
 
-def _paths(values: dict, prefix: str = "") -> Iterator[str]:
-    """The path of every key of nested mappings."""
-    for key, value in values.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _paths(value, f"{prefix}{key}.")
-
-
 def _value(option: Option, text: str) -> Any:
     """What an option's text stands for: YAML, but for settings that are text."""
     if option.hint is str:
         return text
-    value = settings.parse_yaml(text, option.path)
+    value = parse_yaml(text, option.path)
     return text if option.hint == str | None and value is not None else value
 
 

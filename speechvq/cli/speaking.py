@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from speechvq import audio
 from speechvq.cli.errors import Parser, one_line
+from speechvq.progress import track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -297,11 +298,9 @@ class Output(audio.Writer):
 
 @contextlib.contextmanager
 def progress_bar(seconds: float, sample_rate: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar over seconds of audio, on stderr if that is a terminal; yields its update."""
-    from tqdm import tqdm
-
+    """The progress over seconds of audio on stderr; yields its update."""
     layout = "{l_bar}{bar}| {n:.1f}/{total:.1f} s of audio [{elapsed}<{remaining}, {rate_fmt}]"
-    with tqdm(total=seconds, unit=" s", disable=None, bar_format=layout, leave=False) as bar:
+    with track(total=round(seconds, 1), unit=" s of audio", layout=layout) as bar:
         yield lambda drawn: bar.update(drawn / sample_rate)
 
 

@@ -42,9 +42,11 @@ def main(argv: list[str] | None = None) -> int:
         from speechvq.cli import train_prior
 
         return train_prior.run(argv[1:])
-    options, sections = parser().parse_settings(argv)
+    reader = parser()
+    options, sections = reader.parse_settings(argv)
     data, stages = sections["data"], sections["stages"]
-    check_stages(sections["model"], stages, sections["training"].init_from is not None)
+    with reader.located():
+        check_stages(sections["model"], stages, sections["training"].init_from is not None)
     check_manifests(data.train, data.valid)
 
     def train() -> Path:

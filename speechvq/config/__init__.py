@@ -39,6 +39,7 @@ from speechvq.config.stages import (
     PerturbationConfig,
     StageConfig,
     check_stages,
+    doubts,
 )
 from speechvq.config.training import (
     DataConfig,
@@ -80,4 +81,5 @@ __all__ = [
     "WaveNetDecoderConfig",
     "WaveformConfig",
     "check_stages",
+    "doubts",
 ]

@@ -4,6 +4,7 @@
 known by the value of its field `objective`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -57,6 +58,8 @@ class StageConfig:
             at_least(0, name, getattr(self, name))
         above_zero("learning_rate", self.learning_rate)
         share("speaker_exponent", self.speaker_exponent)
+        if not re.fullmatch(r"[\w-]*", self.name):  # of files and options, too
+            raise ValueError(f"name: expected letters, digits, _ and -, got {self.name!r}")
 
     @property
     def label(self) -> str:
@@ -318,6 +321,34 @@ def check_stages(
             "model.mel_predictor.bands: no stage trains the mel predictor; add one with the "
             "objective mel or mel_predictor, or set this to 0"
         )
+
+
+def doubts(stages: Sequence[StageConfig]) -> list[str]:
+    """What may be meant, and is probably not: a part of the model that is left behind by the codes.
+
+    Each begins with the path of a stage.
+    """
+    stages = [stage for stage in stages if stage.steps]
+    found = []
+    for part, learn, advice in (
+        ("mel predictor", MelStage | MelPredictorStage, "mel_predictor with codebook: keep"),
+        ("decoder", DecoderStage | LikelihoodStage, "decoder"),
+    ):
+        places = [i for i, stage in enumerate(stages) if isinstance(stage, learn)]
+        later = [s for s in stages[places[-1] + 1 :] if _changes_codes(s)] if places else []
+        if later:
+            found.append(
+                f"stages.{later[-1].label}: changes the codes, and no stage after it trains the "
+                f"{part}, which has learned from former codes; add one of the objective {advice}"
+            )
+    return found
+
+
+def _changes_codes(stage: StageConfig) -> bool:
+    """Whether codes are others after a stage; of a stage from outside the package, no."""
+    learns = isinstance(stage, LikelihoodStage | CepstraStage | LabelsStage | MelStage)
+    starts = isinstance(stage, MelPredictorStage) and stage.codebook != "keep"
+    return learns or starts
 
 
 def _check_codebook(model: ModelConfig, stages: Sequence[StageConfig], initialised: bool) -> None:

@@ -57,6 +57,8 @@ class LoopConfig:
         for name in ("log_every", "valid_every", "checkpoint_every"):
             at_least(1, name, getattr(self, name))
         at_least(0, "seed", self.seed)
+        if self.seed >= 2**32:
+            raise ValueError(f"seed: must be below 2^32, got {self.seed}")
         above_zero("gradient_clip", self.gradient_clip)
 
 

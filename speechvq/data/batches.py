@@ -74,12 +74,21 @@ class RandomSegments(Dataset):
         """Utterances (B,) and starts (B,) of the segments of this process."""
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of {self.steps}")
-        rng = np.random.default_rng((*self._seed, step))
+        utterances, starts = self._drawn((*self._seed, step), self.batch_size)
+        return utterances[self._rows], starts[self._rows]
+
+    def draw_again(self, step: int, row: int, attempt: int) -> tuple[int, int]:
+        """Another utterance and start for a row of this process, each attempt another."""
+        seed = (*self._seed, step, self._rows.start + row, attempt)
+        utterances, starts = self._drawn(seed, 1)
+        return int(utterances[0]), int(starts[0])
+
+    def _drawn(self, seed: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
         if np.issubdtype(self._ends.dtype, np.integer):
-            places = rng.integers(self._ends[-1], size=self.batch_size)
+            places = rng.integers(self._ends[-1], size=size)
         else:
-            places = self._ends[-1] * rng.random(self.batch_size)
+            places = self._ends[-1] * rng.random(size)
         utterances = np.searchsorted(self._ends, places, side="right")
         latest = np.maximum(self.lengths[utterances] - self.segment_length, 0)
-        starts = rng.integers(latest + 1)
-        return utterances[self._rows], starts[self._rows]
+        return utterances, rng.integers(latest + 1)

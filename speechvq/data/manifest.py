@@ -114,20 +114,32 @@ def read_usable(path: str | os.PathLike) -> list[Utterance]:
     ValueError, OSError
         No utterance has audio that can be opened; or as `read_manifest`.
     """
-    usable, faults = [], []
-    for utterance in read_manifest(path):
+    everything, unusable = read_checked(path)
+    return [utterance for utterance in everything if utterance.id not in unusable]
+
+
+def read_checked(path: str | os.PathLike) -> tuple[list[Utterance], set[str]]:
+    """Read a manifest, and the ids of the utterances whose audio cannot be opened, as logged.
+
+    Raises
+    ------
+    ValueError, OSError
+        No utterance has audio that can be opened; or as `read_manifest`.
+    """
+    everything, faults = read_manifest(path), {}
+    for utterance in everything:
         try:
             audio.info(utterance.path)
-            usable.append(utterance)
         except (audio.AudioError, OSError) as error:
-            faults.append(error)
-    if not usable:
-        raise faults[0]
-    for error in faults[:_NAMED]:
+            faults[utterance.id] = error
+    errors = list(faults.values())
+    if len(errors) == len(everything):
+        raise errors[0]
+    for error in errors[:_NAMED]:
         logger.error("%s; left out", error)
-    if len(faults) > _NAMED:
-        logger.error("%s: %d more are left out", path, len(faults) - _NAMED)
-    return usable
+    if len(errors) > _NAMED:
+        logger.error("%s: %d more are left out", path, len(errors) - _NAMED)
+    return everything, set(faults)
 
 
 def read_known(path: str | os.PathLike, speakers: Sequence[str], whose: str) -> list[Utterance]:

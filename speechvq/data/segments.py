@@ -3,24 +3,29 @@
 Shapes: B batch, T samples, N codes.
 """
 
+import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from speechvq import audio
 from speechvq.data.batches import RandomSegments
 from speechvq.data.manifest import Utterance
+from speechvq.progress import track
+
+logger = logging.getLogger(__name__)
 
 CACHE_BYTES = 2 << 30
 """Audio up to this size is decoded once and kept in memory."""
 
 _MARGIN = 0.02  # s read on both sides of a crop, so that a resampler's edges fall outside it
 _FULL_SCALE = 32768
+_DRAWS = 20  # of another utterance in place of one that cannot be decoded
+_NAMED = 10  # utterances that are named at once
 
 
 class Batch(NamedTuple):
@@ -60,6 +65,9 @@ class Waveforms:
     Audio that fits into `cache_bytes` as 16-bit integers is decoded when the object is made. More
     audio is read from the files at each access, and then the requested segment alone.
 
+    An utterance that cannot be decoded is left out from then on, in all processes that load
+    batches. Its place in the list stays, so that the segments of the others do.
+
     Parameters
     ----------
     utterances : sequence of Utterance
@@ -68,16 +76,18 @@ class Waveforms:
     cache_bytes : int
         Largest size of the audio to keep in memory; 0 keeps none.
     progress : bool
-        Show a bar on stderr while decoding.
+        Show progress on stderr while decoding.
     level : float, optional
         dB; the speech of each utterance is scaled to this level. By default as it is.
     waveforms : sequence of ndarray, optional
         Audio (T,) of each utterance, if it is in memory already; no file is then opened.
+    unusable : collection of str
+        Ids of utterances that are left out from the beginning.
 
     Raises
     ------
     FileNotFoundError, AudioError
-        A file of a cached utterance is missing or cannot be used.
+        None of the utterances to be cached can be decoded.
     """
 
     def __init__(
@@ -88,6 +98,7 @@ class Waveforms:
         progress: bool = False,
         waveforms: Sequence[np.ndarray] | None = None,
         level: float | None = None,
+        unusable: Collection[str] = (),
     ):
         if not utterances:
             raise ValueError("no utterances; at least one is needed")
@@ -95,15 +106,21 @@ class Waveforms:
         self.sample_rate = sample_rate
         self.lengths = np.array([max(1, round(u.duration * sample_rate)) for u in utterances])
         """Samples of each utterance."""
+        # In memory that processes share: one that loads batches tells the one that trains
+        self.left_out = torch.tensor([u.id in unusable for u in utterances]).share_memory_()
+        """Whether each utterance is left out, (utterances,) bool."""
+        self._reported = set(self.left_out.nonzero()[:, 0].tolist())
         self._cache: list[np.ndarray] | None = None
         if waveforms is not None:
             self._cache = [_as_integers(waveform) for waveform in waveforms]
         elif 2 * int(self.lengths.sum()) <= cache_bytes:
-            bar = tqdm(self.lengths, "reading audio", disable=not progress, leave=False)
-            self._cache = [_as_integers(self._read(i, 0, length)) for i, length in enumerate(bar)]
+            bar = track(self.lengths, "reading audio", " utterances", shown=progress)
+            self._cache = [self._whole(i, length) for i, length in enumerate(bar)]
+            if self.left_out.all():
+                self._read(0, 0, int(self.lengths[0]))  # raises the error
         self._gains = np.ones(len(self), np.float32)
         if level is not None:
-            bar = tqdm(range(len(self)), "levels", disable=not progress, leave=False)
+            bar = track(range(len(self)), "levels", " utterances", shown=progress)
             self._gains = np.array([self._gain(i, level) for i in bar], np.float32)
 
     def __len__(self) -> int:
@@ -119,6 +136,47 @@ class Waveforms:
         """Duration of all utterances."""
         return float(self.lengths.sum()) / self.sample_rate
 
+    def usable(self, utterance: int) -> bool:
+        """Whether an utterance is not left out."""
+        return not self.left_out[utterance]
+
+    def leave_out(self, utterance: int) -> None:
+        """Leave an utterance out from now on."""
+        self.left_out[utterance] = True
+
+    def unreported(self) -> list[int]:
+        """Utterances that have been left out and that `report` has not named yet."""
+        if int(self.left_out.sum()) == len(self._reported):
+            return []
+        return sorted(set(self.left_out.nonzero()[:, 0].tolist()) - self._reported)
+
+    def report(self) -> None:
+        """Log, by name and once, the utterances that have turned out to be unusable."""
+        new = self.unreported()
+        self._reported.update(new)
+        for i in new[:_NAMED]:
+            logger.error("%s; left out from now on", self.fault(i))
+        if len(new) > _NAMED:
+            logger.error("%d more utterances are left out from now on", len(new) - _NAMED)
+
+    def fault(self, utterance: int) -> str:
+        """Why an utterance cannot be decoded."""
+        try:
+            self._read(utterance, 0, int(self.lengths[utterance]))
+        except (audio.AudioError, OSError) as error:
+            return str(error)
+        return f"{self.utterances[utterance].path}: could not be read a moment ago"
+
+    def try_crop(self, utterance: int, start: int, length: int) -> np.ndarray | None:
+        """As `crop`, or None for an utterance that is left out, now if it cannot be decoded."""
+        if not self.usable(utterance):
+            return None
+        try:
+            return self.crop(utterance, start, length)
+        except (audio.AudioError, OSError):
+            self.leave_out(utterance)
+            return None
+
     def crop(self, utterance: int, start: int, length: int) -> np.ndarray:
         """Samples `start` to `start + length` of an utterance, by its place in the list.
 
@@ -126,8 +184,13 @@ class Waveforms:
         -------
         numpy.ndarray
             float32 (length,), zeros where the utterance has ended.
+
+        Raises
+        ------
+        OSError, AudioError
+            The utterance cannot be decoded.
         """
-        if self._cache is not None:
+        if self._cache is not None and len(self._cache[utterance]):
             samples = self._cache[utterance][start : start + length]
             samples = samples.astype(np.float32) / _FULL_SCALE
         else:
@@ -138,9 +201,20 @@ class Waveforms:
 
     def _gain(self, utterance: int, level: float) -> float:
         """Factor that brings the speech of an utterance to a level in dB; silence stays."""
-        samples = self.crop(utterance, 0, int(self.lengths[utterance]))
+        samples = self.try_crop(utterance, 0, int(self.lengths[utterance]))
+        if samples is None:
+            return 1.0
         found = audio.speech_level([samples], self.sample_rate)
         return 10 ** ((level - found) / 20) if np.isfinite(found) else 1.0
+
+    def _whole(self, utterance: int, length: int) -> np.ndarray:
+        """All samples (T,) as integers; none of an utterance that is left out."""
+        if self.usable(utterance):
+            try:
+                return _as_integers(self._read(utterance, 0, length))
+            except (audio.AudioError, OSError):
+                self.leave_out(utterance)
+        return np.zeros(0, np.int16)
 
     def _read(self, utterance: int, start: int, length: int) -> np.ndarray:
         u, rate = self.utterances[utterance], self.sample_rate
@@ -293,11 +367,10 @@ class SegmentBatches(RandomSegments):
 
     def __getitem__(self, step: int) -> Batch:
         """This process's rows of a step, T being `segment_length` and twice the `margin`."""
-        utterances, starts = self.draw(step)
-        if self.codes is not None:
-            starts -= starts % self._hop_length
-        segments = list(zip(utterances, starts, strict=True))
-        waveform = np.stack([self._crop(utterance, start) for utterance, start in segments])
+        drawn = zip(*self.draw(step), strict=True)
+        rows = [self._row(step, row, *segment) for row, segment in enumerate(drawn)]
+        segments = [(utterance, start) for utterance, start, _ in rows]
+        waveform = np.stack([samples for _, _, samples in rows])
         labels = None
         if self.labels is not None:
             N = self.segment_length // self._hop_length
@@ -306,16 +379,43 @@ class SegmentBatches(RandomSegments):
         codes = None
         if self.codes is not None:
             hop, count = self._hop_length, waveform.shape[1] // self._hop_length
-            rows = [self.codes.crop(u, (start - self.margin) // hop, count) for u, start in segments]
-            codes = torch.from_numpy(np.stack(rows))
-        speaker = torch.from_numpy(self._speakers[utterances])
-        return Batch(torch.from_numpy(waveform), speaker, labels, codes=codes)
+            found = [
+                self.codes.crop(u, (start - self.margin) // hop, count) for u, start in segments
+            ]
+            codes = torch.from_numpy(np.stack(found))
+        speaker = self._speakers[[utterance for utterance, _ in segments]]
+        return Batch(torch.from_numpy(waveform), torch.from_numpy(speaker), labels, codes=codes)
 
-    def _crop(self, utterance: int, start: int) -> np.ndarray:
-        """A segment with its margins: (segment_length + 2 · margin,)."""
-        first, last = start - self.margin, start + self.segment_length + self.margin
-        inside = max(first, 0)
-        return np.pad(self.waveforms.crop(utterance, inside, last - inside), (inside - first, 0))
+    def draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Utterances (B,) and starts (B,), where a code begins if the codes are given."""
+        utterances, starts = super().draw(step)
+        return utterances, self._at_code(starts)
+
+    def draw_again(self, step: int, row: int, attempt: int) -> tuple[int, int]:
+        """Another utterance and start for a row, as `draw`."""
+        utterance, start = super().draw_again(step, row, attempt)
+        return utterance, self._at_code(start)
+
+    def _at_code(self, starts):
+        return starts if self.codes is None else starts - starts % self._hop_length
+
+    def _row(self, step: int, row: int, utterance: int, start: int) -> tuple[int, int, np.ndarray]:
+        """Utterance, start and segment with its margins, (segment_length + 2 · margin,).
+
+        Another draw takes the place of an utterance that cannot be decoded: a function of what
+        can be decoded, and of nothing that was read before.
+        """
+        length = self.segment_length + 2 * self.margin
+        for attempt in range(_DRAWS):
+            before = max(self.margin - start, 0)  # samples before the utterance
+            inside = start - self.margin + before
+            samples = self.waveforms.try_crop(utterance, inside, length - before)
+            if samples is not None:
+                return utterance, start, np.pad(samples, (before, 0))
+            utterance, start = self.draw_again(step, row, attempt)
+        for i in range(len(self.waveforms)):  # nothing can be read: the training is to stop
+            self.waveforms.leave_out(i)
+        return utterance, start, np.zeros(length, np.float32)
 
 
 def _weights(waveforms: Waveforms, exponent: float, only: Sequence[str]) -> np.ndarray | None:

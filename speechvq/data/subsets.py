@@ -26,6 +26,11 @@ def sample_utterances(
         Of each speaker, about so much.
     total : float
         Seconds of all speakers, at most.
+
+    Raises
+    ------
+    ValueError
+        None of a speaker's utterances can be decoded.
     """
     most = min(seconds, total / len(speakers)) * waveforms.sample_rate
     places: list[list[int]] = [[] for _ in speakers]
@@ -34,18 +39,41 @@ def sample_utterances(
         places[index[utterance.speaker]].append(i)
     lengths = waveforms.lengths
     chosen = []
-    for own in places:
+    for speaker, own in zip(speakers, places, strict=True):
         count = len(own) * most / max(1, lengths[own].sum())
         picks = np.linspace(0, len(own) - 1, int(np.clip(np.ceil(count), 1, len(own))))
-        chosen.append(
-            [waveforms.crop(own[p], 0, int(lengths[own[p]])) for p in picks.round().astype(int)]
-        )
+        found: dict[int, np.ndarray] = {}
+        for p in picks.round().astype(int):
+            for i in own[p:] + own[:p]:  # the next, if this one cannot be decoded
+                if i in found:
+                    continue
+                waveform = waveforms.try_crop(i, 0, int(lengths[i]))
+                if waveform is not None:
+                    found[i] = waveform
+                    break
+        if not found:
+            raise ValueError(
+                f"{waveforms.fault(own[0])}; nor can any other of {speaker} be decoded"
+            )
+        chosen.append(list(found.values()))
     return chosen
 
 
 def speech_level(waveforms: Waveforms, speakers: Sequence[str]) -> float:
-    """Level of the speech of a corpus, in dB: the mean over speakers (audio/level.py)."""
+    """Level of the speech of a corpus, in dB: the mean over speakers (audio/level.py).
+
+    Raises
+    ------
+    ValueError
+        There is silence alone.
+    """
     some = sample_utterances(waveforms, speakers, LEVEL_SECONDS)
     levels = [audio.speech_level(utterances, waveforms.sample_rate) for utterances in some]
     audible = [level for level in levels if np.isfinite(level)]
-    return round(float(np.mean(audible)), 1) if audible else 0.0
+    if not audible:
+        raise ValueError(
+            f"{waveforms.utterances[0].path}: silent, as are all other utterances that were "
+            "listened to, so there is no speech to learn from; speechvq-prepare --check finds "
+            "silent recordings"
+        )
+    return round(float(np.mean(audible)), 1)

@@ -6,7 +6,7 @@ what the features alone give. Shapes: T samples, N frames, D cepstra.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,14 +19,36 @@ from speechvq.features.gmm_mapping import GMMSpeakerMapping
 from speechvq.features.mfcc import MFCC, SpeakerTransforms
 from speechvq.features.speaker_normalisation import fit_speaker_transforms
 from speechvq.models.quantizer import Quantizer
+from speechvq.settings import build
 from speechvq.training.codebook import start_whitened
 
 Features = Callable[[np.ndarray, str], np.ndarray]
 """From a waveform (T,) and the name of its speaker to features (N, D)."""
 
 
+def normalisation_of(config: Mapping) -> SpeakerNormalisationConfig:
+    """How the cepstra of a model are normalised, by the configuration of its folder.
+
+    They are the encoder's input, or the target of a stage; the default if they are neither.
+
+    Parameters
+    ----------
+    config
+        As `model_folder.read_config` gives it.
+    """
+    for part in (config["model"].get("features") or {}, *(config.get("stages") or [])):
+        if part.get("normalisation"):
+            return build(SpeakerNormalisationConfig, part["normalisation"], "normalisation")
+    return SpeakerNormalisationConfig()
+
+
 def speaker_normalised_cepstra(
-    utterances: Sequence[Utterance], sample_rate: int, hop_length: int, cepstra: int, seed: int = 0
+    utterances: Sequence[Utterance],
+    sample_rate: int,
+    hop_length: int,
+    cepstra: int,
+    seed: int = 0,
+    config: SpeakerNormalisationConfig | None = None,
 ) -> Features:
     """Fit speaker transforms to utterances; return the function that applies them.
 
@@ -45,6 +67,8 @@ def speaker_normalised_cepstra(
         D, at most the number of mel bands.
     seed
         Of the frames that are compared.
+    config
+        How the cepstra are normalised; the default by default.
 
     Returns
     -------
@@ -52,7 +76,7 @@ def speaker_normalised_cepstra(
         Raises ValueError for a speaker that is not among those of `utterances`.
     """
     speakers = sorted({utterance.speaker for utterance in utterances})
-    config = SpeakerNormalisationConfig()
+    config = config or SpeakerNormalisationConfig()
     D = min(cepstra, config.mel_bands)
     cepstra_of = MFCC(sample_rate, hop_length, config.mel_bands, D, config.dynamic_range)
     transforms = SpeakerTransforms(D, len(speakers))

@@ -18,6 +18,7 @@ import torch
 from speechvq.analysis.baselines import kmeans_codes, mfcc
 from speechvq.analysis.frames import frame_labels, normalise
 from speechvq.analysis.phonemes import PhonemeScores, score
+from speechvq.config import SpeakerNormalisationConfig
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.manifest import CorpusError, Utterance, read_usable
 from speechvq.evaluation.encoded import Encoded, encode_utterances
@@ -99,6 +100,7 @@ def evaluate_phonemes(
     baselines: bool = True,
     seed: int = 0,
     progress: Progress = lambda items, _: items,
+    normalisation: SpeakerNormalisationConfig | None = None,
 ) -> PhonemeEvaluation:
     """Score the codes of a model, and baselines, as labels of phones.
 
@@ -115,6 +117,9 @@ def evaluate_phonemes(
         Of the baselines.
     progress
         Shows a progress bar.
+    normalisation
+        Of the baseline of speaker-normalised cepstra: the model's own (`normalisation_of`), or the
+        default.
     """
     mapped, scored = (
         label_codes(model, path, progress(utterances, f"encode {Path(path).name}"))
@@ -122,7 +127,7 @@ def evaluate_phonemes(
     )
     codes = {LEARNED: (mapped.codes, scored.codes)}
     if baselines:
-        codes |= baseline_codes(model, mapped, scored, seed, progress)
+        codes |= baseline_codes(model, mapped, scored, normalisation, seed, progress)
     K = model.codebook_size
     scores = {
         name: score(
@@ -179,7 +184,12 @@ def labelled_utterances(path: str, max_minutes: float, seed: int) -> list[Uttera
 
 
 def baseline_codes(
-    model: Model, mapped: LabelledCodes, scored: LabelledCodes, seed: int, progress: Progress
+    model: Model,
+    mapped: LabelledCodes,
+    scored: LabelledCodes,
+    normalisation: SpeakerNormalisationConfig | None,
+    seed: int,
+    progress: Progress,
 ) -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
     """Codes (N,) of both parts by k-means with the model's K, on several kinds of features."""
     K = model.codebook_size
@@ -187,7 +197,7 @@ def baseline_codes(
         logger.warning("%d frames are too few for %d clusters: no baselines", frames, K)
         return {}
     found = {}
-    for name, features in _baseline_features(model, mapped, scored, seed).items():
+    for name, features in _baseline_features(model, mapped, scored, normalisation, seed).items():
         arrays = [[features(e) for e in progress(p.speech, name)] for p in (mapped, scored)]
         found[name] = kmeans_codes(*arrays, K, seed)
         if name == NORMALISED:
@@ -196,7 +206,11 @@ def baseline_codes(
 
 
 def _baseline_features(
-    model: Model, mapped: LabelledCodes, scored: LabelledCodes, seed: int
+    model: Model,
+    mapped: LabelledCodes,
+    scored: LabelledCodes,
+    normalisation: SpeakerNormalisationConfig | None,
+    seed: int,
 ) -> dict[str, Callable[[Encoded], np.ndarray]]:
     """From encoded utterances to features (N, D), by the name of the baseline."""
     with torch.random.fork_rng(devices=[]):
@@ -228,5 +242,6 @@ def _baseline_features(
         hop_length,
         model.config.quantizer.codebook_dim,
         seed,
+        normalisation,
     )
     return features | {NORMALISED: lambda e: normalised(e.waveform, e.utterance.speaker)}

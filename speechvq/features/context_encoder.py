@@ -46,6 +46,14 @@ class ContextEncoder(nn.Module):
         """Feature frames that a latent depends on."""
         return 1 + 2 * self.residual_layers
 
+    def trained(self) -> list[nn.Parameter]:
+        """The context network; without one the linear map.
+
+        Under a context network the map stays what the codebook's start made of it, so that the
+        clusters by which the features normalise a recording stay valid.
+        """
+        return list((self.output if self.context is None else self.context).parameters())
+
     def forward(self, x: Tensor) -> Tensor:
         """Latents (B, N, D) of feature frames (B, N, F)."""
         y = self.output(x)

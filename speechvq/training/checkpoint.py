@@ -5,13 +5,12 @@ the same moment.
 """
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -91,16 +90,11 @@ def read_header(path: Path) -> tuple[State, dict]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
-        with open(path, "rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > path.stat().st_size:
-                raise ValueError("truncated")
-            metadata = json.loads(file.read(length))["__metadata__"]
+        with safe_open(path, framework="pt") as file:  # refuses a file that is cut
+            metadata = file.metadata()
         return State(**json.loads(metadata["state"])), json.loads(metadata["settings"])
-    except (KeyError, TypeError, ValueError, struct.error) as error:
-        raise ValueError(
-            f"{path}: a damaged checkpoint ({error}); start again with --overwrite"
-        ) from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: a damaged checkpoint ({error})") from error
 
 
 def load_weights(path: Path, modules: Mapping[str, nn.Module]) -> None:
@@ -135,9 +129,7 @@ def _load(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(
-            f"{path}: a damaged checkpoint ({error}); start again with --overwrite"
-        ) from error
+        raise ValueError(f"{path}: a damaged checkpoint ({error})") from error
 
 
 def _tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:

@@ -23,6 +23,8 @@ from speechvq.training.codebook import start_whitened
 
 logger = logging.getLogger(__name__)
 
+MOST_UNUSABLE = 0.1
+"""Share of the training utterances that may turn out to be unusable; more stop the training."""
 LATENTS_PER_CODE = 64
 """Latents that k-means gets for each code, if there is so much data."""
 PIECE_SECONDS = 4.0
@@ -60,11 +62,13 @@ class Corpus(nn.Module):
         self.held_out = held_out
         self.group = group
         self.seed = seed
+        self._lost = 0  # utterances to learn from that have turned out to be unusable
         self.register_buffer("decoder_started", torch.tensor(False))
         self.transforms = None
         if model.features.needs_transform:
             self.transforms = model.features.speaker_transforms(len(model.speakers))
             self.transforms.to(group.device)
+        self.report_unusable()
 
     @property
     def model(self) -> Model:
@@ -75,6 +79,39 @@ class Corpus(nn.Module):
     def speakers(self) -> list[str]:
         """Names, in the order of their indices."""
         return self.model.speakers
+
+    def get_extra_state(self) -> Tensor:
+        """Which utterances are left out, for the checkpoint, from which it is filled again."""
+        return self.waveforms.left_out
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Leave the same utterances out."""
+        self.waveforms.left_out.copy_(state)
+
+    def report_unusable(self) -> None:
+        """Log utterances that have turned out to be unusable; stop where these are too many.
+
+        Raises
+        ------
+        ValueError
+            They are more than one and more than `MOST_UNUSABLE` of those to learn from, or all of
+            a speaker.
+        """
+        waveforms = self.waveforms
+        if new := waveforms.unreported():
+            self._lost += len(new)
+            usable = [u for i, u in enumerate(waveforms.utterances) if waveforms.usable(i)]
+            silent = sorted(set(self.speakers) - {u.speaker for u in usable})
+            if self._lost > max(1, MOST_UNUSABLE * len(waveforms)) or silent:
+                whose = f", all of {silent[0]}'s among them," if silent else ""
+                raise ValueError(
+                    f"{waveforms.fault(new[0])}; {self._lost} of {len(waveforms)} utterances to "
+                    f"learn from{whose} cannot be decoded, which is too many; mend the files, or "
+                    "run speechvq-prepare --check, which leaves them out of the manifest"
+                )
+            waveforms.report()
+        if self.held_out is not None:
+            self.held_out.report()
 
     def fit_transforms(self) -> None:
         """Estimate the transform of each speaker for features that need one.
@@ -93,6 +130,7 @@ class Corpus(nn.Module):
 
     def prepare(self, batch: Batch) -> Batch:
         """Move a batch to the device and compute the encoder's input."""
+        self.report_unusable()
         batch = batch.to(self.group.device)
         source = batch.waveform if batch.inputs is None else batch.inputs
         transform = None if self.transforms is None else self.transforms(batch.speaker)
@@ -164,7 +202,10 @@ class Corpus(nn.Module):
             index = self.model.speaker_index(waveforms.utterances[i].speaker)
             longest = round(PIECE_SECONDS * rate) // hop_length * hop_length
             for start, length in pieces(int(waveforms.lengths[i]), longest):
-                waveform = torch.from_numpy(waveforms.crop(i, start, length))[None]
+                samples = waveforms.try_crop(i, start, length)
+                if samples is None:
+                    break
+                waveform = torch.from_numpy(samples)[None]
                 count, own_labels, own_codes = -(-length // hop_length), None, None
                 if labels is not None:
                     own_labels = labels.of_codes(i, start, count, hop_length)

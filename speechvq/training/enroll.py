@@ -11,7 +11,6 @@ import dataclasses
 import logging
 import math
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from speechvq import audio
 from speechvq.config import DecoderStage
@@ -32,13 +30,14 @@ from speechvq.model import Model
 from speechvq.model_folder import add_speaker, check_new_speaker, load_model
 from speechvq.models.conditioner import Conditioner
 from speechvq.prior_folder import copy_prior
+from speechvq.progress import track
 from speechvq.sampling.level import level_gains
 from speechvq.training.card import with_enrolled
 from speechvq.training.corpus import Corpus, estimate_transforms
 from speechvq.training.objectives.decoder import MARGIN, DecoderObjective
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.stage import learning_rate
-from speechvq.training.validate import validate
+from speechvq.training.validate import Validation, validate
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +47,9 @@ ENOUGH = 60
 """Seconds of speech that serve well."""
 STAGE = DecoderStage(name="enroll", steps=300, batch_size=4, learning_rate=0.1, warmup_steps=10)
 """How the vectors are learned. The learning rate suits vectors whose elements are about 1."""
+
+FEW_OF_ONE = 0.2
+"""As `validate.FEW`, for one speaker, who uses about half of the codes that chance would use."""
 
 _PIECE = 4.0  # s, at most, of the stretches that are held out
 _HELD_OUT = 6  # one piece of so many
@@ -128,7 +130,7 @@ def enroll(
     device
         "cpu", "cuda", "cuda:1".
     progress
-        Show bars on stderr, where that is a terminal.
+        Show progress on stderr.
 
     Raises
     ------
@@ -177,7 +179,7 @@ def read_recordings(
     """
     pieces: list[tuple[Path, np.ndarray]] = []
     speech, unusable = 0.0, {}
-    for path in _bar(paths, "reading recordings", " files", progress):
+    for path in track(paths, "reading recordings", " files", shown=progress):
         try:
             waveform, _ = audio.read(path, sample_rate)
             audio.check_speech(waveform, sample_rate, path)
@@ -243,7 +245,7 @@ def fit_speaker(
     seed : int
         Of the crops.
     progress : bool
-        Show bars on stderr, where that is a terminal.
+        Show progress on stderr.
     """
     config = dataclasses.replace(STAGE, steps=steps)
     solo = _with_one_speaker(model, recordings.train.utterances[0].speaker)
@@ -257,23 +259,29 @@ def fit_speaker(
     candidates = [*known.values(), [table[places].mean(0) for table in tables]]
     probe = corpus.batches(config, "probe", _PROBES, MARGIN)
     losses = []
-    for candidate in _bar(candidates, "comparing speakers", " speakers", progress):
+    for candidate in track(candidates, "comparing speakers", " speakers", shown=progress):
         fitting.put(candidate)
         with torch.no_grad():
             losses.append(sum(float(fitting.losses(probe[i])[0]) for i in range(_PROBES)))
     nearest = list(known)[int(np.argmin(losses[:-1]))]
-    bits_before = fitting.held_out_bits(known[nearest])
+    before = fitting.held_out(known[nearest])
+    bits_before = before.metrics["bits_per_sample"]
+    if fault := before.collapse(FEW_OF_ONE):
+        logger.warning(
+            "%s: are the recordings speech, and has the codebook not collapsed "
+            "(docs/training.md#codebook-collapse)?", fault
+        )  # fmt: skip
 
     fitting.put(candidates[int(np.argmin(losses))])
     segments = corpus.batches(config, margin=MARGIN)
     optimizer = torch.optim.Adam(fitting.vectors)
-    with _bar(range(steps), f"enrolling {solo.speakers[0]}", " steps", progress) as bar:
-        for step in bar:
-            loss = sum(fitting.losses(segments[step]))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.param_groups[0]["lr"] = learning_rate(config, step)
-            optimizer.step()
+    title = f"enrolling {solo.speakers[0]}"
+    for step in track(range(steps), title, " steps", shown=progress):
+        loss = sum(fitting.losses(segments[step]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.param_groups[0]["lr"] = learning_rate(config, step)
+        optimizer.step()
     learned = [vector.detach().clone()[0] for vector in fitting.vectors]
     bits_after = fitting.held_out_bits(learned)
     if not bits_after < bits_before:  # NaN too
@@ -316,12 +324,15 @@ class _Fitting:
 
     def held_out_bits(self, values: Sequence[Tensor]) -> float:
         """Bits per sample of the held-out recordings with vectors (C,)."""
+        return self.held_out(values).metrics["bits_per_sample"]
+
+    def held_out(self, values: Sequence[Tensor]) -> Validation:
+        """Scores of the held-out recordings with vectors (C,)."""
         self.put(values)
-        corpus = self.corpus
+        corpus, K = self.corpus, self.solo.codebook_size
         with self._autocast():
-            held_out = corpus.held_out_batches()
-            scores = validate(self.objective, held_out, corpus.prepare, corpus.group)
-        return scores.metrics["bits_per_sample"]
+            pieces = corpus.held_out_batches()
+            return validate(self.objective, pieces, corpus.prepare, corpus.group, K)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.solo.device.type, torch.bfloat16, enabled=self.bfloat16)
@@ -362,8 +373,3 @@ def _waveforms(
         for i, (path, piece) in enumerate(pieces)
     ]
     return Waveforms(utterances, sample_rate, waveforms=[piece for _, piece in pieces])
-
-
-def _bar(of: Iterable, title: str, unit: str, progress: bool) -> tqdm:
-    shown = progress and sys.stderr.isatty()
-    return tqdm(of, title, unit=unit, disable=not shown, leave=False, dynamic_ncols=True)

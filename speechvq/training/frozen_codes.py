@@ -11,8 +11,10 @@ import numpy as np
 from speechvq.data.segments import Waveforms
 from speechvq.distributed import Processes
 from speechvq.model import Model
-from speechvq.progress import bar
+from speechvq.progress import track
 from speechvq.sampling.encode import encode_blocks
+
+NO_CODES = np.zeros(0, np.int32)
 
 
 class FrozenCodes:
@@ -43,14 +45,17 @@ class FrozenCodes:
         quantizer.eval()
         own = range(group.rank, len(waveforms), group.world_size)
         found = {}
-        for i in bar(own, "finding codes", self._progress and group.first):
-            whole = waveforms.crop(i, 0, int(waveforms.lengths[i]))
-            found[i] = np.concatenate(list(encode_blocks(model, iter([whole])))).astype(np.int32)
+        shown = self._progress and group.first
+        for i in track(own, "finding codes", " utterances", shown=shown):
+            whole = waveforms.try_crop(i, 0, int(waveforms.lengths[i]))
+            if whole is not None:  # else no segment of it is drawn
+                blocks = encode_blocks(model, iter([whole]))
+                found[i] = np.concatenate(list(blocks)).astype(np.int32)
         encoder.train(training[0])
         quantizer.train(training[1])
         for part in group.gather_objects(found):
             found.update(part)
-        self._codes = [found[i] for i in range(len(waveforms))]
+        self._codes = [found.get(i, NO_CODES) for i in range(len(waveforms))]
 
     def crop(self, utterance: int, first: int, count: int) -> np.ndarray:
         """Codes `first` to `first + count` of an utterance, (count,) or (count, G) int64.

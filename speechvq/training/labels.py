@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from speechvq.codes import read_codes
 from speechvq.data.segments import Labels, Waveforms
 
 
 def read_labels(path: str, waveforms: Waveforms, codebook_size: int) -> Labels:
-    """Labels of the utterances of `waveforms`, in their order.
+    """Labels of the utterances of `waveforms`, in their order; none of those that are left out.
 
     Raises
     ------
@@ -29,7 +31,10 @@ def read_labels(path: str, waveforms: Waveforms, codebook_size: int) -> Labels:
         )
     rate = source.sample_rate / source.hop_length
     found = []
-    for utterance in waveforms.utterances:
+    for i, utterance in enumerate(waveforms.utterances):
+        if not waveforms.usable(i):
+            found.append(np.zeros(0, np.int64))
+            continue
         if utterance.id not in labels:
             raise ValueError(
                 f"{path}: no labels of {utterance.id}; make them for every utterance of the "

@@ -32,7 +32,10 @@ def draw_beginnings(corpus: Corpus, count: int) -> dict[str, tuple[np.ndarray, i
     for i in np.linspace(0, len(waveforms) - 1, most).astype(int):
         speaker = waveforms.utterances[i].speaker
         length = min(round(SECONDS * model.sample_rate), int(waveforms.lengths[i]))
-        waveform = torch.from_numpy(waveforms.crop(i, 0, length))[None].to(model.device)
+        samples = waveforms.try_crop(i, 0, length)
+        if samples is None:
+            continue
+        waveform = torch.from_numpy(samples)[None].to(model.device)
         index = torch.tensor([model.speaker_index(speaker)], device=model.device)
         transform = None if corpus.transforms is None else corpus.transforms(index)
         codes = model.encode(waveform, transform)[0].cpu().numpy()

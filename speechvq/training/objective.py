@@ -35,6 +35,11 @@ class Losses:
     score: Tensor | None = None
 
 
+def trained_of(part: nn.Module) -> list[nn.Parameter]:
+    """Parameters of a part of a model that training changes: its `trained()`, by default all."""
+    return part.trained() if hasattr(part, "trained") else list(part.parameters())
+
+
 class Objective(nn.Module):
     """Loss of one stage and the parameters that the stage trains.
 

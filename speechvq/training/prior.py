@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from speechvq import audio
 from speechvq.codes import read_codes, write_codes
@@ -26,6 +25,7 @@ from speechvq.model import Model
 from speechvq.model_folder import codebook_of, load_model
 from speechvq.models.prior import Prior
 from speechvq.prior_folder import CODES, FOLDER, save_prior
+from speechvq.progress import track
 from speechvq.sampling import encode
 from speechvq.training.checkpoint import State
 from speechvq.training.objectives.prior import PriorObjective
@@ -75,7 +75,7 @@ def train_prior(
     overwrite
         Delete a training that is in the folder.
     progress
-        Show bars on stderr.
+        Show progress on stderr.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def train_prior(
             "stages": [asdict(stage)],
             "training": asdict(training),
             "codebook": asdict(codebook),
-            "fingerprint": fingerprint(utterances["train"]),
+            "fingerprint": {f"data.{part}": fingerprint(u) for part, u in utterances.items()},
         }
         kept = {key: settings[key] for key in ("data", "stages", "training")}
 
@@ -205,7 +205,8 @@ def codes_of(
     """
     codebook = codebook_of(model)
     if not path.exists():
-        bar = tqdm(utterances, f"codes of {Path(manifest).name}", disable=not progress, leave=False)
+        title = f"codes of {Path(manifest).name}"
+        bar = track(utterances, title, " utterances", shown=progress)
         found = find_codes(model, bar)
         write_codes(path, codebook, found)
         return list(found.values())

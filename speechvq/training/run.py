@@ -3,11 +3,12 @@
 The frame that all trainings share; what is trained comes as a `Plan`.
 """
 
+import fnmatch
 import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import nn
 
 from speechvq.config import LoopConfig
 from speechvq.data.manifest import Utterance
-from speechvq.distributed import Processes
+from speechvq.distributed import Processes, rank
 from speechvq.model_folder import CARD, CONFIG, SPEAKERS, WEIGHTS
 from speechvq.training import metrics
 from speechvq.training.checkpoint import BEST, FOLDER, LAST, State, load_weights, read_header
@@ -26,8 +27,12 @@ from speechvq.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
-_FREE = ("training.workers", "training.samples", "training.tensorboard")
-"""Settings that a resume may change, since no number depends on them."""
+_FREE = (
+    *("data.*", "stages.*.labels", "training.init_from"),  # paths; the content is compared
+    *("training.log_every", "training.valid_every", "training.checkpoint_every"),
+    *("training.workers", "training.samples", "training.tensorboard"),
+)
+"""Settings that a resume may change, since no step depends on them."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,9 @@ def run_training(
     out
         Folder for metrics, checkpoints and what `Plan.publish` writes.
     settings
-        All settings as plain values; a resume must have the same. The key `fingerprint` is that
-        of the training set (`fingerprint`).
+        All settings as plain values; a resume must have the same, but for paths, intervals and
+        more steps of a stage. The key `fingerprint` has those of the files that are read, by
+        setting (`fingerprint`, `file_fingerprint`).
     config
         Seed and intervals.
     build
@@ -88,7 +94,7 @@ def run_training(
     overwrite
         Delete a training that is in the folder.
     progress
-        Show bars on stderr.
+        Show progress on stderr.
 
     Raises
     ------
@@ -141,7 +147,11 @@ def resumes(out: Path, settings: dict, resume: bool, overwrite: bool) -> bool:
         The folder holds a training already, or one with other settings.
     """
     if resume and (out / LAST).exists():
-        _check_same(read_header(out / LAST)[1], settings)
+        try:
+            state, saved = read_header(out / LAST)
+        except ValueError as error:
+            raise ValueError(f"{error}, which cannot be resumed; {_way_out(out)}") from error
+        _check_same(saved, settings, state)
         return True
     if resume and not (out / WEIGHTS).exists():
         logger.info("%s holds no checkpoint yet; starting from the beginning", out)
@@ -173,6 +183,14 @@ def fingerprint(utterances: Iterable[Utterance]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
+def file_fingerprint(path: str | Path | None) -> str | None:
+    """Twelve hexadecimal digits that change when a file does; None if there is no file."""
+    if path is None or not Path(path).is_file():
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
 def device_name(device: torch.device) -> str:
     """Name of a GPU, or the number of threads of the CPU, for a model card."""
     if device.type == "cuda":
@@ -180,26 +198,59 @@ def device_name(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
-def _check_same(saved: dict, now: dict, prefix: str = "") -> None:
-    """Refuse settings that differ from those of the checkpoint, by name."""
-    for key in sorted(saved.keys() | now.keys()):
-        name = f"{prefix}{key}"
-        one, other = saved.get(key), now.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            _check_same(one, other, f"{name}.")
-        elif (stages := _by_name(one)) and (now_stages := _by_name(other)):
-            _check_same(stages, now_stages, f"{name}.")
-            _check_same({name: list(stages)}, {name: list(now_stages)})  # the order
-        elif one != other and name not in _FREE:
-            if name == "fingerprint":
-                raise ValueError(
-                    "data.train: the manifest has changed since this training started; restore it, "
-                    "or start another training with another --out"
+def _way_out(out: Path) -> str:
+    """What to do where the last checkpoint is lost."""
+    if not (out / WEIGHTS).exists():
+        return "--overwrite starts again"
+    return (
+        f"{out} still holds the best model so far, which can be used, or copied for a training "
+        "that begins with it by --training.init_from; --overwrite deletes it and starts again"
+    )
+
+
+def _check_same(saved: dict, now: dict, state: State) -> None:
+    """Refuse settings, by name, that differ from those of the checkpoint and change its numbers."""
+    names = list(_by_name(saved.get("stages")))
+    over = names[: names.index(state.stage)] if state.stage in names else []
+    for name, one, other in _differences(saved, now):
+        if any(fnmatch.fnmatchcase(name, free) for free in _FREE):
+            continue
+        section, _, rest = name.partition(".")
+        stage, _, key = rest.rpartition(".")
+        if (section, key) == ("stages", "steps") and stage not in over and other > one:
+            if rank() == 0:
+                logger.info(
+                    "%s: %d instead of %d; from here on the learning rate is that of %d steps, so "
+                    "the result is not that of %d steps from the beginning",
+                    *(name, other, one, other, other),
                 )
+        elif section == "fingerprint" and rest:
+            what = "manifest" if rest.startswith("data.") else "file"
+            raise ValueError(
+                f"{rest}: the {what} has changed since this training started; restore it, or "
+                "start another training with another --out"
+            )
+        else:
             raise ValueError(
                 f"{name}: this training was started with {one!r}, not {other!r}; resume it as it "
                 "was, or start another training with another --out"
             )
+
+
+def _differences(saved: dict, now: dict, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The path of each setting that differs, with both values."""
+    for key in sorted(saved.keys() | now.keys()):
+        name = f"{prefix}{key}"
+        one, other = saved.get(key), now.get(key)
+        stages, now_stages = _by_name(one), _by_name(other)
+        if stages and now_stages:
+            yield from _differences(stages, now_stages, f"{name}.")
+            if list(stages) != list(now_stages):
+                yield name, list(stages), list(now_stages)
+        elif isinstance(one, dict) and isinstance(other, dict):
+            yield from _differences(one, other, f"{name}.")
+        elif one != other:
+            yield name, one, other
 
 
 def _by_name(value: Any) -> dict[str, dict]:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from speechvq.config import (
     DataConfig,
@@ -19,8 +18,9 @@ from speechvq.config import (
     StageConfig,
     TrainingConfig,
     check_stages,
+    doubts,
 )
-from speechvq.data.manifest import Utterance, read_known, read_usable
+from speechvq.data.manifest import Utterance, read_checked, read_known, read_manifest
 from speechvq.data.segments import Waveforms
 from speechvq.data.subsets import speech_level
 from speechvq.distributed import Processes, processes
@@ -34,7 +34,13 @@ from speechvq.training.labels import read_labels
 from speechvq.training.listen import draw_beginnings
 from speechvq.training.objective import Objective
 from speechvq.training.objectives import build_objective
-from speechvq.training.run import Plan, device_name, fingerprint, run_training
+from speechvq.training.run import (
+    Plan,
+    device_name,
+    file_fingerprint,
+    fingerprint,
+    run_training,
+)
 from speechvq.training.stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -68,7 +74,7 @@ def train(
     overwrite
         Delete a training that is in the folder.
     progress
-        Show bars on stderr.
+        Show progress on stderr.
 
     Returns
     -------
@@ -89,20 +95,31 @@ def train(
     stages = [stage for stage in stages if stage.steps]
     check_stages(model, stages, training.init_from is not None)
     with processes(device) as group:
-        train_set = read_usable(data.train)
-        speakers = sorted({u.speaker for u in train_set})
+        for doubt in doubts(stages) if group.first else ():
+            logger.warning("%s", doubt)
+        listed, unusable = read_checked(data.train)
+        speakers = sorted({u.speaker for u in listed if u.id not in unusable})
+        train_set = [u for u in listed if u.speaker in speakers]
         valid_set = _spread(data.valid, speakers, training.valid_utterances)
         settings = {
             "model": asdict(model),
             "data": asdict(data),
             "stages": [asdict(stage) for stage in stages],
             "training": asdict(training),
-            "fingerprint": fingerprint(train_set),
+            "fingerprint": _fingerprints(data, train_set, stages, training),
         }
+        show = progress and group.first
 
-        build = partial(
-            _build, out, model, data, stages, training, (train_set, valid_set), group, progress
-        )
+        def build(resume: bool) -> Plan:
+            if resume:
+                _refuse_to_drop_enrolled(out, speakers)
+            rate = model.sample_rate
+            waveforms = Waveforms(
+                train_set, rate, progress=show, level=data.level, unusable=unusable
+            )
+            heard = waveforms, Waveforms(valid_set, rate, level=data.level)
+            return _build(out, model, data, stages, training, heard, group, progress, resume)
+
         run_training(out, settings, training, build, group, resume, overwrite, progress)
     return out
 
@@ -113,26 +130,21 @@ def _build(
     data: DataConfig,
     stages: Sequence[StageConfig],
     training: TrainingConfig,
-    utterances: tuple[list[Utterance], list[Utterance]],
+    speech: tuple[Waveforms, Waveforms],
     group: Processes,
     progress: bool,
     resume: bool,
 ) -> Plan:
-    """Model, corpus and stages, from the utterances to learn from and to validate on."""
-    speakers = sorted({u.speaker for u in utterances[0]})
-    if resume:
-        _refuse_to_drop_enrolled(out, speakers)
+    """Model, corpus and stages, from the speech to learn from and to validate on."""
+    waveforms, held_out = speech
+    speakers = sorted({u.speaker for u in waveforms.utterances})
     model = Model(config, speakers).to(group.device)
-    taken = training.init_from is not None and init_from(model, training.init_from)
-    show = progress and group.first
-    waveforms, held_out = (
-        Waveforms(some, config.sample_rate, progress=show, level=data.level) for some in utterances
-    )
     corpus = Corpus(model, waveforms, held_out, group, training.seed).to(group.device)
-    if not resume:
+    if not resume:  # which finds all of this in the checkpoint
+        taken = training.init_from is not None and init_from(model, training.init_from)
         corpus.decoder_started.fill_(taken)
-        corpus.fit_transforms()
         model.level.fill_(speech_level(waveforms, speakers))
+        corpus.fit_transforms()
     objectives = {s.label: build_objective(s, model).to(group.device) for s in stages}
     facts = _facts(waveforms, stages, group)
     return Plan(
@@ -246,10 +258,30 @@ def _publish(
     save_model(out, model, config, model_card(model, data, training, facts, state))
 
 
+def _fingerprints(
+    data: DataConfig,
+    train_set: Sequence[Utterance],
+    stages: Sequence[StageConfig],
+    training: TrainingConfig,
+) -> dict[str, str | None]:
+    """What is in the files that a training reads, by the settings that name them."""
+    found = {
+        "data.train": fingerprint(train_set),
+        "data.valid": fingerprint(read_manifest(data.valid)),
+    }
+    for stage in stages:
+        if (path := getattr(stage, "labels", None)) is not None:
+            found[f"stages.{stage.label}.labels"] = file_fingerprint(path)
+    if training.init_from is not None:
+        found["training.init_from"] = file_fingerprint(Path(training.init_from, WEIGHTS))
+    return found
+
+
 def _facts(waveforms: Waveforms, stages: Sequence[StageConfig], group: Processes) -> Facts:
+    used = ~waveforms.left_out.numpy()
     return Facts(
-        utterances=len(waveforms),
-        minutes=waveforms.seconds / 60,
+        utterances=int(used.sum()),
+        minutes=float(waveforms.lengths[used].sum()) / waveforms.sample_rate / 60,
         device=device_name(group.device),
         processes=group.world_size,
         stages={stage.label: stage.steps for stage in stages},

@@ -6,7 +6,6 @@ A stage brings an `Objective` and batches by step. The trainer knows nothing of 
 import logging
 import math
 import signal
-import sys
 import threading
 import time
 import zlib
@@ -19,10 +18,10 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from speechvq.config import LoopConfig
 from speechvq.distributed import Processes
+from speechvq.progress import track
 from speechvq.training.checkpoint import (
     BEST,
     LAST,
@@ -71,7 +70,7 @@ class Trainer:
     corpus : object
         Given to `Objective.start`.
     progress : bool
-        Show a bar on stderr.
+        Show progress on stderr.
 
     Raises
     ------
@@ -127,6 +126,8 @@ class Trainer:
         resume = resume and last.exists()
         if resume:
             self.state, _ = read_header(last)
+            if self.state.best is not None:
+                self._check_best()
             load_weights(last, self.modules)
             if self.processes.first:
                 logger.info("resuming stage %s after step %d", self.state.stage, self.state.step)
@@ -153,6 +154,18 @@ class Trainer:
         self._read_clock()
         return self.state
 
+    def _check_best(self) -> None:
+        """Forget the best checkpoint if it cannot be read; the next validation writes another."""
+        try:
+            load_weights(self.folder / BEST, self.modules)
+        except (ValueError, OSError) as error:
+            self.state.best, self.state.validated = None, 0
+            if self.processes.first:
+                logger.warning(
+                    "%s; going on from %s: the next validation takes its place", error, LAST
+                )
+        self.processes.wait()  # a first validation must not replace what others still read
+
     def _run(self, stage: Stage, resume: bool) -> None:
         state, steps, objective = self.state, stage.config.steps, stage.objective
         if not resume:
@@ -169,7 +182,8 @@ class Trainer:
         parallel: nn.Module | None = None  # made after the first step, which checks gradients
         batches = iter(self._loader(stage, state.step))
         busy, timed_steps = 0.0, 0
-        with self._bar(stage) as bar:
+        shown = {"shown": self.progress, "total": steps, "initial": state.step}
+        with track(title=stage.name, unit=" steps", **shown) as bar:
             while True:
                 self._between_steps(stage, optimizer, meter)
                 if state.step == steps:
@@ -299,6 +313,9 @@ class Trainer:
             return False
         state.validated = state.step
         self._write("valid", validation.metrics)
+        fault = validation.collapse() if state.step == stage.config.steps else None
+        if fault and self.processes.first:
+            logger.warning("stage %s: %s; docs/training.md#codebook-collapse", stage.name, fault)
         if self._metrics is not None and stage.listen is not None:
             for name, (waveform, sample_rate) in stage.listen().items():
                 self._metrics.sound(state.stage, name, waveform, sample_rate, state.global_step)
@@ -342,17 +359,6 @@ class Trainer:
 
     def _read_clock(self) -> None:
         self.state.seconds = time.perf_counter() - self._began
-
-    def _bar(self, stage: Stage) -> tqdm:
-        return tqdm(
-            total=stage.config.steps,
-            initial=self.state.step,
-            desc=stage.name,
-            unit="step",
-            disable=not self.progress,
-            mininterval=0.2 if sys.stderr.isatty() else 30,  # few lines in a log file
-            dynamic_ncols=True,
-        )
 
     def _loader(self, stage: Stage, first: int) -> DataLoader:
         return DataLoader(

@@ -11,6 +11,9 @@ from speechvq.distributed import Processes
 from speechvq.training.meter import code_use, count_codes
 from speechvq.training.objective import Objective
 
+FEW = 0.5
+"""A codebook has collapsed if fewer codes are used than this share of what chance would use."""
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -23,10 +26,28 @@ class Validation:
         `perplexity` and `dead_codes`.
     score : float
         Lowest for the best checkpoint.
+    counts : Tensor
+        How often each code was used (K,); empty where codes are not counted.
     """
 
     metrics: dict[str, float]
     score: float
+    counts: Tensor
+
+    def collapse(self, few: float = FEW) -> str | None:
+        """What is wrong if most codes are never used; None if all is well.
+
+        So few held-out codes may be scored that some of K are missing by chance: the number of
+        codes that are used is compared with that of as many draws of equally likely codes.
+        """
+        K, scored = len(self.counts), int(self.counts.sum())
+        unused = int((self.counts == 0).sum())
+        if K == 0 or K - unused >= few * K * (1 - (1 - 1 / K) ** scored):
+            return None
+        return (
+            f"{unused} of {K} codes were never used on the validation data ({scored} codes, "
+            f"perplexity {code_use(self.counts)['perplexity']:.1f})"
+        )
 
 
 @torch.no_grad()
@@ -86,7 +107,7 @@ def validate(
     metrics = {name.removeprefix("term "): mean for name, mean in means.items() if name != "score"}
     counts = processes.sum(counts)
     use = code_use(counts) if counts.any() else {}
-    return Validation({**metrics, **objective.metrics(), **use}, means["score"])
+    return Validation({**metrics, **objective.metrics(), **use}, means["score"], counts)
 
 
 def _means(sums: dict[str, Tensor], processes: Processes) -> dict[str, float]:

@@ -73,7 +73,7 @@ def test_trains_and_prints_the_folder(conf, tmp_path, capsys):
     assert main(["--config", str(conf), "--out", str(out), *option]) == 0
     output = capsys.readouterr()
     assert output.out == f"{out}\n"
-    assert "likelihood: 100%" in output.err  # the bar
+    assert "%" not in output.err and "\r" not in output.err  # no bar in a log file
     assert load_model(out).config.quantizer.codebook_size == 4
     assert load_model(out).config.encoder.strides == (4, 4)
 
@@ -157,6 +157,20 @@ def test_options_are_yaml_but_for_texts():
         ),
         ("training: {log_every: 0}", "training.log_every: must be at least 1, got 0"),
         ("training: {}", "stages: no stage has steps"),
+        (
+            "stages: [{objective: decoder, name: No}]",
+            "stages.decoder.name: expected text, got False",
+        ),
+        ("stages: [{objective: decoder, name: a/b}]", "stages.a/b.name: expected letters, dig"),
+        ("stages: [{objective: decoder, steps: 1:30}]", "stages.decoder.steps: expected a whole n"),
+        (
+            "training: {learning_rate: 1}",
+            "training.learning_rate: no such setting; there is stages",
+        ),
+        ("seed: 1", "seed: no such setting; there is training.seed"),
+        ("training: {seed: 4294967296}", "training.seed: must be below 2^32"),
+        ("data: {train: 1" + 30 * "0" + "}", "data.train: expected text, got 1000"),
+        ("training: &a {seed: *a}", "{path}, line 1: *a stands inside of what it stands for"),
         ("training: {spectral: {steps: 10}}", "training.spectral: now two entries of the list"),
         ("model: {codebook_size: 3}", "model.codebook_size: now a key of the section"),
         ("training: {}\ntraining: {}", "{path}, line 2: key 'training' is there twice"),
@@ -168,6 +182,34 @@ def test_mistakes_in_the_file(tmp_path, capsys, text, expected):
     path = tmp_path / "conf.yaml"
     path.write_text(text)
     assert failure(capsys, "--config", path).startswith(expected.replace("{path}", str(path)))
+
+
+def test_a_mistake_is_told_with_its_line(tmp_path, capsys):
+    path = tmp_path / "conf.yaml"
+    path.write_text(
+        "training: {seed: 1}\nstages:\n- objective: decoder\n  name: long\n  steps: many\n"
+    )
+    assert failure(capsys, "--config", path) == (
+        f"stages.long.steps: expected a whole number, got 'many' ({path}, line 5)\n"
+    )
+    # The option is at fault, not the file
+    message = failure(capsys, "--config", path, "--stages.long.steps", "more")
+    assert message == "stages.long.steps: expected a whole number, got 'more'\n"
+    path.write_text("training:\n  seed: 1\nstages: [\n {objective: decoder}]\n")  # found later
+    message = failure(capsys, "--config", path)
+    assert message.startswith("stages.decoder: no stage before it") and "line 4)" in message
+
+
+def test_aliases_do_not_multiply(tmp_path, capsys):
+    """A small file that stands for 10^12 entries."""
+    path, levels = tmp_path / "conf.yaml", ["training:", "  k0: &k0 {a: 1}"]
+    for i in range(1, 13):
+        entries = ", ".join(f"{c}: *k{i - 1}" for c in "abcdefghij")
+        levels.append(f"  k{i}: &k{i} {{{entries}}}")
+    path.write_text("\n".join(levels))
+    assert failure(capsys, "--config", path).startswith("training.k0: no such setting")
+    path.write_text("\n".join([*levels, "  seed: *k12"]).replace("k0: &k0", "log_every: &k0"))
+    assert failure(capsys, "--config", path).startswith("training.log_every: expected a whole")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +245,7 @@ def test_each_former_setting_names_the_new_one(tmp_path, capsys, path, advice):
     section, key = path.split(".")
     file = tmp_path / "old.yaml"
     file.write_text(yaml.safe_dump({section: {key: {"steps": 1}}}))
-    assert failure(capsys, "--config", file) == f"{path}: {advice}\n"
+    assert failure(capsys, "--config", file) == f"{path}: {advice} ({file}, line 2)\n"
     message = failure(capsys, f"--{path}", "1")
     assert message == f"--{path}: {advice} (see speechvq-train --help)\n"
 

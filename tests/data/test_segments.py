@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,6 +169,63 @@ def test_a_missing_file_is_named(tmp_path):
     gone = Utterance("a", "s0", str(tmp_path / "gone.wav"), 1.0)
     with pytest.raises(FileNotFoundError, match="gone.wav"):
         Waveforms([gone], RATE)
+
+
+@pytest.fixture
+def copies(utterances, tmp_path):
+    """The utterances with files of their own, which may be damaged."""
+    found = []
+    for u in utterances:
+        path = tmp_path / f"{u.id}.wav"
+        path.write_bytes(Path(u.path).read_bytes())
+        found.append(replace(u, path=str(path)))
+    return found
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "cached"])
+def test_an_utterance_that_cannot_be_decoded_changes_its_own_rows_alone(copies, damage, caplog):
+    whole, drawn = batches(copies), batches(copies).draw
+    if damage != "cached":  # the file is lost while the training runs
+        data = batches(copies, cache_bytes=0)
+    path = Path(copies[1].path)
+    path.unlink() if damage == "gone" else path.write_bytes(b"RIFF, once upon a time")
+    if damage == "cached":
+        data = batches(copies)
+    replaced = []
+    for step in range(20):
+        bad, got = drawn(step)[0] == 1, data[step]
+        assert torch.equal(got.waveform[~bad], whole[step].waveform[~bad])
+        assert torch.equal(got.speaker[~bad], whole[step].speaker[~bad])
+        assert (got.speaker[bad] == 0).all()  # utterances 0 and 2
+        replaced += got.waveform[bad].tolist()
+        assert torch.equal(data[step].waveform, got.waveform)  # known by now, and drawn the same
+        shards = [batches(copies, 0, rank=rank, world_size=3)[step] for rank in range(3)]
+        assert torch.equal(torch.cat([s.waveform for s in shards]), got.waveform)
+    assert len({tuple(row) for row in replaced}) > 5 and all(map(any, replaced))
+    waveforms = data.waveforms
+    assert [waveforms.usable(i) for i in range(3)] == [True, False, True]
+    caplog.clear()
+    waveforms.report()
+    waveforms.report()
+    (error,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert error.startswith(f"{path}: ") and error.endswith("left out from now on")
+
+
+def test_what_a_loading_process_finds_is_known_to_the_training(copies, caplog):
+    data = batches(copies, cache_bytes=0, steps=8)
+    Path(copies[1].path).unlink()
+    loaded = list(DataLoader(data, batch_size=None, num_workers=1))
+    assert data.waveforms.unreported() == [1]
+    for step, batch in enumerate(loaded):
+        assert torch.equal(batch.waveform, data[step].waveform)
+
+
+def test_nothing_to_read_at_all_ends(copies):
+    data = batches(copies, cache_bytes=0)
+    for u in copies:
+        Path(u.path).unlink()
+    assert not data[0].waveform.any()
+    assert data.waveforms.left_out.all()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,21 @@ def test_some_utterances_of_each_speaker():
     np.testing.assert_array_equal(spread[1], waveforms.crop(10, 0, 16000))
 
 
+def test_the_next_utterance_stands_in_for_one_that_is_left_out():
+    waveforms = corpus({"a": 1.0, "b": 1.0}, count=6, seconds=2.0)
+    (before, _) = sample_utterances(waveforms, ["a", "b"], 5.0)
+    waveforms.leave_out(0)
+    (after, others) = sample_utterances(waveforms, ["a", "b"], 5.0)
+    np.testing.assert_array_equal(after[0], waveforms.crop(2, 0, 16000))
+    for one, other in zip(before[1:], after[1:], strict=True):
+        np.testing.assert_array_equal(one, other)
+    for i in range(0, 12, 2):
+        waveforms.leave_out(i)
+    with pytest.raises(ValueError, match="nor can any other of a be decoded"):
+        sample_utterances(waveforms, ["a", "b"], 5.0)
+    assert len(others) == 3
+
+
 def test_the_level_of_the_speakers():
     waveforms = corpus({"a": 1.0, "b": 1.0}, count=2)
     once = [waveforms.crop(i, 0, 40000) for i in range(len(waveforms))]
@@ -37,4 +52,7 @@ def test_the_level_of_the_speakers():
     assert -22 < level < -18  # the vowels have a root mean square of 0.1
     assert speech_level(louder, ["a", "b"]) == pytest.approx(level + 6, abs=0.2)
     silent = Waveforms(waveforms.utterances, RATE, waveforms=[0 * x for x in once])
-    assert speech_level(silent, ["a", "b"]) == 0
+    with pytest.raises(ValueError, match=r"^unread\.wav: silent, as are all .*no speech to learn"):
+        speech_level(silent, ["a", "b"])
+    half = Waveforms(waveforms.utterances, RATE, waveforms=[0 * once[0], *once[1:]])
+    assert speech_level(half, ["a", "b"]) == pytest.approx(level, abs=0.2)

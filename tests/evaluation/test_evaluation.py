@@ -11,6 +11,12 @@ torch = pytest.importorskip("torch")
 from speechvq import audio  # noqa: E402
 from speechvq.analysis.judges.judge import CONVERSION, Judge, Score  # noqa: E402
 from speechvq.analysis.judges.level import normalised  # noqa: E402
+from speechvq.config import (  # noqa: E402
+    CepstraStage,
+    MelStage,
+    NormalisedCepstraConfig,
+    SpeakerNormalisationConfig,
+)
 from speechvq.data.manifest import Utterance, write_manifest  # noqa: E402
 from speechvq.evaluation.conversion import (  # noqa: E402
     choose_trials,
@@ -18,9 +24,14 @@ from speechvq.evaluation.conversion import (  # noqa: E402
     synthesise,
 )
 from speechvq.evaluation.encoded import bits_per_sample, encode_utterances, read_waveform  # noqa: E402
-from speechvq.evaluation.normalised import speaker_normalised_cepstra  # noqa: E402
+from speechvq.evaluation.normalised import (  # noqa: E402
+    normalisation_of,
+    speaker_normalised_cepstra,
+)
 from speechvq.model import Model  # noqa: E402
+from speechvq.model_folder import read_config, save_model  # noqa: E402
 from speechvq.sampling import SamplingOptions, convert, encode  # noqa: E402
+from speechvq.settings import plain  # noqa: E402
 
 RATE = 16000
 
@@ -90,6 +101,29 @@ def test_synthesised_speech_is_that_of_the_functions(model, utterances, tmp_path
         drawn = convert(model, waveform, speaker, replace(options, seed=5 + i))
         expected = normalised(soxr.resample(drawn, model.sample_rate, RATE))
         np.testing.assert_allclose(speech, expected, atol=1e-5)
+
+
+def test_the_normalisation_is_that_of_the_model(model, utterances, tmp_path):
+    """Of its features, else of a stage; and it is what the cepstra depend on."""
+    own = SpeakerNormalisationConfig(mel_bands=20, dynamic_range=7.0)
+    features, stage = NormalisedCepstraConfig(normalisation=own), CepstraStage(normalisation=own)
+    for parts in (
+        {"model": {"features": plain(features)}, "stages": [plain(MelStage())]},
+        {"model": {"features": {"kind": "waveform"}}, "stages": [plain(MelStage()), plain(stage)]},
+    ):
+        save_model(tmp_path, model, {"stages": parts["stages"]}, "")
+        config = read_config(tmp_path)
+        config["model"]["features"] = parts["model"]["features"]
+        assert normalisation_of(config) == own
+    assert normalisation_of({"model": {}}) == SpeakerNormalisationConfig()
+    waveform = read_waveform(utterances[0], 8000)
+    one, other = (
+        speaker_normalised_cepstra(utterances, 8000, 80, 12, config=config)(
+            waveform, utterances[0].speaker
+        )
+        for config in (own, None)
+    )
+    assert not np.allclose(one, other, atol=0.1)
 
 
 def test_normalised_cepstra_are_of_frames_and_known_speakers(utterances):

@@ -7,7 +7,8 @@ import pytest
 from speechvq.cli.train import SECTIONS
 from speechvq.cli.train_prior import SECTIONS as PRIOR_SECTIONS
 from speechvq.config import check_stages
-from speechvq.settings import build, plain, read_yaml
+from speechvq.settings import build, plain
+from speechvq.yaml_reader import read_yaml
 
 CONF = Path(__file__).parents[2] / "recipes" / "vctk" / "conf"
 

@@ -81,6 +81,13 @@ def wavs(model, hidden, tmp_path_factory):
     return record(tmp_path_factory.mktemp("wavs"), model, hidden)
 
 
+def test_recordings_that_use_hardly_any_code(model, wavs, caplog):
+    """Here the model's one code."""
+    fit_speaker(model, read_recordings(sorted(wavs.iterdir()), "me", RATE), SPEAKERS, steps=1)
+    (told,) = [r.getMessage() for r in caplog.records if "never used" in r.getMessage()]
+    assert told.startswith("7 of 8 codes were never used") and told.endswith("?")
+
+
 def test_speaker_normalised_features(tiny_config, wavs, tmp_path):
     """The codes of the recordings are those under one transform, estimated from all of them."""
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ from torch import nn
 from speechvq.config import LoopConfig, StageConfig
 from speechvq.data.manifest import Utterance
 from speechvq.distributed import Processes
-from speechvq.training.checkpoint import BEST, LAST
+from speechvq.training.checkpoint import BEST, LAST, read_header
 from speechvq.training.objective import Losses, Objective
 from speechvq.training.run import Plan, clear, fingerprint, run_training
 from speechvq.training.stage import Stage
@@ -22,7 +22,8 @@ SETTINGS = {
     "model": {"strides": (4, 4)},
     "stages": [{"objective": "mel", "steps": 2}, {"objective": "decoder", "steps": 3}],
     "training": {"seed": 0, "workers": 1},
-    "fingerprint": "abc",
+    "data": {"train": "one/train.jsonl"},
+    "fingerprint": {"data.train": "abc"},
 }
 
 
@@ -105,10 +106,14 @@ def test_a_resume_without_a_checkpoint_starts(tmp_path):
     [
         ({"model": {"strides": (4, 8)}}, r"^model\.strides: .* with \[4, 4\], not \[4, 8\]; res"),
         ({"training": {"seed": 1, "workers": 1}}, r"^training\.seed: .* with 0, not 1"),
-        ({"fingerprint": "abd"}, r"^data\.train: the manifest has changed"),
+        ({"fingerprint": {"data.train": "abd"}}, r"^data\.train: the manifest has changed"),
         (
-            {"stages": [SETTINGS["stages"][0], {"objective": "decoder", "steps": 4}]},
-            r"^stages\.decoder\.steps: this training was started with 3, not 4",
+            {"stages": [SETTINGS["stages"][0], {"objective": "decoder", "steps": 2}]},
+            r"^stages\.decoder\.steps: this training was started with 3, not 2",
+        ),
+        (
+            {"stages": [{"objective": "mel", "steps": 4}, SETTINGS["stages"][1]]},
+            r"^stages\.mel\.steps: this training was started with 2, not 4",  # it is over
         ),
         ({"stages": SETTINGS["stages"][:1]}, r"^stages\.decoder: .* with \{.*\}, not None"),
         ({"stages": SETTINGS["stages"][::-1]}, r"^stages: .* \['mel', 'decoder'\], not \['dec"),
@@ -126,15 +131,51 @@ def test_stages_of_one_objective_are_told_by_name(tmp_path):
     stages = [{"objective": "mel", "name": name, "steps": 2} for name in ("mel", "again")]
     settings = SETTINGS | {"stages": stages}
     train(tmp_path, settings=settings)
-    changed = settings | {"stages": [stages[0], stages[1] | {"steps": 5}]}
-    with pytest.raises(ValueError, match=r"^stages\.again\.steps: .* with 2, not 5"):
+    changed = settings | {"stages": [stages[0], stages[1] | {"steps": 1}]}
+    with pytest.raises(ValueError, match=r"^stages\.again\.steps: .* with 2, not 1"):
         train(tmp_path, settings=changed, resume=True)
 
 
 def test_a_resume_may_change_what_no_number_depends_on(tmp_path):
     train(tmp_path)
-    free = SETTINGS | {"training": {"seed": 0, "workers": 4}}
+    free = SETTINGS | {
+        "training": {"seed": 0, "workers": 4, "valid_every": 7, "log_every": 3},
+        "data": {"train": "another/train.jsonl"},  # of the same content, says the fingerprint
+    }
     assert train(tmp_path, settings=free, resume=True)[0] == [True]
+
+
+def cut(path):
+    """Damage a file as a full disk does."""
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def test_a_damaged_best_checkpoint_is_replaced(tmp_path, caplog):
+    """The training goes on from the last one; here it is finished, and validated once more."""
+    train(tmp_path)
+    last = read_header(tmp_path / LAST)[0]
+    cut(tmp_path / BEST)
+    resumed, published, _ = train(tmp_path, scores=[2.0], resume=True)
+    assert resumed == [True]
+    assert read_header(tmp_path / BEST)[0].best_global_step == last.global_step == 5
+    assert [(stage, step) for stage, step, _ in published] == [("decoder", 5)] * 2
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "best.safetensors: a damaged checkpoint" in warning and "last.safetensors" in warning
+    caplog.clear()
+    train(tmp_path, resume=True)
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_damaged_last_checkpoint_says_what_to_do(tmp_path, published):
+    train(tmp_path)
+    cut(tmp_path / LAST)
+    if not published:
+        (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="damaged checkpoint .*--overwrite") as error:
+        train(tmp_path, resume=True)
+    assert ("training.init_from" in str(error.value)) == published
+    assert "\n" not in str(error.value)
 
 
 def test_nothing_is_deleted_when_the_build_fails(tmp_path):

@@ -1,6 +1,9 @@
 """Training a VQ-VAE: stages, resume, model folder, and processes."""
 
+import shutil
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +20,7 @@ from speechvq.config import (
     TrainingConfig,
 )
 from speechvq.data.manifest import read_manifest, write_manifest
+from speechvq.data.segments import Waveforms
 from speechvq.model import Model
 from speechvq.model_folder import (
     WEIGHTS,
@@ -321,9 +325,6 @@ def test_a_taken_folder_is_refused_and_overwritten(tmp_path, plain_config, tiny_
 
 def test_resume_refuses_another_configuration(tmp_path, plain_config, tiny_corpus):
     train(plain_config, tiny_corpus, ONE_STEP, TRAINING, tmp_path)
-    longer = (replace(LIKELIHOOD, steps=2),)
-    with pytest.raises(ValueError, match=r"stages.likelihood.steps: .*started with 1, not 2"):
-        train(plain_config, tiny_corpus, longer, TRAINING, tmp_path, resume=True)
     other = replace(plain_config, quantizer=replace(plain_config.quantizer, beta=0.5))
     with pytest.raises(ValueError, match=r"model.quantizer.beta: .*started with 0.25, not 0.5"):
         train(other, tiny_corpus, ONE_STEP, TRAINING, tmp_path, resume=True)
@@ -339,6 +340,94 @@ def test_resume_refuses_another_manifest(tmp_path, plain_config, tiny_corpus):
     write_manifest(manifest, read_manifest(tiny_corpus.train)[1:])
     with pytest.raises(ValueError, match=r"data.train: the manifest has changed"):
         train(plain_config, data, ONE_STEP, TRAINING, tmp_path / "out", resume=True)
+
+
+def moved(manifest, folder):
+    """The same manifest and its audio at another place."""
+    utterances = []
+    for u in read_manifest(manifest):
+        path = folder / Path(u.path).name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(u.path, path)
+        utterances.append(replace(u, path=str(path)))
+    write_manifest(folder / "list.jsonl", utterances)
+    return str(folder / "list.jsonl")
+
+
+def test_resume_with_moved_data_and_more_steps(tmp_path, plain_config, tiny_corpus, caplog):
+    caplog.set_level("INFO", "speechvq")
+    train(plain_config, tiny_corpus, ONE_STEP, TRAINING, tmp_path / "out")
+    data = replace(
+        tiny_corpus,
+        train=moved(tiny_corpus.train, tmp_path / "a"),
+        valid=moved(tiny_corpus.valid, tmp_path / "b"),
+    )
+    longer, often = (replace(LIKELIHOOD, steps=3),), replace(TRAINING, valid_every=1)
+    train(plain_config, data, longer, often, tmp_path / "out", resume=True)
+    assert read_header(tmp_path / "out" / LAST)[0].step == 3
+    assert read_config(tmp_path / "out")["data"]["train"] == data.train
+    (told,) = [r.getMessage() for r in caplog.records if "instead of" in r.getMessage()]
+    assert told.startswith("stages.likelihood.steps: 3 instead of 1; from here on the learning ra")
+    other = replace(data, valid=data.train)
+    with pytest.raises(ValueError, match=r"^data\.valid: the manifest has changed"):
+        train(plain_config, other, longer, often, tmp_path / "out", resume=True)
+
+
+def large(monkeypatch):
+    """Audio that is read from the files at each step, as that of a large corpus."""
+    monkeypatch.setattr("speechvq.training.train.Waveforms", partial(Waveforms, cache_bytes=0))
+
+
+def lose(monkeypatch, paths, global_step):
+    """Damage files before a step: what a header says stays true."""
+    step = Trainer._step
+
+    def damaged(self, *arguments):
+        if self.state.global_step == global_step:
+            for path in paths:
+                path.write_bytes(path.read_bytes()[:44] + bytes(3))
+        step(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_step", damaged)
+
+
+def errors(caplog):
+    return [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_utterance_that_is_lost_in_a_training(
+    workers, tmp_path, plain_config, tiny_corpus, monkeypatch, caplog
+):
+    data = replace(tiny_corpus, train=moved(tiny_corpus.train, tmp_path / "data"))
+    lost = Path(read_manifest(data.train)[2].path)
+    stages, large_training = (replace(LIKELIHOOD, steps=12),), replace(TRAINING, workers=workers)
+    with monkeypatch.context() as patch:
+        large(patch)
+        lose(patch, [lost], 1)
+        train(plain_config, data, stages, large_training, tmp_path / "out")
+        (error,) = errors(caplog)
+        assert error.startswith(f"{lost}: ") and error.endswith("left out from now on")
+        assert read_header(tmp_path / "out" / LAST)[0].step == 12
+        saved = final(tmp_path / "out")["weights.corpus._extra_state"]
+        assert saved.tolist() == [i == 2 for i in range(6)]
+        longer = (replace(LIKELIHOOD, steps=14),)  # a resume knows it, and goes on without
+        train(plain_config, data, longer, large_training, tmp_path / "out", resume=True)
+
+
+@pytest.mark.parametrize("which", [slice(1, 3), slice(0, 3)])
+def test_too_many_lost_utterances_stop_a_training(
+    which, tmp_path, plain_config, tiny_corpus, monkeypatch
+):
+    data = replace(tiny_corpus, train=moved(tiny_corpus.train, tmp_path / "data"))
+    lost = [Path(u.path) for u in read_manifest(data.train)[which]]
+    large(monkeypatch)
+    lose(monkeypatch, lost, 1)
+    message = r"\.wav: .*; \d of 6 utterances to learn from.* cannot be decoded, which is too many"
+    with pytest.raises(ValueError, match=message) as error:
+        stages = (replace(LIKELIHOOD, steps=40),)
+        train(plain_config, data, stages, replace(TRAINING, workers=1), tmp_path / "out")
+    assert "\n" not in str(error.value)
 
 
 def test_resume_without_a_checkpoint_begins(tmp_path, plain_config, tiny_corpus):

@@ -330,6 +330,19 @@ def test_a_finished_training_resumes_to_nothing(tmp_path, read_lines):
     assert again.calls == []
 
 
+def test_more_steps_go_on_by_the_longer_schedule(tmp_path, read_lines):
+    Run(tmp_path).trainer.run()
+    before = read_lines(tmp_path / FILE)
+    longer = Run(tmp_path, steps=(6, 9))
+    assert longer.trainer.run(resume=True).step == 9
+    assert longer.calls == ["finish"]
+    records = read_lines(tmp_path / FILE)
+    assert records[: len(before)] == before
+    schedule = StageConfig(steps=9, learning_rate=0.1, warmup_steps=2)
+    rates = [r["learning_rate"] for r in records[len(before) :] if r["kind"] == "train"]
+    assert rates == [learning_rate(schedule, step - 1) for step in (6, 8, 9)]
+
+
 def test_a_loss_gone_astray_stops_before_a_checkpoint(tmp_path):
     def spoil(step):
         if step == 3:
@@ -339,6 +352,19 @@ def test_a_loss_gone_astray_stops_before_a_checkpoint(tmp_path):
     with pytest.raises(ValueError, match=r"the loss became nan before step 4 of stage both.*lower"):
         run.trainer.run()
     assert read_header(tmp_path / LAST)[0].step == 2
+
+
+@pytest.mark.parametrize("codebook_size", [2, 8])
+def test_a_collapsed_codebook_is_told_at_the_end_of_a_stage(tmp_path, codebook_size, caplog):
+    run = Run(tmp_path)
+    pieces = {"held_out": lambda: HELD_OUT * 20, "codebook_size": codebook_size}
+    run.trainer.stages = [replace(stage, **pieces) for stage in run.trainer.stages]
+    run.trainer.run()
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    fault = "6 of 8 codes were never used on the validation data (80 codes, perplexity 1.8)"
+    advice = "docs/training.md#codebook-collapse"
+    stages = ("both", "bias") if codebook_size == 8 else ()
+    assert told == [f"stage {stage}: {fault}; {advice}" for stage in stages]
 
 
 def test_sounds_of_a_validation(tmp_path):

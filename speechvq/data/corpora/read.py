@@ -22,6 +22,7 @@ from speechvq.data.label_names import doubt_classes
 from speechvq.data.labels import read_labels, units_that_fit
 from speechvq.data.manifest import CorpusError, Phone, Utterance
 from speechvq.data.trim import clip_phones, speech_bounds, trim
+from speechvq.progress import track
 from speechvq.text import EncodingError
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def read_corpus(
     trim_silence : bool
         Cut the silence at both ends, by energy (`speechvq.data.trim`).
     progress : bool
-        Show a progress bar on stderr.
+        Show progress on stderr.
 
     Raises
     ------
@@ -203,20 +204,18 @@ def _read_recordings(
     progress: bool,
 ) -> Iterator[tuple[Utterance | None, list[Fault]]]:
     """Read all recordings in order, in several threads, because the disk is the bottleneck."""
-    from tqdm import tqdm
 
     def read(recording: Recording) -> tuple[Utterance | None, list[Fault]]:
         return _read_recording(recording, labels, check, trim_silence)
 
     executor = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2))
     try:
-        yield from tqdm(
+        yield from track(
             executor.map(read, recordings),
-            desc="reading audio" if check or trim_silence else "reading headers",
+            "reading audio" if check or trim_silence else "reading headers",
+            " files",
+            shown=progress,
             total=len(recordings),
-            unit="file",
-            disable=not progress,
-            delay=1,  # seconds: a small corpus needs no bar
         )
     finally:
         executor.shutdown(wait=False, cancel_futures=True)

@@ -18,7 +18,7 @@ from speechvq.features.mfcc import MFCC, SpeakerTransforms
 from speechvq.features.speaker_normalisation import fit_speaker_transforms
 from speechvq.model import Model
 from speechvq.training.corpus import Corpus
-from speechvq.training.objective import Losses, Objective
+from speechvq.training.objective import Losses, Objective, trained_of
 
 
 class CepstraObjective(Objective):
@@ -61,7 +61,7 @@ class CepstraObjective(Objective):
 
     def trained(self) -> list[nn.Parameter]:
         """The encoder."""
-        return list(self.encoder.parameters())
+        return trained_of(self.encoder)
 
     def forward(self, batch: Batch) -> Losses:
         """Loss for waveforms (B, T)."""

@@ -11,7 +11,7 @@ from torch import nn
 from speechvq.config import LabelsStage
 from speechvq.data.segments import Batch
 from speechvq.model import Model
-from speechvq.training.objective import Losses, Objective
+from speechvq.training.objective import Losses, Objective, trained_of
 
 
 class LabelsObjective(Objective):
@@ -32,7 +32,7 @@ class LabelsObjective(Objective):
 
     def trained(self) -> list[nn.Parameter]:
         """The encoder and the vectors."""
-        return [*self.encoder.parameters(), *self.vectors.parameters()]
+        return [*trained_of(self.encoder), *self.vectors.parameters()]
 
     def finish(self) -> None:
         """The vectors become the codebook."""

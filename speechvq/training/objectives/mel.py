@@ -15,7 +15,7 @@ from speechvq.config import MelStage
 from speechvq.data.segments import Batch
 from speechvq.model import Model
 from speechvq.training.corpus import Corpus
-from speechvq.training.objective import Losses, Objective
+from speechvq.training.objective import Losses, Objective, trained_of
 from speechvq.training.objectives.mel_predictor import start_mel_predictor
 
 
@@ -45,7 +45,7 @@ class MelObjective(Objective):
         parts: list[nn.Module] = [self.encoder, self.predictor]
         if self.config.quantization != "none":
             parts.append(self.quantizer)
-        return [p for part in parts for p in part.parameters() if not self._is_frozen(p)]
+        return [p for part in parts for p in trained_of(part)]
 
     def metrics(self) -> dict[str, float]:
         """Bits per second of the codes under the uniform prior."""
@@ -75,12 +75,3 @@ class MelObjective(Objective):
             return z.quantized, {}, z.codes
         terms = {"codebook_loss": z.codebook_loss, "commitment_loss": z.commitment_loss}
         return z.quantized, terms, z.codes
-
-    def _is_frozen(self, parameter: nn.Parameter) -> bool:
-        """Whether a parameter has no part in the loss: the whitening map under a context network.
-
-        It stays what the codebook's start made of it, so that the clusters by which the features
-        normalise a recording stay valid.
-        """
-        context = getattr(self.encoder, "context", None)
-        return context is not None and any(p is parameter for p in self.encoder.output.parameters())

@@ -254,3 +254,17 @@ def test_a_stage_that_nothing_builds(model):
 def test_quantizer_settings_are_used(tiny_config):
     model = Model(replace(tiny_config, quantizer=QuantizerConfig(8, 4, beta=0.7)), ["a"])
     assert model.vqvae.quantizer.beta == 0.7
+
+
+@pytest.mark.parametrize(
+    "stage", [CepstraStage(), MelStage(), MelStage(quantization="none"), LabelsStage()]
+)
+def test_an_encoder_names_what_learns(model, stage):
+    encoder = model.vqvae.encoder
+    objective = build_objective(stage, model)
+    everything = {id(p) for p in objective.trained()}
+    assert {id(p) for p in encoder.parameters()} <= everything
+    encoder.trained = lambda: list(encoder.output.parameters())
+    named = {id(p) for p in objective.trained()}
+    kept = {id(p) for p in encoder.parameters()} - {id(p) for p in encoder.output.parameters()}
+    assert kept and everything - named == kept

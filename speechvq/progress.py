@@ -1,0 +1,101 @@
+"""Progress of long work on stderr: a bar in a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
+
+MINUTE = 60.0
+"""Seconds before the first line, and between the first ones: shorter work needs none."""
+SHARE = 0.1
+"""Later lines are this share of the time since the beginning apart."""
+
+
+def track(
+    items: Iterable | None = None,
+    title: str | None = None,
+    unit: str = "",
+    *,
+    shown: bool = True,
+    total: float | None = None,
+    initial: float = 0,
+    layout: str | None = None,
+):
+    """Show how far work has come, with the time that is left.
+
+    Where stderr is no terminal, such as in a log file, work of less than a minute shows nothing,
+    and longer work is logged: one line a minute, later one for each tenth of the time.
+
+    Parameters
+    ----------
+    items
+        What is worked through; None where `update` is called.
+    title
+        Of the work.
+    unit
+        Of the items, with a blank before it.
+    shown
+        False shows nothing.
+    total, initial
+        How much there is, and how much of it is done already; by default `len(items)` and 0.
+    layout
+        `bar_format` of the bar in a terminal.
+
+    Returns
+    -------
+    tqdm.tqdm
+        An iterable and a context manager with `update` and `set_postfix_str`.
+    """
+    from tqdm import tqdm
+
+    options = {
+        "desc": title and f"{title}: ",
+        "unit": unit,
+        "total": total,
+        "initial": initial,
+        "leave": False,
+    }
+    if not shown or sys.stderr.isatty():
+        return tqdm(
+            items,
+            **options,
+            file=sys.stderr,
+            bar_format=layout,
+            dynamic_ncols=True,
+            disable=not shown,
+            delay=1,  # seconds: what is done at once needs no bar
+        )
+    return tqdm(
+        items,
+        **options,
+        file=_Lines(),
+        bar_format="{desc}{percentage:.0f} % of {total_fmt}{unit}, {elapsed} so far, "
+        "{remaining} to go{postfix}"
+        if total is not None or hasattr(items, "__len__")
+        else "{desc}{n_fmt}{unit}, {elapsed} so far{postfix}",
+        mininterval=MINUTE,
+        maxinterval=MINUTE,
+        delay=MINUTE,
+        position=0,  # else tqdm moves the cursor of a bar within another
+    )
+
+
+class _Lines:
+    """A file for tqdm that logs what is drawn on it, less and less often."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+
+    def write(self, text: str) -> None:
+        """Log a drawn bar if the last line was long enough ago."""
+        text, now = text.strip(), time.monotonic()
+        if text and now - self._last >= max(0.9 * MINUTE, SHARE * (self._last - self._began)):
+            self._last = now
+            logger.info("%s", text)
+
+    def flush(self) -> None:
+        """Nothing waits to be written."""

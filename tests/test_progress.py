@@ -1,0 +1,77 @@
+"""Progress in a log file: no bars, and lines that are few."""
+
+import io
+import logging
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from speechvq import progress
+from speechvq.progress import _Lines, track
+
+ROOT = Path(__file__).parents[1]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def lines(caplog):
+    caplog.set_level(logging.INFO, "speechvq")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+def test_short_work_is_silent_where_stderr_is_no_terminal(lines, capsys):
+    assert list(track(range(50), "encode")) == list(range(50))
+    assert lines() == [] and capsys.readouterr().err == ""
+
+
+def test_long_work_is_told_in_lines(lines, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "MINUTE", 0.0)
+    with track(title="mel", unit=" steps", total=4, initial=1) as outer:
+        for _ in range(3):
+            outer.set_postfix_str("loss 2", refresh=False)
+            list(track(iter("ab"), "inner", " files"))  # one within another
+            outer.update()
+    told = [line for line in lines() if line.startswith("mel")]
+    assert [int(re.search(r"(\d+) %", line)[1]) for line in told] == [25, 50, 75, 100]
+    assert re.fullmatch(r"mel: 50 % of 4 steps, [\d:]+ so far, [\d:]+ to go, loss 2", told[1])
+    assert {line for line in lines() if line not in told} <= {
+        f"inner: {n} files, 00:00 so far" for n in range(3)
+    }
+    assert not re.search(r"[\r\n\x1b]", "".join(lines()))
+    assert capsys.readouterr().err == ""
+
+
+def test_lines_come_less_and_less_often(lines, monkeypatch):
+    clock = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock)
+    file, drawn = _Lines(), range(0, 36000, 60)  # ten hours, drawn each minute
+    for clock in drawn:
+        file.write(f"\r{clock}")
+        file.write("\r")
+    told = [int(line) for line in lines()]
+    assert told[:5] == [60, 120, 180, 240, 300]
+    assert 30 < len(told) < 60
+    gaps = [b - a for a, b in zip(told, told[1:], strict=False)]
+    assert gaps == sorted(gaps) and gaps[-1] >= 0.1 * told[-2]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with track(range(3), "encode") as bar:
+        assert bar.fp is sys.stderr or bar.fp._wrapped is sys.stderr
+        assert not bar.disable
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with track(range(3), shown=False) as bar:
+        assert bar.disable
+
+
+def test_nothing_else_draws_bars():
+    files = [*ROOT.glob("speechvq/**/*.py"), *ROOT.glob("recipes/**/*.py")]
+    drawing = [f.name for f in files if re.search(r"\btqdm\(", f.read_text(encoding="utf-8"))]
+    assert drawing == ["progress.py"]
