@@ -39,12 +39,12 @@ def batches(utterances, cache_bytes=1 << 20, **changes) -> SegmentBatches:
 
 
 def test_shapes_and_types(utterances):
-    waveform, speaker, labels, inputs = batches(utterances)[0]
+    waveform, speaker, labels, inputs, codes, speed = batches(utterances)[0]
     assert waveform.shape == (6, 64)  # 50 samples are 4 codes of 16
     assert waveform.dtype == torch.float32
     assert speaker.shape == (6,)
     assert speaker.dtype == torch.int64
-    assert labels is None and inputs is None
+    assert labels is None and inputs is None and codes is None and speed is None
 
 
 def test_crops_are_pieces_of_utterances_and_short_ones_are_padded(utterances):

@@ -67,7 +67,7 @@ class DecoderObjective(Objective):
         return Losses(nll, terms, codes, weight=scored)
 
     def nll(self, batch: Batch, margin: int, input_noise: float = 0.0) -> tuple[Tensor, Tensor]:
-        """-log p in nats per sample, and codes (B, N), of waveforms (B, T) without their margins."""
+        """-log p in nats per sample, and codes (B, N), of waveforms (B, T) without margins."""
         vqvae, hop_length = self.model.vqvae, self.model.hop_length
         with torch.no_grad():
             codes = frozen_codes(vqvae, batch)
