@@ -294,7 +294,7 @@ def test_batches_bring_the_labels_of_their_codes(tiny_corpus):
         for labels in (None, Labels(places, 8000, 8000))
     )
     for step in range(3):
-        waveform, speaker, places, _ = labelled[step]
+        waveform, speaker, places, *_ = labelled[step]
         assert torch.equal(waveform, plain[step][0]) and torch.equal(speaker, plain[step][1])
         assert places.shape == (4, 4) and (places.diff(dim=1) == 160).all()
         start = int(places[0, 0]) - 80
