@@ -169,13 +169,13 @@ def _blocks(
         if resampler is not None:
             block = resampler.resample_chunk(block)
         if len(block):
-            yield _clipped(block)
+            yield clipped(block)
     if peak > 1.01:
         logger.warning("%s: samples reach %.2f; clipped to [-1, 1]", path, peak)
     if resampler is not None:
         block = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
         if len(block):
-            yield _clipped(block)
+            yield clipped(block)
 
 
 def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iterator[np.ndarray]:
@@ -192,7 +192,7 @@ def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iter
             block = file.read(min(size, last - position), dtype="float32", always_2d=True)
         if not len(block):
             break
-        mono = _mixed(block)
+        mono = mixed(block)
         mono = mono[max(0, first - position) :]
         position += len(block)
         if len(mono):
@@ -205,7 +205,7 @@ def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iter
         )
 
 
-def _mixed(block: np.ndarray) -> np.ndarray:
+def mixed(block: np.ndarray) -> np.ndarray:
     """Average the channels of (T, channels); of channels that cancel out, take the loudest."""
     if block.shape[1] == 1:
         return block[:, 0]
@@ -241,5 +241,5 @@ def _peak(path: Path, block: np.ndarray) -> float:
     return peak
 
 
-def _clipped(block: np.ndarray) -> np.ndarray:
+def clipped(block: np.ndarray) -> np.ndarray:
     return np.clip(block, -1.0, 1.0, dtype=np.float32)
