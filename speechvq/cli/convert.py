@@ -33,7 +33,7 @@ examples:
 
 {speaking.WHICH_MODEL}
 Samples are drawn exactly from the model's distribution; argmax, which is not sampling, is not
-offered. A conversion has the level of its source. The files written are printed on stdout; a source
+offered. A conversion has the level of its source, in pauses too. The files written are printed on stdout; a source
 that cannot be used is reported, the others are converted, and the exit code is 2.
 """
 
@@ -146,6 +146,7 @@ def _encode_sources(
 ) -> Iterator[speaking.Drawing]:
     """Encode the jobs' sources; jobs whose source cannot be used are logged and go to `failed`."""
     from speechvq.sampling import encode_source
+    from speechvq.sampling.pauses import SourceLevel
 
     path, source = None, None  # jobs of one source follow each other: it is encoded once
     for job in jobs:
@@ -158,9 +159,8 @@ def _encode_sources(
             logger.error("%s", message)
             failed.append(_described(job) | {"error": message})
             continue
-        yield speaking.Drawing(
-            job.output, source.codes, job.speaker, seed, source.samples, source.gain
-        )
+        level = SourceLevel(model, source.powers, source.gain)
+        yield speaking.Drawing(job.output, source.codes, job.speaker, seed, source.samples, level)
 
 
 def _seconds(jobs: list[Job]) -> float:

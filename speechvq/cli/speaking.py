@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from speechvq.model import Model
     from speechvq.sampling import SamplingOptions
+    from speechvq.sampling.pauses import SourceLevel
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +192,8 @@ class Drawing:
     seed: int
     samples: int | None = None
     """Samples to keep; all by default."""
-    gain: float = 1.0
+    level: SourceLevel | None = None
+    """Of a conversion."""
 
 
 def draw(
@@ -242,7 +244,7 @@ def draw(
                     options,
                     seeds=[drawing.seed for drawing in batch],
                     lengths=lengths,
-                    gains=[drawing.gain for drawing in batch],
+                    levels=[drawing.level for drawing in batch],
                     progress=progress,
                 )
             written += opened
