@@ -33,8 +33,9 @@ examples:
 
 {speaking.WHICH_MODEL}
 Samples are drawn exactly from the model's distribution; argmax, which is not sampling, is not
-offered. A conversion has the level of its source, in pauses too. The files written are printed on stdout; a source
-that cannot be used is reported, the others are converted, and the exit code is 2.
+offered. A conversion has the level of its source, in pauses too. The files written are printed on
+stdout; a source that cannot be used is reported, the others are converted, and the exit code is 2.
+Earlier outputs, known by a comment in the file, are no sources beside others.
 """
 
 
@@ -79,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     with piping.sources(options.src, options.pcm) as (sources, piped):
         if piped and not options.out and not options.stream:
             raise ValueError("--src -: name the output with --out, or --stream it")
-        return _run(options, sources, piped)
+        return _run(options, audio.recorded(sources), piped)
 
 
 def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> int:
@@ -89,7 +90,9 @@ def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> 
     out = options.out and Path(options.out)
     jobs = _jobs(sources, list(dict.fromkeys(options.speaker)), out, piped)
     if not options.stream:
-        fine = speaking.check_outputs([j.output for j in jobs], [j.source for j in jobs])
+        outputs = [job.output for job in jobs]
+        given = outputs == [out]
+        fine = speaking.check_outputs(out if given else outputs, [job.source for job in jobs])
         jobs = [job for job in jobs if job.output in fine]
 
     from speechvq.model_folder import find_model, load_model

@@ -100,8 +100,8 @@ def sampling_options(options: argparse.Namespace) -> SamplingOptions:
 def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> set[Path]:
     """Return the outputs that can be written; the others are logged, an error if all are.
 
-    `outputs` is one path, or has one path for each of `sources`. Outputs that clash, and that are
-    sources, are a ValueError.
+    `outputs` is one path that a user named, or has one path, named by us, for each of `sources`.
+    Outputs that clash, and that are sources, are a ValueError.
     """
     single = isinstance(outputs, Path)
     pairs = [(outputs, None)] if single else zip(outputs, sources, strict=True)
@@ -121,15 +121,22 @@ def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> se
             )
         made_from[key] = source
         asked.append(output)
-    return writable(asked)
+    return writable(asked, named_by_us=not single)
 
 
-def writable(outputs: Iterable[Path]) -> set[Path]:
-    """Return the outputs that can be written; the others are logged; OSError if there is none."""
+def writable(outputs: Iterable[Path], named_by_us: bool = True) -> set[Path]:
+    """Return the outputs that can be written; the others are logged; OSError if there is none.
+
+    Under a name that a user has not given, nothing but an earlier output is overwritten.
+    """
     found, faults = set(), []
     for output in outputs:
         try:
             check_writable(output)
+            if named_by_us and output.exists() and not audio.is_drawn(output):
+                raise FileExistsError(
+                    f"{output}: is there, and speechvq did not write it; move it, or pass --out"
+                )
             found.add(output)
         except OSError as error:
             faults.append(error)
@@ -275,7 +282,7 @@ class Output(audio.Writer):
     """
 
     def __init__(self, path: Path, sample_rate: int, show: bool):
-        super().__init__(path, sample_rate)
+        super().__init__(path, sample_rate, audio.DRAWN)
         self._show, self._sample_rate = show, sample_rate
         self._samples, self.peak = 0, 0.0
 
