@@ -29,10 +29,11 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
+
+from speechvq.text import EncodingError, read_text
 
 _NAMES = {
     int: "a whole number",
@@ -163,13 +164,13 @@ def read_yaml(path: str | os.PathLike) -> dict:
     OSError
         It cannot be read.
     ValueError
-        It is not UTF-8, not YAML, not a mapping, or has a key twice; the message begins with its
+        It is not text, not YAML, not a mapping, or has a key twice; the message begins with its
         path and, where there is one, the line.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+        text = read_text(path)
+    except EncodingError as error:
+        raise ValueError(f"{path}: {error}") from error
     values = parse_yaml(text, str(path))
     if values is None:
         raise ValueError(f"{path}: holds no settings")
