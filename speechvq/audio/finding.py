@@ -78,9 +78,9 @@ def find(
 def is_drawn(path: Path) -> bool:
     """Return whether a file is speech that a command has drawn, by its comment."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             return file.comment == DRAWN
-    except (soundfile.LibsndfileError, OSError, UnicodeError):
+    except (soundfile.LibsndfileError, OSError):
         return False
 
 

@@ -132,7 +132,7 @@ class Writer:
     def _holds(self, T: int) -> bool:
         """Whether the file has all T samples; FLAC can lose the last ones without an error."""
         try:
-            return soundfile.info(self._new.temporary).frames == T
+            return soundfile.info(os.fsencode(self._new.temporary)).frames == T
         except soundfile.LibsndfileError:
             return False
 

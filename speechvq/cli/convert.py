@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from speechvq import audio
 from speechvq.cli import piping, speaking
-from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
+from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line, shown
 
 if TYPE_CHECKING:
     from speechvq.model import Model
@@ -175,7 +175,7 @@ def _seconds(jobs: list[Job]) -> float:
 
 
 def _described(job: Job) -> dict:
-    return {"source": str(job.source), "speaker": job.speaker, "output": str(job.output)}
+    return {"source": shown(job.source), "speaker": job.speaker, "output": str(job.output)}
 
 
 def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:

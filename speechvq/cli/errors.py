@@ -110,12 +110,29 @@ def check_stdout(option: str) -> None:
         raise ValueError(f"stdout is closed, so the result would be lost; use {option}")
 
 
+_shown: dict[str, str] = {}
+
+
+def show_as(path: Path, name: str) -> None:
+    """Let a temporary file have the name of what it holds in messages, from now on."""
+    _shown[str(path)] = name
+
+
+def shown(text: object) -> str:
+    """Return a path or a message with the names of `show_as`."""
+    text = str(text)
+    for path, name in _shown.items():
+        text = text.replace(path, name)
+    return text
+
+
 def one_line(error: BaseException) -> str:
     """Return the message of an exception as one line; for an OSError with the path first."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         path = error.filename if error.filename2 is None else error.filename2
-        return f"{os.fsdecode(path) if not isinstance(path, int) else path}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        path = path if isinstance(path, int) else os.fsdecode(path)
+        return shown(f"{path}: {error.strerror}")
+    return " ".join(shown(error).split()) or type(error).__name__
 
 
 class _OneLine(logging.Handler):
@@ -130,7 +147,7 @@ class _OneLine(logging.Handler):
         self.errors += record.levelno >= logging.ERROR and record.name.startswith(OURS)
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         try:
-            _write_line(f"{self.prefix}: {level}{' '.join(record.getMessage().split())}")
+            _write_line(f"{self.prefix}: {level}{' '.join(shown(record.getMessage()).split())}")
         except Exception:
             self.handleError(record)
 

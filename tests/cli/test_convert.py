@@ -1,10 +1,12 @@
 """speechvq-convert, with good recordings and with every bad one."""
 
+import io
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -299,6 +301,30 @@ def test_a_recording_with_the_name_of_an_output(capsys):
     refused(capsys, ["--src", "a.wav", "--speaker", "p225"], "speechvq did not write it")
     assert Path("a-p225.wav").read_bytes() == before
     assert main(["--src", "b.wav", "--speaker", "p225", "--out", "a-p225.wav"]) == 0
+
+
+def test_a_piped_source_has_a_name(capsys, monkeypatch):
+    """And not that of its temporary file."""
+    record("a.wav")
+
+    def pipe(content):
+        stdin = SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: False)
+        monkeypatch.setattr("sys.stdin", stdin)
+
+    arguments = ["--speaker", "p225", "--out", "out", "--json"]
+    pipe(b"RIFF")
+    assert main(["--src", "-", "a.wav", *arguments]) == 2
+    out, err = capsys.readouterr()
+    (failed,) = json.loads(out)["failed"]
+    assert failed["source"] == "stdin" and failed["error"].startswith("stdin: not audio")
+    assert "error: stdin: not audio" in err and "speechvq-pipe" not in out + err
+    pipe(Path("a.wav").read_bytes())
+    assert main(["--src", "-", *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)["written"][0]["source"] == "stdin"
+    pipe(Path("a.wav").read_bytes()[:200])
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: False, buffer=io.BytesIO()))
+    assert main(["--src", "-", "--speaker", "p225", "--stream"]) == 2
+    assert "error: stdin: truncated" in capsys.readouterr().err
 
 
 def test_an_empty_folder_and_no_source(capsys):
