@@ -37,7 +37,7 @@ def parser() -> Parser:
         help="phone labels: a folder of SPEAKER/UTTERANCE.TextGrid (.lab, .phn), or a .ctm or .mlf "
         "file (default: phones in ROOT, and beside the audio)")  # fmt: skip
     add("--tier", metavar="NAME",
-        help="tier of TextGrids with the phones (default: phones or another usual name)")  # fmt: skip
+        help="tier of TextGrids with the phones (default: phones or a usual name)")  # fmt: skip
     add("--trim", action="store_true", help="cut the silence at both ends (decodes all audio)")
     add("--check", action="store_true", help="decode all audio, to find damaged and silent files")
     add("--valid", type=float, default=0.05,
