@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import io
 import logging
 import os
 import sys
@@ -91,7 +92,10 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
 
 
 def _fill_in_streams() -> None:
-    """Put /dev/null where the process was started without stdin, stdout or stderr."""
+    """Put /dev/null where the process was started without stdin, stdout or stderr.
+
+    In a locale without the letters to print, these are escaped.
+    """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -102,6 +106,8 @@ def _fill_in_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr is: what cannot be shown is escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def check_stdout(option: str) -> None:
