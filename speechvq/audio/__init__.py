@@ -6,7 +6,7 @@ raises an `AudioError`: one line that begins with the path of the file.
 
 from speechvq.audio.checks import SHORTEST, SILENT_PEAK, check_speech, checked
 from speechvq.audio.errors import AudioError
-from speechvq.audio.finding import SUFFIXES, find, is_text, walk
+from speechvq.audio.finding import DRAWN, SUFFIXES, find, is_drawn, is_text, recorded, walk
 from speechvq.audio.level import Speech, find_speech, speech_level
 from speechvq.audio.reading import Recording, blocks, info, read
 from speechvq.audio.writing import (
@@ -20,6 +20,7 @@ from speechvq.audio.writing import (
 )
 
 __all__ = [
+    "DRAWN",
     "SHORTEST",
     "SILENT_PEAK",
     "SUFFIXES",
@@ -34,8 +35,10 @@ __all__ = [
     "find",
     "find_speech",
     "info",
+    "is_drawn",
     "is_text",
     "read",
+    "recorded",
     "speech_level",
     "spooled",
     "stream_header",

@@ -150,9 +150,9 @@ class _Meter:
         centred = block - np.float64(self._start)
         self._samples += len(block)
         self._sum += float(block.sum(dtype=np.float64))
-        self._power.append(_powers(block, self._size))
-        self._voice.append(_powers(self._high(centred), self._size))
-        self._below.append(_powers(self._low(centred), self._size))
+        self._power.append(frame_powers(block, self._size))
+        self._voice.append(frame_powers(self._high(centred), self._size))
+        self._below.append(frame_powers(self._low(centred), self._size))
 
     def speech(self) -> Speech:
         """Decide what is speech, and measure its level."""
@@ -226,7 +226,7 @@ def _framed(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield rest
 
 
-def _powers(samples: np.ndarray, size: int) -> np.ndarray:
+def frame_powers(samples: np.ndarray, size: int) -> np.ndarray:
     """Mean square of each frame of (T,); the last frame may be short."""
     whole = len(samples) // size * size
     powers = np.square(samples[:whole]).reshape(-1, size).mean(1)

@@ -185,11 +185,12 @@ def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iter
     before = file.samplerate if file.format == "MP3" else 0
     position = max(0, first - before) if file.can_seek else 0
     if position:
-        with _decoding(path, file, position):
+        with _decoding(path, file, position, file.samplerate):
             file.seek(position)
     while position < last:
-        with _decoding(path, file, position):
-            block = file.read(min(size, last - position), dtype="float32", always_2d=True)
+        wanted = min(size, last - position)
+        with _decoding(path, file, position, wanted):
+            block = file.read(wanted, dtype="float32", always_2d=True)
         if not len(block):
             break
         mono = mixed(block)
@@ -217,15 +218,15 @@ def mixed(block: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _decoding(path: Path, file: SoundFile, position: int) -> Iterator[None]:
+def _decoding(path: Path, file: SoundFile, position: int, samples: int) -> Iterator[None]:
     """Turn an error of the decoder into an AudioError with the path and the time."""
     with quiet_mpeg() if file.format == "MP3" else contextlib.nullcontext():
         try:
             yield
         except (soundfile.LibsndfileError, ValueError) as error:
-            second = position / file.samplerate
+            begin, end = (at / file.samplerate for at in (position, position + samples))
             raise AudioError(
-                f"{path}: truncated or damaged, not readable past {second:.2f} s"
+                f"{path}: truncated or damaged between {begin:.2f} and {end:.2f} s"
             ) from error
 
 

@@ -34,6 +34,8 @@ class Writer:
         Path of the file.
     sample_rate
         Hz.
+    comment
+        Stands in the header of the file.
 
     Raises
     ------
@@ -43,7 +45,7 @@ class Writer:
         The folder cannot be written to.
     """
 
-    def __init__(self, path: str | os.PathLike, sample_rate: int):
+    def __init__(self, path: str | os.PathLike, sample_rate: int, comment: str = ""):
         self.path = Path(path)
         kind = WRITTEN.get(self.path.suffix.lower())
         if kind is None:
@@ -57,6 +59,8 @@ class Writer:
             self._sound = soundfile.SoundFile(
                 self._new.raw.fileno(), "w", sample_rate, 1, "PCM_16", format=kind, closefd=False
             )
+            if comment:
+                self._sound.comment = comment
         except BaseException as error:
             self._new.discard()
             if isinstance(error, soundfile.LibsndfileError) and sample_rate > 0:
@@ -128,7 +132,7 @@ class Writer:
     def _holds(self, T: int) -> bool:
         """Whether the file has all T samples; FLAC can lose the last ones without an error."""
         try:
-            return soundfile.info(self._new.temporary).frames == T
+            return soundfile.info(os.fsencode(self._new.temporary)).frames == T
         except soundfile.LibsndfileError:
             return False
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from speechvq import audio
 from speechvq.cli import piping, speaking
-from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
+from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line, shown
 
 if TYPE_CHECKING:
     from speechvq.model import Model
@@ -33,8 +33,9 @@ examples:
 
 {speaking.WHICH_MODEL}
 Samples are drawn exactly from the model's distribution; argmax, which is not sampling, is not
-offered. A conversion has the level of its source. The files written are printed on stdout; a source
-that cannot be used is reported, the others are converted, and the exit code is 2.
+offered. A conversion has the level of its source, in pauses too. The files written are printed on
+stdout; a source that cannot be used is reported, the others are converted, and the exit code is 2.
+Earlier outputs, known by a comment in the file, are no sources beside others.
 """
 
 
@@ -79,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     with piping.sources(options.src, options.pcm) as (sources, piped):
         if piped and not options.out and not options.stream:
             raise ValueError("--src -: name the output with --out, or --stream it")
-        return _run(options, sources, piped)
+        return _run(options, audio.recorded(sources), piped)
 
 
 def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> int:
@@ -89,7 +90,9 @@ def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> 
     out = options.out and Path(options.out)
     jobs = _jobs(sources, list(dict.fromkeys(options.speaker)), out, piped)
     if not options.stream:
-        fine = speaking.check_outputs([j.output for j in jobs], [j.source for j in jobs])
+        outputs = [job.output for job in jobs]
+        given = outputs == [out]
+        fine = speaking.check_outputs(out if given else outputs, [job.source for job in jobs])
         jobs = [job for job in jobs if job.output in fine]
 
     from speechvq.model_folder import find_model, load_model
@@ -146,6 +149,7 @@ def _encode_sources(
 ) -> Iterator[speaking.Drawing]:
     """Encode the jobs' sources; jobs whose source cannot be used are logged and go to `failed`."""
     from speechvq.sampling import encode_source
+    from speechvq.sampling.pauses import SourceLevel
 
     path, source = None, None  # jobs of one source follow each other: it is encoded once
     for job in jobs:
@@ -158,9 +162,8 @@ def _encode_sources(
             logger.error("%s", message)
             failed.append(_described(job) | {"error": message})
             continue
-        yield speaking.Drawing(
-            job.output, source.codes, job.speaker, seed, source.samples, source.gain
-        )
+        level = SourceLevel(model, source.powers, source.gain)
+        yield speaking.Drawing(job.output, source.codes, job.speaker, seed, source.samples, level)
 
 
 def _seconds(jobs: list[Job]) -> float:
@@ -172,7 +175,7 @@ def _seconds(jobs: list[Job]) -> float:
 
 
 def _described(job: Job) -> dict:
-    return {"source": str(job.source), "speaker": job.speaker, "output": str(job.output)}
+    return {"source": shown(job.source), "speaker": job.speaker, "output": str(job.output)}
 
 
 def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:

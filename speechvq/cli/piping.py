@@ -10,6 +10,7 @@ from pathlib import Path
 
 from speechvq import audio
 from speechvq.cli import speaking
+from speechvq.cli.errors import show_as
 
 
 def add_pcm_option(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,9 @@ def sources(paths: list[str], pcm_rate: int | None) -> Iterator[tuple[list[Path]
                 raise ValueError("--src -: audio is expected on stdin; pipe it in")
             else:
                 stream = sys.stdin.buffer
-            piped.append(stack.enter_context(audio.spooled(stream, pcm_rate)))
+            spooled = stack.enter_context(audio.spooled(stream, pcm_rate))
+            show_as(spooled, "stdin" if path == "-" else path)
+            piped.append(spooled)
         files = [path for path in paths if path not in pipes]
         yield [*piped, *(audio.find(files) if files else [])], set(piped)
 

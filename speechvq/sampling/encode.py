@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from speechvq import audio
+from speechvq.audio.level import frame_powers
 from speechvq.features.mfcc import SpeakerTransform
 from speechvq.model import Model
 from speechvq.sampling.level import NO_GAIN, gains_between
@@ -92,13 +93,15 @@ class EncodedSource:
     """T."""
     gain: float
     """Factor from drawn speech to the level of the recording."""
+    powers: np.ndarray
+    """(N,) mean square of the recording in each code, at the level of the training speech."""
 
 
 def encode_source(model: Model, blocks: Iterable[np.ndarray]) -> EncodedSource:
     """Encode a recording for conversion; arguments and errors as those of `encode_blocks`."""
     encoder = BlockEncoder(model, blocks)
     codes = np.concatenate(list(encoder))
-    return EncodedSource(codes, encoder.samples, encoder.gains.to_source)
+    return EncodedSource(codes, encoder.samples, encoder.gains.to_source, np.array(encoder.powers))
 
 
 class BlockEncoder:
@@ -127,11 +130,13 @@ class BlockEncoder:
         T, samples that have come so far.
     gains : Gains
         Known with the first codes.
+    powers : list of float
+        Mean square of the recording in each code given so far, at the level of the training speech.
     """
 
     def __init__(self, model: Model, blocks: Iterable[np.ndarray]):
         self._model, self._blocks = model, blocks
-        self.samples, self.gains = 0, NO_GAIN
+        self.samples, self.gains, self.powers = 0, NO_GAIN, []
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield codes (n,), n at least 1; of a product code (n, G)."""
@@ -176,6 +181,7 @@ class BlockEncoder:
                 held += len(taken)
                 block = block[len(taken) :]
                 if held == (first + chunk + margin) * hop:
+                    self._measure(window[first * hop : (first + chunk) * hop])
                     yield _encode(model, window[:held], transform)[first : first + chunk]
                     first += chunk
                     beyond = max(0, first - margin)  # codes whose samples no later code depends on
@@ -186,8 +192,13 @@ class BlockEncoder:
             raise ValueError(NO_SAMPLES)
         for code in range(first, -(-held // hop), chunk):
             begin = max(0, code - margin)
+            self._measure(window[code * hop : min(held, (code + chunk) * hop)])
             piece = window[begin * hop : min(held, (code + chunk + margin) * hop)]
             yield _encode(model, piece, transform)[code - begin :][:chunk]
+
+    def _measure(self, samples: np.ndarray) -> None:
+        """Note the power of the samples of the codes that are given next."""
+        self.powers += frame_powers(samples, self._model.hop_length).tolist()
 
     def _prepared(self) -> tuple[SpeakerTransform | None, Iterable[np.ndarray]]:
         """Speaker transform of the recording, if the model needs one, and levelled blocks."""

@@ -21,8 +21,8 @@ from speechvq.sampling.conditions import Conditions, check_codes
 from speechvq.sampling.decoder import sample_decoder, samples_itself
 from speechvq.sampling.draw import cut
 from speechvq.sampling.encode import BlockEncoder
-from speechvq.sampling.level import apply_gain
 from speechvq.sampling.options import SamplingOptions
+from speechvq.sampling.pauses import SourceLevel
 
 
 def stream(
@@ -108,9 +108,13 @@ def convert_blocks(
         (t,) float32 in [-1, 1]; together as many samples as `blocks`.
     """
     encoder = BlockEncoder(model, blocks)
-    given = 0
+    drawn, level = 0, None
     for chunk in stream(model, encoder, speaker, options):
-        chunk = chunk[: encoder.samples - given]  # the last code may outlast the recording
-        given += len(chunk)
-        if len(chunk):
-            yield apply_gain(encoder.gains.to_source, chunk)
+        if level is None:  # the encoder knows the gain with the first codes
+            level = SourceLevel(model, encoder.powers, encoder.gains.to_source)
+        chunk = chunk[: encoder.samples - drawn]  # the last code may outlast the recording
+        drawn += len(chunk)
+        if len(ready := level.add(chunk)):
+            yield ready
+    if level is not None and len(rest := level.end()):
+        yield rest

@@ -143,7 +143,7 @@ def enroll(
     if steps < 1:
         raise ValueError(f"steps: must be at least 1, got {steps}")
     check_new_speaker(model, name, replace)
-    paths = audio.find(wavs)
+    paths = audio.recorded(audio.find(wavs))
     loaded = load_model(model, device)
     _conditioners(loaded)  # refuses a decoder without one, before minutes of reading
     recordings = read_recordings(paths, name, loaded.sample_rate, loaded.speech_level, progress)
