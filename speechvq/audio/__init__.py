@@ -8,6 +8,7 @@ from speechvq.audio.checks import SHORTEST, SILENT_PEAK, check_speech, checked
 from speechvq.audio.errors import AudioError
 from speechvq.audio.finding import DRAWN, SUFFIXES, find, is_drawn, is_text, recorded, walk
 from speechvq.audio.level import Speech, find_speech, speech_level
+from speechvq.audio.live import live_blocks
 from speechvq.audio.reading import Recording, blocks, info, read
 from speechvq.audio.writing import (
     WRITTEN,
@@ -37,6 +38,7 @@ __all__ = [
     "info",
     "is_drawn",
     "is_text",
+    "live_blocks",
     "read",
     "recorded",
     "speech_level",

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ from speechvq.cli import piping, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line, shown
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from speechvq.model import Model
     from speechvq.sampling import SamplingOptions
 
@@ -29,6 +31,7 @@ examples:
   speechvq-convert --src a.wav talks/ --speaker p225 p226 --out converted
   speechvq-convert --src a.wav --speaker p225 --stream | ffplay -i -
   arecord -f S16_LE -r 16000 -d 5 | speechvq-convert --src - --speaker p225 --out b.wav
+  arecord -f S16_LE -r 16000 | speechvq-convert --src - --speaker p225 --stream | aplay
   speechvq-convert --list-speakers
 
 {speaking.WHICH_MODEL}
@@ -77,6 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     if not options.src or not options.speaker:
         raise ValueError(f"{'--speaker' if options.src else '--src'} is missing: see --help")
 
+    if options.stream and len(options.src) == 1 and piping.is_pipe(options.src[0]):
+        return _stream_live(options)
     with piping.sources(options.src, options.pcm) as (sources, piped):
         if piped and not options.out and not options.stream:
             raise ValueError("--src -: name the output with --out, or --stream it")
@@ -86,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> int:
     """Convert the sources."""
     if options.stream:
-        _check_stream(options, sources)
+        _check_stream(options, len(sources))
     out = options.out and Path(options.out)
     jobs = _jobs(sources, list(dict.fromkeys(options.speaker)), out, piped)
     if not options.stream:
@@ -102,7 +107,8 @@ def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> 
     speaking.check_speakers(model, options.speaker)
     sampling = speaking.sampling_options(options)
     if options.stream:
-        return _stream(model, jobs[0], options.stream, sampling)
+        blocks = audio.Recording(jobs[0].source, model.sample_rate)
+        return _stream(model, blocks, jobs[0].speaker, options.stream, sampling)
 
     written, failed = _convert(model, jobs, sampling, show=not options.json)
     if options.json:
@@ -178,10 +184,10 @@ def _described(job: Job) -> dict:
     return {"source": shown(job.source), "speaker": job.speaker, "output": str(job.output)}
 
 
-def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:
-    if len(sources) != 1 or len(options.speaker) != 1:
+def _check_stream(options: argparse.Namespace, sources: int) -> None:
+    if sources != 1 or len(options.speaker) != 1:
         raise ValueError(
-            f"--stream: {len(sources)} sources and {len(options.speaker)} speakers; "
+            f"--stream: {sources} sources and {len(options.speaker)} speakers; "
             "one of each can be streamed at a time"
         )
     for name in ("out", "json"):
@@ -192,15 +198,32 @@ def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:
         raise ValueError("--stream: stdout is a terminal; pipe it into a player or a file")
 
 
-def _stream(model: Model, job: Job, form: str, options: SamplingOptions) -> int:
+def _stream_live(options: argparse.Namespace) -> int:
+    """Convert what comes through a pipe while it comes."""
+    _check_stream(options, 1)
+    from speechvq.model_folder import find_model, load_model
+
+    model = load_model(find_model(options.model), options.device)
+    speaking.check_speakers(model, options.speaker)
+    with piping.live(options.src[0], model.sample_rate, options.pcm) as blocks:
+        sampling = speaking.sampling_options(options)
+        return _stream(model, blocks, options.speaker[0], options.stream, sampling)
+
+
+def _stream(
+    model: Model,
+    blocks: Iterable[np.ndarray],
+    speaker: str,
+    form: str,
+    options: SamplingOptions,
+) -> int:
     """Convert one source to stdout."""
     from speechvq.sampling import convert_blocks
 
     out = sys.stdout.buffer
-    blocks = audio.Recording(job.source, model.sample_rate)
     header = audio.stream_header(model.sample_rate) if form == "wav" else b""
     # The first chunk precedes the header, so that a source that cannot be used writes nothing
-    for chunk in convert_blocks(model, blocks, job.speaker, options):
+    for chunk in convert_blocks(model, blocks, speaker, options):
         out.write(header + audio.to_pcm(chunk).tobytes())
         out.flush()
         header = b""

@@ -116,8 +116,9 @@ class BlockEncoder:
     such as `audio.Recording`, are read for them from beginning to end. An iterator is read until
     `ESTIMATION_SECONDS` of speech, or `LONGEST_WAIT`, have come.
 
-    An encoder with a method `stream` waits for none of it: blocks are encoded as they come, and
-    only the gain back to the level of the recording needs blocks that can be iterated over again.
+    An encoder with a method `stream` waits for none of it: blocks are encoded as they come. What
+    depends on the level of the recording, `gains` and `powers`, is then known only of blocks that
+    can be iterated over again.
 
     Parameters
     ----------
@@ -137,6 +138,7 @@ class BlockEncoder:
     def __init__(self, model: Model, blocks: Iterable[np.ndarray]):
         self._model, self._blocks = model, blocks
         self.samples, self.gains, self.powers = 0, NO_GAIN, []
+        self._held = np.zeros(0, np.float32)  # samples whose power is not measured yet
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield codes (n,), n at least 1; of a product code (n, G)."""
@@ -146,8 +148,9 @@ class BlockEncoder:
     @torch.inference_mode()
     def _streamed(self) -> Iterator[np.ndarray]:
         """Codes of an encoder that runs while the recording arrives."""
-        model, blocks = self._model, self._blocks
-        if iter(blocks) is not blocks and model.speech_level is not None:
+        model = self._model
+        again = iter(self._blocks) is not self._blocks and model.speech_level is not None
+        if again:
             level = audio.speech_level(self._checked(), model.sample_rate)
             self.gains = gains_between(level, model.speech_level)
             self.samples = 0
@@ -155,14 +158,21 @@ class BlockEncoder:
         longest = round(ENCODED_SECONDS * model.sample_rate)
         for block in self._checked():
             for first in range(0, len(block), longest):
-                yield from self._nearest(stream.add(block[first : first + longest]))
+                piece = block[first : first + longest]
+                if again:
+                    self._held = np.concatenate([self._held, self.gains.to_model * piece])
+                yield from self._nearest(stream.add(piece))
         if not self.samples:
             raise ValueError(NO_SAMPLES)
         yield from self._nearest(stream.end())
 
     def _nearest(self, latents: torch.Tensor) -> Iterator[np.ndarray]:
         """Codes of latents (1, n, D), if there are any."""
-        if latents.shape[1]:
+        n = latents.shape[1]
+        if n:
+            samples = n * self._model.hop_length
+            self._measure(self._held[:samples])
+            self._held = self._held[samples:]
             yield self._model.vqvae.quantizer.nearest(latents)[0].cpu().numpy()
 
     def _in_windows(self) -> Iterator[np.ndarray]:

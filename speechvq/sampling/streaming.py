@@ -93,6 +93,9 @@ def convert_blocks(
 ) -> Iterator[np.ndarray]:
     """Convert a recording while it is read: the samples of `convert`, chunk by chunk.
 
+    With a streaming encoder, blocks of an iterator are converted as they come. The level of such a
+    recording is never known, so the conversion has that of the training speech.
+
     Parameters
     ----------
     model : Model
@@ -110,11 +113,11 @@ def convert_blocks(
     encoder = BlockEncoder(model, blocks)
     drawn, level = 0, None
     for chunk in stream(model, encoder, speaker, options):
-        if level is None:  # the encoder knows the gain with the first codes
-            level = SourceLevel(model, encoder.powers, encoder.gains.to_source)
         chunk = chunk[: encoder.samples - drawn]  # the last code may outlast the recording
         drawn += len(chunk)
-        if len(ready := level.add(chunk)):
+        if level is None and encoder.powers:  # the encoder knows the gain with the first codes
+            level = SourceLevel(model, encoder.powers, encoder.gains.to_source)
+        if len(ready := chunk if level is None else level.add(chunk)):
             yield ready
     if level is not None and len(rest := level.end()):
         yield rest
