@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from speechvq import audio
-from speechvq.data.segments import Waveforms
+from speechvq.data.segments import Waveforms, equal_pieces
 
 LEVEL_SECONDS = 20.0
 """Speech of each speaker in which the level is measured."""
+STRETCH_SECONDS = 20.0
+"""A longer utterance counts as several, of at most this length."""
 
 
 def sample_utterances(
@@ -28,18 +30,17 @@ def sample_utterances(
         Seconds of all speakers, at most.
     """
     most = min(seconds, total / len(speakers)) * waveforms.sample_rate
-    places: list[list[int]] = [[] for _ in speakers]
+    longest = round(STRETCH_SECONDS * waveforms.sample_rate)
+    stretches: list[list[tuple[int, int, int]]] = [[] for _ in speakers]
     index = {name: i for i, name in enumerate(speakers)}
     for i, utterance in enumerate(waveforms.utterances):
-        places[index[utterance.speaker]].append(i)
-    lengths = waveforms.lengths
+        parts = equal_pieces(int(waveforms.lengths[i]), longest)
+        stretches[index[utterance.speaker]] += [(i, start, length) for start, length in parts]
     chosen = []
-    for own in places:
-        count = len(own) * most / max(1, lengths[own].sum())
+    for own in stretches:
+        count = len(own) * most / max(1, sum(length for _, _, length in own))
         picks = np.linspace(0, len(own) - 1, int(np.clip(np.ceil(count), 1, len(own))))
-        chosen.append(
-            [waveforms.crop(own[p], 0, int(lengths[own[p]])) for p in picks.round().astype(int)]
-        )
+        chosen.append([waveforms.crop(*own[p]) for p in picks.round().astype(int)])
     return chosen
 
 
