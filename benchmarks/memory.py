@@ -5,9 +5,9 @@
 
 A made-up utterance is repeated for as long as is wanted. Each command runs in a process of its own;
 the table has the largest resident memory (RSS) of that process. The model is that of --model with a
-decoder of one small layer that has learned nothing: drawing an hour then takes a few minutes, and
-what memory grows with, the recording, the codes and the audio to write, is the same. --whole keeps
-its decoder.
+small decoder that has learned nothing: drawing an hour then takes a few minutes, and what memory
+could grow with, the recording, the codes and the audio to write, is the same. --whole keeps its
+decoder.
 """
 
 from __future__ import annotations
@@ -92,16 +92,18 @@ def write_sources(folder: Path, minutes: float, model) -> dict[str, str]:
 
 
 def with_small_decoder(model):
-    """The model with another WaveNet; all else stays as it is."""
+    """The model with another decoder and mel predictor; the encoder and codebook stay."""
     from speechvq.model import Model
 
     decoder = model.config.decoder
     wavenet = dataclasses.replace(
         decoder.wavenet, layers=1, dilation_cycle=1, residual_channels=16, skip_channels=16
     )
-    decoder = dataclasses.replace(decoder, wavenet=wavenet)
+    conditioner = dataclasses.replace(decoder.conditioner, channels=16, layers=1)
+    decoder = dataclasses.replace(decoder, wavenet=wavenet, conditioner=conditioner)
     small = Model(dataclasses.replace(model.config, decoder=decoder), model.speakers)
-    kept = {k: v for k, v in model.state_dict().items() if not k.startswith("vqvae.decoder.")}
+    other = ("vqvae.decoder.", "mel_predictor.")
+    kept = {k: v for k, v in model.state_dict().items() if not k.startswith(other)}
     small.load_state_dict(small.state_dict() | kept)
     return small.eval()
 
