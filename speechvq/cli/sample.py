@@ -138,8 +138,7 @@ def _paths(samples: list[tuple[str, int]], out: str | None) -> list[Path]:
 def _codes_of(model: Model, path: Path) -> np.ndarray:
     from speechvq.sampling import encode_source
 
-    speech = audio.checked(audio.blocks(path, model.sample_rate), model.sample_rate, path)
-    return encode_source(model, speech).codes
+    return encode_source(model, audio.Recording(path, model.sample_rate)).codes
 
 
 def _warn_of_runs(paths: list[Path], drawn: list[np.ndarray], model: Model) -> None:
