@@ -69,7 +69,6 @@ class Recording:
 def main(argv: list[str] | None = None) -> int:
     """Encode recordings and write their codes."""
     options = parser().parse_args(argv)
-    speaking.let_threads_sleep()
     if options.manifest:
         return _run(options, _listed(options.manifest))
     with piping.sources(options.src, options.pcm) as (paths, piped):

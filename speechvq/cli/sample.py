@@ -68,7 +68,6 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Draw codes, then speech."""
     options = parser().parse_args(argv)
-    speaking.let_threads_sleep()
     speakers = list(dict.fromkeys(options.speaker))
     seeds = [options.seed + i for i in range(options.count)]
     samples = [(speaker, seed) for speaker in speakers for seed in seeds]
