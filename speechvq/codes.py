@@ -25,7 +25,7 @@ Shapes: N codes, G codebooks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -102,6 +102,13 @@ def line(id: str, codes: np.ndarray) -> str:
     return f"{check_id(id)}\t{' '.join(':'.join(map(str, code)) for code in of_codebooks)}\n"
 
 
+def lines(codebook: Codebook, utterances: Iterable[tuple[str, np.ndarray]]) -> Iterator[str]:
+    """Yield the text of a file piece by piece: the header, and the line of each utterance."""
+    yield header(codebook)
+    for id, codes in utterances:
+        yield line(id, codes)
+
+
 def write_codes(
     path: str | os.PathLike,
     codebook: Codebook,
@@ -109,8 +116,7 @@ def write_codes(
 ) -> None:
     """Write the codes (N,) or (N, G) of utterances by id; the file appears whole or not at all."""
     pairs = utterances.items() if isinstance(utterances, Mapping) else utterances
-    text = header(codebook) + "".join(line(id, codes) for id, codes in pairs)
-    write_bytes(path, text.encode())
+    write_bytes(path, (text.encode() for text in lines(codebook, pairs)))
 
 
 def read_codes(path: str | os.PathLike) -> tuple[Codebook, dict[str, np.ndarray]]:

@@ -22,6 +22,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+import speechvq  # noqa: F401  before torch, whose threads then sleep while they wait
+
+# isort: split
 import numpy as np
 import torch
 from hmm_units import HMMTraining, HMMUnits, train_hmm_units

@@ -9,7 +9,8 @@ from speechvq.audio.errors import AudioError
 from speechvq.audio.finding import DRAWN, SUFFIXES, find, is_drawn, is_text, recorded, walk
 from speechvq.audio.level import Speech, find_speech, speech_level
 from speechvq.audio.live import live_blocks
-from speechvq.audio.reading import Recording, blocks, info, read
+from speechvq.audio.reading import Recording, blocks, framed, info, read
+from speechvq.audio.spool import Spool
 from speechvq.audio.writing import (
     WRITTEN,
     Writer,
@@ -29,12 +30,14 @@ __all__ = [
     "AudioError",
     "Recording",
     "Speech",
+    "Spool",
     "Writer",
     "blocks",
     "check_speech",
     "checked",
     "find",
     "find_speech",
+    "framed",
     "info",
     "is_drawn",
     "is_text",

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speechvq.audio.reading import framed
+
 FRAME = 0.02
 """Seconds over which power is averaged."""
 LOUD = 0.95
@@ -93,11 +95,12 @@ class Speech:
             wanted = np.flatnonzero(self.kept)[wanted]
         keep = np.zeros(len(self.kept), bool)
         keep[wanted] = True
-        found, position = [np.zeros(0, np.float32)], 0
-        for block in blocks:
-            frames = np.arange(position, position + len(block)) // size
-            found.append(block[keep[np.minimum(frames, len(keep) - 1)]])
-            position += len(block)
+        found, frame = [np.zeros(0, np.float32)], 0
+        for block in framed(blocks, size):
+            kept = keep[frame : frame + -(-len(block) // size)]
+            chosen = np.repeat(kept, size)[: len(block)]
+            found.append(block[: len(chosen)][chosen])
+            frame += len(kept)
         return np.concatenate(found)
 
 
@@ -117,7 +120,7 @@ def find_speech(blocks: Iterable[np.ndarray], sample_rate: int) -> Speech:
     """
     size = _frame(sample_rate)
     meter = _Meter(sample_rate)
-    for block in _framed(blocks, size):
+    for block in framed(blocks, size):
         meter.add(block)
     return meter.speech()
 
@@ -219,19 +222,6 @@ def _with_short_pauses(active: np.ndarray) -> np.ndarray:
 
 def _frame(sample_rate: int) -> int:
     return max(1, round(FRAME * sample_rate))
-
-
-def _framed(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Yield the samples in blocks of whole frames; the last block holds what is left."""
-    rest = np.zeros(0, np.float32)
-    for block in blocks:
-        samples = np.concatenate([rest, block])
-        whole = len(samples) // size * size
-        if whole:
-            yield samples[:whole]
-        rest = samples[whole:]
-    if len(rest):
-        yield rest
 
 
 def frame_powers(samples: np.ndarray, size: int) -> np.ndarray:

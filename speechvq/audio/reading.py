@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 BLOCK = 10.0
 """Default length of a block, in seconds."""
+
+FRAMES = 500
+"""Frames of which statistics are computed at a time."""
 
 CANCELLED = 0.01
 """Channels whose average has less than this part of the power of the loudest cancel out."""
@@ -120,6 +123,33 @@ class Recording:
         """Yield blocks (T,)."""
         read = blocks(self.path, self.sample_rate, self.start, self.duration)
         yield from checked(read, self.sample_rate, self.path)
+
+
+def framed(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Cut a recording anew, into blocks of whole frames of `size` samples.
+
+    Parameters
+    ----------
+    blocks
+        The recording in blocks (T,), of any lengths.
+    size
+        Samples of a frame.
+
+    Yields
+    ------
+    ndarray
+        At most `FRAMES` frames; the last block holds what is left, less than a frame.
+    """
+    rest = np.zeros(0, np.float32)
+    for block in blocks:
+        for first in range(0, len(block), FRAMES * size):
+            samples = np.concatenate([rest, block[first : first + FRAMES * size]])
+            whole = len(samples) // size * size
+            if whole:
+                yield samples[:whole]
+            rest = samples[whole:]
+    if len(rest):
+        yield rest
 
 
 def info(path: str | os.PathLike) -> tuple[float, int]:

@@ -10,7 +10,7 @@ import signal
 import struct
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -189,12 +189,16 @@ def write(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> No
         writer.write(waveform)
 
 
-def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file atomically, by a temporary file in the same folder."""
+def write_bytes(path: str | os.PathLike, content: bytes | Iterable[bytes]) -> None:
+    """Write a file atomically, by a temporary file in the same folder.
+
+    The content may come in pieces; if these raise an error, no file appears.
+    """
     new = _NewFile(Path(path))
     try:
-        with _naming(new.path):
-            new.raw.write(content)
+        for piece in [content] if isinstance(content, bytes) else content:
+            with _naming(new.path):
+                new.raw.write(piece)
         new.keep()
     finally:
         new.discard()

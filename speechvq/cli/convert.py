@@ -74,7 +74,6 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Convert every source to every speaker."""
     options = parser().parse_args(argv)
-    speaking.let_threads_sleep()
     if options.list_speakers:
         return _list_speakers(options.model, options.json)
     if not options.src or not options.speaker:

@@ -50,7 +50,6 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Synthesise every utterance with every speaker's voice."""
     options = parser().parse_args(argv)
-    speaking.let_threads_sleep()
     where, codebook, utterances = _read(options.codes)
     speakers = list(dict.fromkeys(options.speaker))
     # An id may hold slashes; as a file it stays within the folder

@@ -32,16 +32,6 @@ The model is the folder given with --model; else the one that SPEECHVQ_MODEL nam
 below exp/ of the working folder; else the one inside the package. stderr names it."""
 
 
-def let_threads_sleep() -> None:
-    """Set waiting OpenMP threads to sleep; to be called before torch is imported.
-
-    By default they spin. Products of small matrices then take up to twice as long where another
-    program uses the cores; on idle cores sleeping costs nothing here. (Training would take a fifth
-    longer, so there they spin.)
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
 def add_model_options(parser: Parser) -> None:
     """--model and --device."""
     parser.add_argument("--model", metavar="DIR", help="model folder (default: see below)")

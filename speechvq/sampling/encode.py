@@ -6,7 +6,7 @@ Shapes: T samples, N codes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,7 +192,7 @@ class BlockEncoder:
                 block = block[len(taken) :]
                 if held == (first + chunk + margin) * hop:
                     self._measure(window[first * hop : (first + chunk) * hop])
-                    yield _encode(model, window[:held], transform)[first : first + chunk]
+                    yield _encode(model, window[:held], transform, first, chunk)
                     first += chunk
                     beyond = max(0, first - margin)  # codes whose samples no later code depends on
                     window[: held - beyond * hop] = window[beyond * hop : held]
@@ -204,7 +204,7 @@ class BlockEncoder:
             begin = max(0, code - margin)
             self._measure(window[code * hop : min(held, (code + chunk) * hop)])
             piece = window[begin * hop : min(held, (code + chunk + margin) * hop)]
-            yield _encode(model, piece, transform)[code - begin :][:chunk]
+            yield _encode(model, piece, transform, code - begin, chunk)
 
     def _measure(self, samples: np.ndarray) -> None:
         """Note the power of the samples of the codes that are given next."""
@@ -252,24 +252,28 @@ class BlockEncoder:
                 return speech, held, blocks
 
     def _checked(self) -> Iterator[np.ndarray]:
-        """Count and yield blocks (t,) float32; ValueError for a block that is no audio."""
+        """Count and yield short blocks (t,) float32; ValueError for a block that is no audio."""
+        longest = round(ENCODED_SECONDS * self._model.sample_rate)
         for block in self._blocks:
             block = np.asarray(block, dtype=np.float32)
             if block.ndim != 1:
                 raise ValueError(f"waveform: expected shape (T,), T at least 1, got {block.shape}")
             if not np.isfinite(block).all():
                 raise ValueError("waveform: holds NaN or infinite samples")
-            self.samples += len(block)
-            yield block
+            for first in range(0, len(block), longest):
+                piece = block[first : first + longest]
+                self.samples += len(piece)
+                yield piece
 
 
-def estimate_transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
-    """Speaker transform of a recording (T,), estimated in `ESTIMATION_SECONDS` of its speech.
+def estimate_transform(model: Model, blocks: Collection[np.ndarray]) -> SpeakerTransform | None:
+    """Speaker transform of a recording, estimated in `ESTIMATION_SECONDS` of its speech.
 
-    None for a model without speaker normalisation.
+    The recording comes in blocks (T,), which are gone through twice. None for a model without
+    speaker normalisation.
     """
-    speech = audio.find_speech([waveform], model.sample_rate)
-    return _transform(model, speech.part([waveform], ESTIMATION_SECONDS))
+    speech = audio.find_speech(blocks, model.sample_rate)
+    return _transform(model, speech.part(blocks, ESTIMATION_SECONDS))
 
 
 def _transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
@@ -277,7 +281,13 @@ def _transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
 
 
 @torch.inference_mode()
-def _encode(model: Model, waveform: np.ndarray, transform: SpeakerTransform | None) -> np.ndarray:
-    """Codes (N,) of a waveform (T,), all at once."""
+def _encode(
+    model: Model, waveform: np.ndarray, transform: SpeakerTransform | None, first: int, count: int
+) -> np.ndarray:
+    """`count` codes from `first` on, of those of a waveform (T,), which are computed at once.
+
+    They are a copy: a view would keep all codes, between which there is no place for the large
+    arrays of the next waveform, so that memory grew with each.
+    """
     whole = torch.from_numpy(waveform).unsqueeze(0).to(model.device)
-    return model.encode(whole, transform)[0].cpu().numpy()
+    return model.encode(whole, transform)[0, first : first + count].cpu().numpy().copy()

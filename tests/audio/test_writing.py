@@ -104,6 +104,19 @@ def test_a_locked_folder_is_named_by_the_file_asked_for(tmp_path, monkeypatch):
         assert error.value.filename == str(path)
 
 
+def test_bytes_in_pieces(tmp_path):
+    audio.write_bytes(tmp_path / "a", (piece for piece in (b"one, ", b"two")))
+    assert (tmp_path / "a").read_bytes() == b"one, two"
+
+    def failing():
+        yield b"one"
+        raise ValueError("no two")
+
+    with pytest.raises(ValueError, match="no two"):
+        audio.write_bytes(tmp_path / "b", failing())
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
 @pytest.mark.parametrize("seed", range(3))
 def test_pieces_make_the_same_file_as_the_whole(tmp_path, suffix, seed):

@@ -21,7 +21,7 @@ from speechvq.data.corpora.recording import Recording
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.labels import units_that_fit
 from speechvq.data.manifest import CorpusError, Phone, Utterance
-from speechvq.data.trim import clip_phones, speech_bounds, trim
+from speechvq.data.trim import clip_phones, find_sound, trim
 from speechvq.progress import track
 from speechvq.text import EncodingError
 
@@ -241,12 +241,12 @@ def _read_recording(
             fault(f"shorter than {audio.SHORTEST:g} s, skipped", str(recording.path), "file")
             return None, faults
         if check or trim_silence:
-            waveform, _ = audio.read(recording.path)
-            if abs(waveform).max() < audio.SILENT_PEAK:
+            sound = find_sound(audio.blocks(recording.path), sample_rate)
+            if sound.peak < audio.SILENT_PEAK:
                 fault("silent throughout, skipped", str(recording.path), "file")
                 return None, faults
-            duration = len(waveform) / sample_rate
-            bounds = speech_bounds(waveform, sample_rate) if trim_silence else None
+            duration = sound.duration
+            bounds = (sound.start, sound.end) if trim_silence else None
     except (audio.AudioError, OSError) as error:
         fault("not usable as audio, skipped", reason(error), "file", unusable=True)
         return None, faults
