@@ -7,8 +7,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from speechvq import audio
+from speechvq.data.frame_labels import Labels
 from speechvq.data.manifest import Utterance, read_manifest
-from speechvq.data.segments import Batch, Labels, SegmentBatches, Waveforms, pieces
+from speechvq.data.segments import Batch, SegmentBatches, Waveforms, pieces
 
 RATE = 1000
 SETTINGS = {

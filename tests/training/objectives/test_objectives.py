@@ -19,7 +19,7 @@ from speechvq.config import (
     QuantizerConfig,
     StageConfig,
 )
-from speechvq.data.segments import Labels
+from speechvq.data.frame_labels import Labels
 from speechvq.model import Model
 from speechvq.training.objectives import build_objective
 
