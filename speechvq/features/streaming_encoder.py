@@ -55,7 +55,7 @@ class StreamingEncoder(nn.Module):
     @property
     def lookahead(self) -> int:
         """Samples after those of its own hop that a latent depends on."""
-        return self.stack.lookahead * self.hop_length + self.hop_length // 2
+        return self.stack.lookahead * self.hop_length + -(-self.hop_length // 2)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Latents z_e(x) (B, N, D) of a waveform (B, T); N = ceil(T / hop_length)."""
