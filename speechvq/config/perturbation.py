@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from speechvq.config.checks import above_zero, at_least, share
 
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+"""Sample rates, in Hz, that MP3 has."""
+
 
 @dataclass(frozen=True)
 class PerturbationConfig:

@@ -13,7 +13,7 @@ from speechvq.config.checks import above_zero, at_least, share
 from speechvq.config.encoders import ContextEncoderConfig
 from speechvq.config.features import SpeakerNormalisationConfig, WaveformConfig
 from speechvq.config.model import ModelConfig
-from speechvq.config.perturbation import PerturbationConfig
+from speechvq.config.perturbation import MP3_RATES, PerturbationConfig
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,11 @@ class MelStage(StageConfig):
     def check(self, model: ModelConfig) -> None:
         """Refuse a model without mel predictor, or with nothing to learn in its encoder."""
         _needs_mel_predictor(model, self.objective)
+        if self.perturbation.codec and model.sample_rate not in MP3_RATES:
+            raise ValueError(
+                f"perturbation.codec: MP3 has no sample rate of {model.sample_rate} Hz; set this "
+                f"to 0, or take one of {', '.join(map(str, MP3_RATES))}"
+            )
         learns = getattr(model.encoder, "residual_layers", 1)
         if not isinstance(model.features, WaveformConfig) and not learns:
             raise ValueError(
