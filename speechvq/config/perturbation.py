@@ -15,7 +15,8 @@ class PerturbationConfig:
     Attributes
     ----------
     stretch : float
-        Logarithm of the largest factor by which the speed changes, and with it formants and pitch.
+        Logarithm of the largest factor by which the speed changes, and with it formants and pitch;
+        in steps of 320 samples of the segment, so segments are to be of half a second at least.
     equaliser : float
         dB: standard deviation of a smooth random equaliser.
     gain : float

@@ -241,8 +241,13 @@ class LabelsStage(StageConfig):
         at_least(0, "distance_weight", self.distance_weight)
 
     def check(self, model: ModelConfig) -> None:
-        """Refuse features that are not the waveform."""
+        """Refuse features that are not the waveform, and product codes."""
         _needs_waveform(model, self.objective)
+        if model.quantizer.codebooks > 1:
+            raise ValueError(
+                "objective: labels become the codes of one codebook, and model.quantizer.codebooks "
+                f"is {model.quantizer.codebooks}; set that to 1, or take the objective mel"
+            )
 
 
 def check_stages(
@@ -323,6 +328,11 @@ def _check_codebook(model: ModelConfig, stages: Sequence[StageConfig], initialis
             raise ValueError(
                 f"stages.{stage.label}.quantization: the codebook of computed features starts "
                 "before the encoder learns; expected straight_through or nsvq here, got none"
+            )
+        if how == "whitened" and model.quantizer.codebooks > 1:
+            raise ValueError(
+                f"{path}: whitened clusters are of one codebook, and model.quantizer.codebooks is "
+                f"{model.quantizer.codebooks}; expected kmeans or keep here, got whitened"
             )
         if how == "whitened" and context and learned:
             raise ValueError(

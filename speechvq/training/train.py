@@ -29,7 +29,7 @@ from speechvq.model_folder import WEIGHTS, load_model, read_speakers, save_model
 from speechvq.training.card import Facts, model_card
 from speechvq.training.checkpoint import State
 from speechvq.training.corpus import Corpus
-from speechvq.training.frozen_codes import FrozenCodes
+from speechvq.training.frozen_codes import FrozenCodes, frozen_codes_of
 from speechvq.training.labels import read_labels
 from speechvq.training.listen import draw_beginnings
 from speechvq.training.objective import Objective
@@ -206,11 +206,10 @@ def _stage(
     if path is not None:
         labels = read_labels(path, corpus.waveforms, model.codebook_size)
         held_out_labels = read_labels(path, corpus.held_out, model.codebook_size)
-    codes, held_out_codes, begin = None, None, None
-    if objective.reads_codes and hasattr(model.vqvae.encoder, "stream"):
-        codes = FrozenCodes(model, corpus.waveforms, corpus.group, progress)
-        held_out_codes = FrozenCodes(model, corpus.held_out, corpus.group, progress)
-        begin = partial(_find, codes, held_out_codes)
+    codes, held_out_codes = (
+        frozen_codes_of(model, waveforms, corpus.group, progress) if objective.reads_codes else None
+        for waveforms in (corpus.waveforms, corpus.held_out)
+    )
     batches = corpus.batches(
         config,
         margin=objective.margin,
@@ -233,14 +232,15 @@ def _stage(
         model.codebooks,
         # Segments of audio in memory are cut faster than they are passed between processes
         workers=0 if corpus.waveforms.cached else training.workers,
-        begin=begin,
+        begin=None if codes is None else partial(_find, corpus, codes, held_out_codes),
         listen=listen,
     )
 
 
-def _find(*all_codes: FrozenCodes) -> None:
+def _find(corpus: Corpus, *all_codes: FrozenCodes) -> None:
     for codes in all_codes:
         codes.find()
+    corpus.report_unusable()
 
 
 def _publish(
