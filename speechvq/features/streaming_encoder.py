@@ -93,7 +93,7 @@ class EncoderStream:
     def add(self, block: np.ndarray) -> Tensor:
         """Take samples (t,) float32; give the latents (1, n, D), n from 0, that are known now."""
         self._samples += len(block)
-        return self._encoder._latents(self._stack.add(self._normalised(torch.from_numpy(block))))
+        return self._encoder._latents(self._stack.add(self._normalised(torch.tensor(block))))
 
     @torch.no_grad()
     def end(self) -> Tensor:
