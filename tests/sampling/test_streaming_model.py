@@ -201,7 +201,7 @@ def test_codes_come_while_the_recording_arrives(conditioned):
 
 def test_a_recording_is_read_twice_only_for_its_level(conditioned):
     """A pipe cannot be; its conversion then has the level of the training speech."""
-    waveform = noise(3000)
+    waveform = 0.3 * noise(3000)
 
     class Counted:
         times = 0
