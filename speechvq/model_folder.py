@@ -140,8 +140,8 @@ def add_speaker(
     name
         Of the new speaker.
     vectors
-        (C,) each: the row of the decoder's speaker embedding, and that of the mel predictor's if
-        the model has one.
+        The row of the decoder's speaker embedding, and that of the mel predictor's if the model has
+        one.
     card
         Makes the new model card from the old one; gets "" where there is none.
     out

@@ -94,10 +94,16 @@ def load_prior(folder: str | os.PathLike, codebook: Codebook) -> Prior:
     FileNotFoundError
         There is no prior.
     ValueError
-        Its file is damaged, or it was trained on the codes of another model.
+        Its file is damaged, or it was trained on the codes of another model; or the codes wanted
+        are product codes, which no prior has.
     """
     from speechvq.models.prior import Prior
 
+    if codebook.codebooks > 1:
+        raise ValueError(
+            f"model.quantizer.codebooks: a prior draws codes of one codebook, and those of this "
+            f"model are of {codebook.codebooks}; take another model with --model"
+        )
     folder = find_prior(folder)
     path = folder / WEIGHTS
     header = read_header(path) if path.is_file() else {"format": FORMAT}

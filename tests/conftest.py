@@ -1,5 +1,6 @@
 """Tiny models and corpora for all tests."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from speechvq.config import (
     DataConfig,
     ModelConfig,
     QuantizerConfig,
+    StreamingEncoderConfig,
+    StreamingMelPredictorConfig,
+    StreamingStackConfig,
     StridedEncoderConfig,
     WaveNetConfig,
     WaveNetDecoderConfig,
@@ -51,6 +55,31 @@ def tiny_config() -> ModelConfig:
             ),
         ),
         mel_predictor=ConditionerMelPredictorConfig(bands=8),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_streaming_config(tiny_config) -> ModelConfig:
+    """A streaming VQ-VAE: 80 samples a code, two codebooks of 8 codes, mel-conditioned decoder."""
+    decoder = replace(
+        tiny_config.decoder, conditioner=ConditionerConfig(channels=4, upsample=2, layers=1)
+    )
+    return replace(
+        tiny_config,
+        encoder=StreamingEncoderConfig(
+            stride=80,
+            bands=6,
+            memory=0.5,
+            prior=0.1,
+            stack=StreamingStackConfig(channels=6, dilations=(1, 2), lookahead=(1, 1)),
+        ),
+        quantizer=replace(tiny_config.quantizer, codebooks=2),
+        decoder=replace(decoder, mel_condition=True),
+        mel_predictor=StreamingMelPredictorConfig(
+            bands=8,
+            speaker_dim=3,
+            stack=StreamingStackConfig(channels=6, dilations=(1, 2), lookahead=(1, 1)),
+        ),
     )
 
 

@@ -115,3 +115,69 @@ def test_another_codebook():
     with pytest.raises(ValueError, match="f: made with sample_rate 16000, this model has 8000"):
         CODEBOOK.check_same(Codebook(128, 640, 8000, "595857f535cf"), "f")
     CODEBOOK.check_same(Codebook(128, 640, 16000, "595857f535cf"), "f")
+
+
+PRODUCT = Codebook(128, 160, 16000, "595857f535cf", codebooks=4)
+GOLDEN_PRODUCT = """\
+# speechvq codes 1
+# codebook_size 128
+# hop_length 160
+# sample_rate 16000
+# model 595857f535cf
+# codebooks 4
+p225_001\t17:93:4:121 0:0:127:5
+über alles\t1:2:3:4
+"""
+
+
+def test_the_golden_file_of_product_codes(tmp_path):
+    utterances = {
+        "p225_001": np.array([[17, 93, 4, 121], [0, 0, 127, 5]]),
+        "über alles": np.array([[1, 2, 3, 4]]),
+    }
+    write_codes(tmp_path / "c.txt", PRODUCT, utterances)
+    assert (tmp_path / "c.txt").read_text(encoding="utf-8") == GOLDEN_PRODUCT
+    codebook, got = read_codes(tmp_path / "c.txt")
+    assert codebook == PRODUCT and list(got) == list(utterances)
+    for id, codes in utterances.items():
+        assert got[id].dtype == np.int64
+        np.testing.assert_array_equal(got[id], codes)
+
+
+@given(
+    st.integers(2, 5).flatmap(
+        lambda G: st.lists(st.lists(st.integers(0, 127), min_size=G, max_size=G), min_size=1)
+    )
+)
+def test_round_trip_of_product_codes(tmp_path_factory, codes):
+    path = tmp_path_factory.mktemp("round") / "codes.txt"
+    codebook = Codebook(128, 160, 16000, "m", codebooks=len(codes[0]))
+    write_codes(path, codebook, {"a": np.array(codes)})
+    again, got = read_codes(path)
+    assert again == codebook and got["a"].tolist() == codes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("17:93:4:121", "17:93:4", "f:7: expected 4 numbers for each code, got '17:93:4'"),
+        ("17:93:4:121", "17:93:4:1:1", "f:7: expected 4 numbers for each code, got '17:93:4:1:1'"),
+        ("17:93:4:121", "17", "f:7: expected 4 numbers for each code, got '17'"),
+        ("17:93:4:121", "17:93::121", "f:7: a code must be a whole number, got ''"),
+        ("17:93:4:121", "17:93:x:121", "f:7: a code must be a whole number, got 'x'"),
+        ("17:93:4:121", "17:93:4:128", "f:7: code 128 is out of range 0 … 127"),
+        ("codebooks 4", "codebooks 0", "f: codebooks must be a whole number above 0, got '0'"),
+        ("# codebooks 4\n", "", "f:6: expected 1 number for each code, got '17:93:4:121'"),
+    ],
+)
+def test_a_wrong_line_of_product_codes(old, new, message):
+    assert old in GOLDEN_PRODUCT
+    with pytest.raises(ValueError, match=message):
+        parse_codes(GOLDEN_PRODUCT.replace(old, new, 1), "f")
+
+
+def test_a_file_without_the_number_of_codebooks_has_one():
+    """As all files before there were product codes."""
+    assert parse_codes(GOLDEN, "f")[0].codebooks == 1
+    with pytest.raises(ValueError, match="f: made with codebooks 1, this model has 4"):
+        Codebook(128, 160, 16000, "m").check_same(Codebook(128, 160, 16000, "m", 4), "f")

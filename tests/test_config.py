@@ -10,6 +10,7 @@ from speechvq.config import (
     ConditionerMelPredictorConfig,
     ContextEncoderConfig,
     DecoderStage,
+    LabelsStage,
     LikelihoodStage,
     MelPredictorStage,
     MelStage,
@@ -18,6 +19,9 @@ from speechvq.config import (
     PerturbationConfig,
     QuantizerConfig,
     SpeakerNormalisationConfig,
+    StreamingEncoderConfig,
+    StreamingMelPredictorConfig,
+    StreamingStackConfig,
     StridedEncoderConfig,
     TrainingConfig,
     WaveNetConfig,
@@ -119,6 +123,93 @@ from speechvq.config import (
             "features.cepstra: 12, and quantizer.codebook_dim is 16; the latents are cepstra, so "
             "give both the same number",
         ),
+        (QuantizerConfig, {"codebooks": 0}, "codebooks: must be at least 1, got 0"),
+        (
+            QuantizerConfig,
+            {"codebook_dim": 64, "codebooks": 3},
+            "codebooks: 3 do not divide the 64 components of a latent (codebook_dim)",
+        ),
+        (StreamingStackConfig, {"channels": 0}, "channels: must be at least 1, got 0"),
+        (
+            StreamingStackConfig,
+            {"dilations": (1, 2), "lookahead": (1,)},
+            "lookahead: 1 numbers for 2 dilations; give one for each",
+        ),
+        (
+            StreamingStackConfig,
+            {"dilations": (0,), "lookahead": (0,)},
+            "dilations: must be at least 1, got 0",
+        ),
+        *(
+            (
+                StreamingStackConfig,
+                {"dilations": (4, 2), "lookahead": (8, ahead)},
+                f"lookahead: must be 0 to twice the dilation 2, got {ahead}",
+            )
+            for ahead in (-1, 5)
+        ),
+        (StreamingEncoderConfig, {"stride": 1}, "stride: must be at least 2, got 1"),
+        (StreamingEncoderConfig, {"bands": 0}, "bands: must be at least 1, got 0"),
+        (StreamingEncoderConfig, {"memory": 0.0}, "memory: must be above 0, got 0.0"),
+        (StreamingEncoderConfig, {"prior": -1.0}, "prior: must be above 0, got -1.0"),
+        (StreamingMelPredictorConfig, {"bands": 0}, "bands: must be at least 1, got 0"),
+        (StreamingMelPredictorConfig, {"speaker_dim": 0}, "speaker_dim: must be at least 1, got 0"),
+        (StreamingMelPredictorConfig, {"floor": 0.0}, "floor: must be above 0, got 0.0"),
+        *(
+            (
+                ModelConfig,
+                {"decoder": WaveNetDecoderConfig(mel_condition=True), "mel_predictor": predictor},
+                "decoder.mel_condition: wants one log-mel frame a code; take mel_predictor.kind "
+                "streaming, or set this to false",
+            )
+            for predictor in (
+                ConditionerMelPredictorConfig(),
+                ConditionerMelPredictorConfig(bands=80),
+            )
+        ),
+        (
+            ModelConfig,
+            {
+                "features": NormalisedCepstraConfig(cepstra=16),
+                "encoder": StreamingEncoderConfig(),
+                "quantizer": QuantizerConfig(codebook_dim=16),
+            },
+            "encoder.kind: streaming wants the waveform; take features of kind waveform, or an "
+            "encoder of kind context",
+        ),
+        (
+            ModelConfig,
+            {
+                "features": NormalisedCepstraConfig(cepstra=16),
+                "encoder": ContextEncoderConfig(),
+                "quantizer": QuantizerConfig(codebook_dim=16, codebooks=2),
+            },
+            "quantizer.codebooks: 2, and features of kind normalised_cepstra take their speaker "
+            "priors from one codebook; set this to 1, or take features of kind waveform",
+        ),
+        (
+            ModelConfig,
+            {
+                "encoder": StreamingEncoderConfig(),
+                "decoder": WaveNetDecoderConfig(conditioner=ConditionerConfig(upsample=3)),
+            },
+            "decoder.conditioner.upsample: 3 does not divide the hop length 160, the product of "
+            "the strides",
+        ),
+        *(
+            (
+                DecoderStage,
+                {"speaker_exponent": x},
+                f"speaker_exponent: must lie between 0 and 1, got {x}",
+            )
+            for x in (-0.1, 1.1)
+        ),
+        (PerturbationConfig, {"codec": 1.5}, "codec: must lie between 0 and 1, got 1.5"),
+        (
+            PerturbationConfig,
+            {"reverberation": -1.0},
+            "reverberation: must lie between 0 and 1, got -1.0",
+        ),
         (SpeakerNormalisationConfig, {"warps": 0}, "warps: must be at least 1, got 0"),
         (SpeakerNormalisationConfig, {"seconds": 0.0}, "seconds: must be above 0, got 0.0"),
         *(
@@ -168,6 +259,12 @@ COMPUTED = ModelConfig(
     encoder=ContextEncoderConfig(),
     quantizer=QuantizerConfig(codebook_dim=16),
     mel_predictor=ConditionerMelPredictorConfig(bands=8),
+)
+STREAMING = ModelConfig(
+    encoder=StreamingEncoderConfig(),
+    quantizer=QuantizerConfig(codebook_dim=16, codebooks=4),
+    decoder=WaveNetDecoderConfig(mel_condition=True),
+    mel_predictor=StreamingMelPredictorConfig(),
 )
 CONTEXT = replace(COMPUTED, encoder=ContextEncoderConfig(residual_layers=1))
 
@@ -220,6 +317,27 @@ CONTEXT = replace(COMPUTED, encoder=ContextEncoderConfig(residual_layers=1))
             [MelPredictorStage(codebook="kmeans")],
             "stages.mel_predictor.codebook: computed features take their speaker priors from",
         ),
+        (
+            STREAMING,
+            [MelStage(), LikelihoodStage()],
+            "stages.likelihood.objective: likelihood trains a decoder conditioned on codes and sp",
+        ),
+        (
+            STREAMING,
+            [MelStage(codebook="whitened")],
+            "stages.mel.codebook: whitened clusters are of one codebook, and model.quantizer.code",
+        ),
+        (STREAMING, [MelStage(), MelPredictorStage()], "stages.mel_predictor.codebook: whitened"),
+        (
+            STREAMING,
+            [LabelsStage(), MelPredictorStage(codebook="keep")],
+            "stages.labels.objective: labels become the codes of one codebook, and model.quantiz",
+        ),
+        (
+            replace(WITH_MEL, sample_rate=20000),
+            [MelStage(perturbation=PerturbationConfig(codec=0.1))],
+            "stages.mel.perturbation.codec: MP3 has no sample rate of 20000 Hz; set this to 0,",
+        ),
     ],
 )
 def test_stages_that_do_not_suit(model, stages, message):
@@ -241,6 +359,8 @@ def test_stages_that_suit():
     check_stages(CONTEXT, [whitened, MelPredictorStage(codebook="kmeans"), DecoderStage()])
     check_stages(PLAIN, [DecoderStage()], initialised=True)
     check_stages(WITH_MEL, [LikelihoodStage()], initialised=True)
+    check_stages(STREAMING, [MelStage(), MelPredictorStage(codebook="keep"), DecoderStage()])
+    check_stages(replace(WITH_MEL, sample_rate=20000), [MelStage()])
 
 
 @pytest.mark.parametrize(
@@ -260,6 +380,19 @@ def test_hop_length_and_frame_rate(strides, hop_length, frame_rate):
 def test_hop_length_of_computed_features():
     assert COMPUTED.hop_length == 128
     assert COMPUTED.frame_rate == 125.0
+
+
+def test_a_streaming_model():
+    assert (STREAMING.hop_length, STREAMING.frame_rate) == (160, 100.0)
+    assert STREAMING.condition_dim == 16 + 80
+    assert replace(STREAMING, decoder=WaveNetDecoderConfig()).condition_dim == 16
+    stack = StreamingStackConfig(dilations=[1, 2], lookahead=[2, 4])  # a YAML file gives lists
+    assert stack == StreamingStackConfig(dilations=(1, 2), lookahead=(2, 4))
+
+
+def test_codebooks_for_people():
+    assert QuantizerConfig(codebook_size=8).description == "a codebook of 8"
+    assert QuantizerConfig(codebook_size=8, codebooks=4).description == "4 codebooks of 8"
 
 
 def test_encoder_widths():

@@ -20,6 +20,9 @@ from speechvq.config import (
     ModelConfig,
     NormalisedCepstraConfig,
     QuantizerConfig,
+    StreamingEncoderConfig,
+    StreamingMelPredictorConfig,
+    StreamingStackConfig,
     StridedEncoderConfig,
     WaveNetConfig,
     WaveNetDecoderConfig,
@@ -42,6 +45,15 @@ CONFIGS = {
     "norm": ModelConfig(
         encoder=StridedEncoderConfig(strides=(4, 5), channels=6, residual_layers=2, norm=True),
         decoder=WAVENET,
+    ),
+    "streaming": ModelConfig(
+        sample_rate=8000,
+        encoder=StreamingEncoderConfig(
+            stride=40, bands=6, stack=StreamingStackConfig(6, (1, 2), (1, 2))
+        ),
+        quantizer=QuantizerConfig(codebook_size=8, codebook_dim=4, codebooks=2),
+        decoder=WAVENET,
+        mel_predictor=StreamingMelPredictorConfig(bands=10, stack=StreamingStackConfig(6)),
     ),
     "cepstra": ModelConfig(
         features=NormalisedCepstraConfig(frame_length=320, cepstra=8),
@@ -102,7 +114,7 @@ def test_a_code_for_every_hop(model, extra):
     latents, codes = model.latents(waveform), model.encode(waveform)
     N = math.ceil(T / model.hop_length)
     assert latents.shape == (2, N, model.config.quantizer.codebook_dim)
-    assert codes.shape == (2, N)
+    assert codes.shape == ((2, N) if model.codebooks == 1 else (2, N, model.codebooks))
     assert torch.equal(codes, model.vqvae.quantizer.nearest(latents))
 
 
@@ -120,9 +132,33 @@ def test_receptive_field_by_gradients(model):
     model.latents(waveform, transform)[:, n].square().sum().backward()
     used = waveform.grad.abs().sum(0).nonzero().flatten()
     span = int(used.max() - used.min()) + 1
-    # The first sample of a Hann window has weight 0
-    assert model.receptive_field - model.features.needs_transform <= span <= model.receptive_field
+    # The first sample of a Hann window has weight 0, and of a symmetric one the last, too
+    zeros = 2 * hasattr(model.vqvae.encoder, "filterbank") + model.features.needs_transform
+    assert model.receptive_field - zeros <= span <= model.receptive_field
     assert used.min() <= n * hop and used.max() >= (n + 1) * hop - 1
+
+
+def test_rates_of_product_codes():
+    """The codebooks together: each code of the two is one of 64."""
+    model = make(CONFIGS["streaming"])
+    assert (model.codebook_size, model.codebooks, model.frame_rate) == (8, 2, 200)
+    assert model.kl_bits_per_code == 6 and model.bitrate == 1200
+
+
+@pytest.mark.parametrize("mel_condition", [True, False])
+def test_what_the_decoder_is_conditioned_on(mel_condition):
+    decoder = dataclasses.replace(WAVENET, mel_condition=mel_condition)
+    model = make(dataclasses.replace(CONFIGS["streaming"], decoder=decoder))
+    codes, speaker = torch.randint(8, (2, 20, 2)), torch.tensor([0, 2])
+    local = model.local_condition(codes, speaker)
+    quantized = model.vqvae.quantizer.lookup(codes)
+    assert torch.equal(local[..., :4], quantized)
+    assert local.shape[-1] == (14 if mel_condition else 4) == model.config.condition_dim
+    if mel_condition:
+        frames = model.mel_predictor.standardised(quantized, speaker)
+        assert torch.equal(local[..., 4:], frames)
+    waveform = 0.1 * torch.randn(2, 20 * 40)
+    assert model.vqvae.decoder.log_likelihood(waveform, local, speaker).shape == (2, 800)
 
 
 def test_unknown_speaker_gets_the_list_and_the_nearest(model):
@@ -152,7 +188,7 @@ def test_a_state_has_every_number_of_the_model(model):
     torch.manual_seed(1)
     other = Model(model.config, SPEAKERS).eval()
     waveform = 0.1 * torch.randn(1, 9 * model.hop_length)
-    assert not torch.equal(other.vqvae.quantizer.codebook, model.vqvae.quantizer.codebook)
+    assert not torch.equal(other.vqvae.quantizer.codebooks[0], model.vqvae.quantizer.codebooks[0])
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.latents(waveform), model.latents(waveform))
     assert torch.equal(other.encode(waveform), model.encode(waveform))

@@ -52,6 +52,47 @@ def test_a_model_survives_the_folder(model, folder):
     }  # fmt: skip
 
 
+def test_a_streaming_model_survives_the_folder(tiny_streaming_config, tmp_path):
+    torch.manual_seed(0)
+    model = Model(tiny_streaming_config, SPEAKERS).eval()
+    model.vqvae.encoder.running_mean.mean.normal_()
+    model.vqvae.quantizer.initialise(torch.randn(50, 4))
+    model.mel_predictor.fit(0.1 * torch.randn(1, 4000))
+    model_folder.save_model(tmp_path, model, {}, "card")
+    loaded = model_folder.load_model(tmp_path)
+    assert loaded.config == model.config
+    assert loaded.vqvae.quantizer.started and loaded.mel_predictor.fitted
+    expected = model.state_dict()
+    for name, got in loaded.state_dict().items():
+        torch.testing.assert_close(got, expected[name], rtol=0, atol=0, equal_nan=True)
+    waveform = torch.rand(1, 1000) - 0.5
+    assert torch.equal(loaded.encode(waveform), model.encode(waveform))
+    codebook = model_folder.codebook_of(loaded)
+    assert (codebook.codebook_size, codebook.codebooks, codebook.hop_length) == (8, 2, 80)
+    assert codebook.model == model_folder.fingerprint(model)
+
+
+def test_the_fingerprint_is_of_every_codebook(tiny_streaming_config):
+    """And of what the encoder has learned, not of the decoder or the mel predictor."""
+    torch.manual_seed(0)
+    model = Model(tiny_streaming_config, SPEAKERS).eval()
+    before = model_folder.fingerprint(model)
+    for tensor in (
+        *model.vqvae.quantizer.codebooks,
+        model.vqvae.encoder.running_mean.mean,
+        model.vqvae.encoder.filterbank.sines,
+    ):
+        kept = tensor.detach().clone()
+        with torch.no_grad():
+            tensor[0] += 1
+            assert model_folder.fingerprint(model) != before
+            tensor.copy_(kept)
+    with torch.no_grad():
+        model.mel_predictor.table.weight += 1
+        model.vqvae.decoder.conditioner.speakers.weight += 1
+    assert model_folder.fingerprint(model) == before
+
+
 def test_the_folder_keeps_the_other_sections(model, tmp_path):
     config = {"data": DataConfig(train="x.jsonl"), "training": {"seed": 3}}
     model_folder.save_model(tmp_path, model, config, "card")

@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         report.model_section(config, whole, records, card_text),
     ]
     subtitle = (
-        f"{config.frame_rate:g} codes per second, each one of {config.quantizer.codebook_size}, "
+        f"{config.frame_rate:g} codes per second, of {config.quantizer.description}, "
         f"from {config.sample_rate} Hz speech."
     )
     text = page(f"speechvq: {_shown(model)}", subtitle, sections)

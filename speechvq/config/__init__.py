@@ -29,6 +29,7 @@ from speechvq.config.model import (
     WaveNetConfig,
     WaveNetDecoderConfig,
 )
+from speechvq.config.perturbation import PerturbationConfig
 from speechvq.config.stages import (
     CepstraStage,
     DecoderStage,
@@ -36,7 +37,6 @@ from speechvq.config.stages import (
     LikelihoodStage,
     MelPredictorStage,
     MelStage,
-    PerturbationConfig,
     StageConfig,
     check_stages,
     doubts,

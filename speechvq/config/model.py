@@ -66,6 +66,12 @@ class QuantizerConfig:
         if not 0 < self.decay < 1:
             raise ValueError(f"decay: must lie between 0 and 1, got {self.decay}")
 
+    @property
+    def description(self) -> str:
+        """The number and size of the codebooks, for people."""
+        one = self.codebooks == 1
+        return f"{'a codebook' if one else f'{self.codebooks} codebooks'} of {self.codebook_size}"
+
 
 @dataclass(frozen=True)
 class WaveNetConfig:
@@ -297,6 +303,12 @@ class ModelConfig:
             raise ValueError(
                 f"features.cepstra: {self.features.cepstra}, and quantizer.codebook_dim is {D}; "
                 "the latents are cepstra, so give both the same number"
+            )
+        if isinstance(self.features, NormalisedCepstraConfig) and self.quantizer.codebooks > 1:
+            raise ValueError(
+                f"quantizer.codebooks: {self.quantizer.codebooks}, and features of kind "
+                "normalised_cepstra take their speaker priors from one codebook; set this to 1, or "
+                "take features of kind waveform"
             )
         mel_condition = getattr(self.decoder, "mel_condition", False)
         if mel_condition and not isinstance(self.mel_predictor, StreamingMelPredictorConfig):

@@ -13,6 +13,7 @@ from speechvq.config.checks import above_zero, at_least, share
 from speechvq.config.encoders import ContextEncoderConfig
 from speechvq.config.features import SpeakerNormalisationConfig, WaveformConfig
 from speechvq.config.model import ModelConfig
+from speechvq.config.perturbation import MP3_RATES, PerturbationConfig
 
 
 @dataclass(frozen=True)
@@ -124,57 +125,6 @@ class DecoderStage(StageConfig):
 
 
 @dataclass(frozen=True)
-class PerturbationConfig:
-    """Random changes of the encoder's input, while the target stays as it is.
-
-    Attributes
-    ----------
-    stretch : float
-        Logarithm of the largest factor by which the speed changes, and with it formants and pitch.
-    equaliser : float
-        dB: standard deviation of a smooth random equaliser.
-    gain : float
-        dB: the level is raised or lowered by up to so much.
-    low_pass : float
-        Share of the segments that lose all above a random frequency.
-    low_pass_from, low_pass_to : float
-        Hz: range of that frequency.
-    noise : float
-        Share of the segments that get noise, white or stronger at low frequencies.
-    noise_from, noise_to : float
-        dB: range of the signal-to-noise ratio.
-    reverberation : float
-        Share of the segments that sound as in a room.
-    codec : float
-        Share of the segments that go through an MP3 of 16 to 40 kbit/s.
-    """
-
-    stretch: float = 0.0
-    equaliser: float = 0.0
-    gain: float = 0.0
-    low_pass: float = 0.0
-    low_pass_from: float = 3400.0
-    low_pass_to: float = 7400.0
-    noise: float = 0.0
-    noise_from: float = 10.0
-    noise_to: float = 40.0
-    reverberation: float = 0.0
-    codec: float = 0.0
-
-    def __post_init__(self):
-        for name in ("equaliser", "gain"):
-            at_least(0, name, getattr(self, name))
-        for name in ("stretch", "low_pass", "noise", "reverberation", "codec"):
-            share(name, getattr(self, name))
-        if self.stretch > 0.5:
-            raise ValueError(f"stretch: must be at most 0.5, got {self.stretch}")
-        above_zero("low_pass_from", self.low_pass_from)
-        for low, high in (("low_pass_from", "low_pass_to"), ("noise_from", "noise_to")):
-            if getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{high}: must be at least {low}, {getattr(self, low)}")
-
-
-@dataclass(frozen=True)
 class MelStage(StageConfig):
     """Equation 3 with a Laplace likelihood of log-mel frames in place of the WaveNet's.
 
@@ -202,6 +152,11 @@ class MelStage(StageConfig):
     def check(self, model: ModelConfig) -> None:
         """Refuse a model without mel predictor, or with nothing to learn in its encoder."""
         _needs_mel_predictor(model, self.objective)
+        if self.perturbation.codec and model.sample_rate not in MP3_RATES:
+            raise ValueError(
+                f"perturbation.codec: MP3 has no sample rate of {model.sample_rate} Hz; set this "
+                f"to 0, or take one of {', '.join(map(str, MP3_RATES))}"
+            )
         learns = getattr(model.encoder, "residual_layers", 1)
         if not isinstance(model.features, WaveformConfig) and not learns:
             raise ValueError(
@@ -286,8 +241,13 @@ class LabelsStage(StageConfig):
         at_least(0, "distance_weight", self.distance_weight)
 
     def check(self, model: ModelConfig) -> None:
-        """Refuse features that are not the waveform."""
+        """Refuse features that are not the waveform, and product codes."""
         _needs_waveform(model, self.objective)
+        if model.quantizer.codebooks > 1:
+            raise ValueError(
+                "objective: labels become the codes of one codebook, and model.quantizer.codebooks "
+                f"is {model.quantizer.codebooks}; set that to 1, or take the objective mel"
+            )
 
 
 def check_stages(
@@ -368,6 +328,11 @@ def _check_codebook(model: ModelConfig, stages: Sequence[StageConfig], initialis
             raise ValueError(
                 f"stages.{stage.label}.quantization: the codebook of computed features starts "
                 "before the encoder learns; expected straight_through or nsvq here, got none"
+            )
+        if how == "whitened" and model.quantizer.codebooks > 1:
+            raise ValueError(
+                f"{path}: whitened clusters are of one codebook, and model.quantizer.codebooks is "
+                f"{model.quantizer.codebooks}; expected kmeans or keep here, got whitened"
             )
         if how == "whitened" and context and learned:
             raise ValueError(

@@ -92,3 +92,39 @@ class RandomSegments(Dataset):
         utterances = np.searchsorted(self._ends, places, side="right")
         latest = np.maximum(self.lengths[utterances] - self.segment_length, 0)
         return utterances, rng.integers(latest + 1)
+
+
+def speaker_weights(
+    speakers: Sequence[str], lengths: np.ndarray, exponent: float, only: Sequence[str] = ()
+) -> np.ndarray | None:
+    """Weight of each utterance, so that speakers are drawn by a power of their total length.
+
+    Parameters
+    ----------
+    speakers : sequence of str
+        Of each utterance.
+    lengths : ndarray
+        Of each utterance.
+    exponent : float
+        The power: 1 draws all speech alike, 0 all speakers.
+    only : sequence of str
+        Speakers to draw from; all of them if it is empty.
+
+    Returns
+    -------
+    ndarray or None
+        None where the lengths are the weights.
+
+    Raises
+    ------
+    ValueError
+        One of `only` has no utterance.
+    """
+    if exponent == 1 and not only:
+        return None
+    if lost := sorted(set(only) - set(speakers)):
+        raise ValueError(f"speakers: no utterance of {lost[0]!r} in the training data")
+    names, of = np.unique(speakers, return_inverse=True)
+    totals = np.bincount(of, lengths)
+    chosen = np.isin(names, list(only)) if only else np.ones(len(names))
+    return lengths * (chosen * totals ** (exponent - 1))[of]

@@ -6,14 +6,15 @@ Shapes: B batch, T samples, N codes.
 import logging
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from speechvq import audio
-from speechvq.data.batches import RandomSegments
+from speechvq.data.batches import RandomSegments, speaker_weights
+from speechvq.data.frame_labels import Codes, Labels
 from speechvq.data.manifest import Utterance
 from speechvq.progress import track
 
@@ -237,42 +238,6 @@ def _as_integers(waveform: np.ndarray) -> np.ndarray:
     return np.rint(waveform * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
 
 
-class Labels:
-    """Frame labels of utterances, at a fixed number of labels per second.
-
-    Parameters
-    ----------
-    of_utterances : sequence of ndarray
-        (n,) int64 for each utterance; label i holds from second i / rate to (i + 1) / rate.
-    rate : float
-        Labels per second.
-    sample_rate : int
-        Hz; positions are counted in samples at this rate.
-    """
-
-    NONE = -100
-    """Label beyond the end of an utterance; `torch.nn.functional.cross_entropy` ignores it."""
-
-    def __init__(self, of_utterances: Sequence[np.ndarray], rate: float, sample_rate: int):
-        self._labels = list(of_utterances)
-        self._per_sample = rate / sample_rate
-
-    def of_codes(self, utterance: int, start: int, count: int, hop_length: int) -> np.ndarray:
-        """Labels (count,) at the middle of each code; the first code begins at sample `start`."""
-        labels = self._labels[utterance]
-        middles = start + (np.arange(count) + 0.5) * hop_length
-        places = (middles * self._per_sample).astype(np.int64)
-        known = places < len(labels)
-        return np.where(known, labels[np.minimum(places, len(labels) - 1)], self.NONE)
-
-
-class Codes(Protocol):
-    """Codes of utterances, such as `training.frozen_codes.FrozenCodes`."""
-
-    def crop(self, utterance: int, first: int, count: int) -> np.ndarray:
-        """Codes (count,) or (count, G) int64 of an utterance; `first` may be negative."""
-
-
 class SegmentBatches(RandomSegments):
     """Batches of random segments of audio: `batches[step]` is a Batch.
 
@@ -336,7 +301,8 @@ class SegmentBatches(RandomSegments):
         world_size: int = 1,
     ):
         index = {name: i for i, name in enumerate(speakers)}
-        unknown = sorted({u.speaker for u in waveforms.utterances} - set(index))
+        names = [u.speaker for u in waveforms.utterances]
+        unknown = sorted(set(names) - set(index))
         if unknown:
             raise ValueError(
                 f"speaker {unknown[0]!r} of the utterances is not among the model's speakers"
@@ -349,14 +315,14 @@ class SegmentBatches(RandomSegments):
             steps=steps,
             rank=rank,
             world_size=world_size,
-            weights=_weights(waveforms, speaker_exponent, only),
+            weights=speaker_weights(names, waveforms.lengths, speaker_exponent, only),
         )
         self.waveforms = waveforms
         self.margin = margin
         self.labels = labels
         self.codes = codes
         self._hop_length = hop_length
-        self._speakers = np.array([index[u.speaker] for u in waveforms.utterances])
+        self._speakers = np.array([index[name] for name in names])
 
     @property
     def samples_per_step(self) -> int:
@@ -419,20 +385,6 @@ class SegmentBatches(RandomSegments):
         for i in range(len(self.waveforms)):  # nothing can be read: the training is to stop
             self.waveforms.leave_out(i)
         return utterance, start, np.zeros(length, np.float32)
-
-
-def _weights(waveforms: Waveforms, exponent: float, only: Sequence[str]) -> np.ndarray | None:
-    """Weight of each utterance, so that speakers are drawn as `SegmentBatches` says."""
-    if exponent == 1 and not only:
-        return None
-    speakers = np.array([u.speaker for u in waveforms.utterances])
-    lost = sorted(set(only) - set(speakers))
-    if lost:
-        raise ValueError(f"speakers: no utterance of {lost[0]!r} in the training data")
-    names, of = np.unique(speakers, return_inverse=True)
-    totals = np.bincount(of, waveforms.lengths)  # samples of each speaker
-    chosen = np.isin(names, list(only)) if only else np.ones(len(names))
-    return waveforms.lengths * (chosen * totals ** (exponent - 1))[of]
 
 
 def equal_pieces(length: int, longest: int) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from speechvq.distributed import Processes
 from speechvq.model import Model
 from speechvq.sampling.encode import estimate_transform
 from speechvq.training.corpus import Corpus
+from speechvq.training.frozen_codes import frozen_codes_of
 from speechvq.training.objectives.decoder import DecoderObjective
 from speechvq.training.validate import validate
 
@@ -48,6 +49,9 @@ def bits_per_sample(
             index = model.speaker_index(utterance.speaker)
             whole = waveforms.crop(0, 0, samples[-1])
             corpus.transforms.put(index, estimate_transform(model, [whole]))
-        scores = validate(objective, corpus.held_out_batches(), corpus.prepare, processes)
+        if codes := frozen_codes_of(model, waveforms, processes):
+            codes.find()
+        pieces = corpus.held_out_batches(codes=codes)
+        scores = validate(objective, pieces, corpus.prepare, processes)
         bits.append(scores.metrics["bits_per_sample"] * samples[-1])
     return ratio(bits, samples) if bits else None

@@ -22,7 +22,7 @@ from speechvq.config import SpeakerNormalisationConfig
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.manifest import CorpusError, Utterance, read_usable
 from speechvq.evaluation.normalised import speaker_normalised_cepstra, whitened_kmeans
-from speechvq.model import Model
+from speechvq.model import Model, check_one_codebook
 from speechvq.sampling.utterances import Encoded, encode_utterances
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,13 @@ def evaluate_phonemes(
     normalisation
         Of the baseline of speaker-normalised cepstra: the model's own (`normalisation_of`), or the
         default.
+
+    Raises
+    ------
+    ValueError
+        The model has product codes.
     """
+    check_one_codebook(model, "a phoneme analysis")
     mapped, scored = (
         label_codes(model, path, progress(utterances, f"encode {Path(path).name}"))
         for path, utterances in (map_on, score_on)

@@ -114,7 +114,8 @@ def _recorded(
         rms = np.sqrt(np.square(waveform).mean())
         noise = random.standard_normal(len(waveform))
         if random.random() < 0.5:  # more at low frequencies, as in most rooms
-            noise = 0.6 * noise + 0.8 * np.convolve(noise, np.full(24, 0.2), "same")
+            low = np.convolve(noise, np.full(24, 0.2), "same")[: len(noise)]
+            noise = 0.6 * noise + 0.8 * low
         waveform = waveform + rms * 10 ** (-ratio / 20) * noise
     if random.random() < config.codec:
         waveform = mp3_round_trip(waveform, sample_rate, random.choice(COMPRESSIONS))

@@ -56,7 +56,8 @@ class RunningMean(nn.Module):
         age = torch.arange(min(CHUNK, x.shape[1]), device=x.device)
         fade = torch.where(age[:, None] >= age, self.decay ** (age[:, None] - age), 0.0)
         means = [x[:, :0]]
-        for frames in x.split(CHUNK, dim=1):
+        for first in range(0, x.shape[1], CHUNK):
+            frames = x[:, first : first + CHUNK]
             n, weights = frames.shape[1], _weights(frames)
             before = (self.decay ** (age[:n] + 1)).reshape(1, n, 1)
             totals = fade[:n, :n] @ (weights * frames) + before * total

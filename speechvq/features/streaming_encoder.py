@@ -55,7 +55,7 @@ class StreamingEncoder(nn.Module):
     @property
     def lookahead(self) -> int:
         """Samples after those of its own hop that a latent depends on."""
-        return self.stack.lookahead * self.hop_length + self.hop_length // 2
+        return self.stack.lookahead * self.hop_length + -(-self.hop_length // 2)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Latents z_e(x) (B, N, D) of a waveform (B, T); N = ceil(T / hop_length)."""
@@ -93,7 +93,7 @@ class EncoderStream:
     def add(self, block: np.ndarray) -> Tensor:
         """Take samples (t,) float32; give the latents (1, n, D), n from 0, that are known now."""
         self._samples += len(block)
-        return self._encoder._latents(self._stack.add(self._normalised(torch.from_numpy(block))))
+        return self._encoder._latents(self._stack.add(self._normalised(torch.tensor(block))))
 
     @torch.no_grad()
     def end(self) -> Tensor:

@@ -252,7 +252,7 @@ def model_section(config: ModelConfig, whole: dict, records: list[dict], card: s
     rows = [
         ("samples per code", f"{config.hop_length}"),
         ("encoder", f"{config.encoder.kind}, of features: {config.features.kind}"),
-        ("codebook", f"K = {quantizer.codebook_size}, D = {quantizer.codebook_dim}"),
+        ("codebook", f"{quantizer.description}, D = {quantizer.codebook_dim}"),
         ("decoder", _decoder(config.decoder)),
     ]
     if steps:

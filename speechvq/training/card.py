@@ -70,9 +70,9 @@ def model_card(
     together = f" in {facts.processes} processes" if facts.processes > 1 else ""
     return f"""# A speechvq VQ-VAE
 
-Encodes {model.sample_rate} Hz speech into {model.frame_rate:g} codes per second from a codebook \
-of {model.codebook_size} (hop length {model.hop_length} samples), and decodes codes into speech \
-of any of {len(model.speakers)} speakers: {shown}.
+Encodes {model.sample_rate} Hz speech into {model.frame_rate:g} codes per second from \
+{model.config.quantizer.description} (hop length {model.hop_length} samples), and decodes codes \
+into speech of any of {len(model.speakers)} speakers: {shown}.
 
     speechvq-convert --model . --src a.wav --speaker {model.speakers[0]}
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from speechvq.config import PerturbationConfig, StageConfig
-from speechvq.data.segments import Batch, Codes, Labels, SegmentBatches, Waveforms, pieces
+from speechvq.data.frame_labels import Codes, Labels
+from speechvq.data.segments import Batch, SegmentBatches, Waveforms, pieces
 from speechvq.data.subsets import sample_utterances
 from speechvq.distributed import Processes, broadcast_from_rank0
 from speechvq.features.mfcc import SpeakerTransforms

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from speechvq import audio
 from speechvq.config import DecoderStage
@@ -27,13 +28,13 @@ from speechvq.data.trim import find_sound
 from speechvq.distributed import Processes
 from speechvq.model import Model
 from speechvq.model_folder import add_speaker, check_new_speaker, load_model
-from speechvq.models.conditioner import Conditioner
 from speechvq.prior_folder import copy_prior
 from speechvq.progress import track
 from speechvq.sampling.level import gains_between
 from speechvq.training.card import with_enrolled
 from speechvq.training.corpus import Corpus, estimate_transforms
-from speechvq.training.objectives.decoder import MARGIN, DecoderObjective
+from speechvq.training.frozen_codes import frozen_codes_of
+from speechvq.training.objectives.decoder import DecoderObjective
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.stage import learning_rate
 from speechvq.training.validate import Validation, validate
@@ -76,7 +77,7 @@ class Fit:
     """Vectors fitted to recordings, and the likelihood of held-out recordings."""
 
     vectors: list[Tensor]
-    """(C,): the decoder's, and the mel predictor's if the model has one."""
+    """The decoder's (C,), and the mel predictor's, of its own size, if the model has one."""
     nearest: str
     """The existing speaker in whose voice the recordings are likeliest."""
     bits_before: float
@@ -144,7 +145,7 @@ def enroll(
     check_new_speaker(model, name, replace)
     paths = audio.recorded(audio.find(wavs))
     loaded = load_model(model, device)
-    _conditioners(loaded)  # refuses a decoder without one, before minutes of reading
+    _tables(loaded)  # refuses a decoder without one, before minutes of reading
     recordings = read_recordings(paths, name, loaded.sample_rate, loaded.speech_level, progress)
     others = [speaker for speaker in loaded.speakers if speaker != name]
     fit = fit_speaker(loaded, recordings, others or loaded.speakers, steps, seed, progress)
@@ -258,7 +259,7 @@ def fit_speaker(
     known = {name: [table[model.speaker_index(name)] for table in tables] for name in others}
     places = [model.speaker_index(name) for name in others]
     candidates = [*known.values(), [table[places].mean(0) for table in tables]]
-    probe = corpus.batches(config, "probe", _PROBES, MARGIN)
+    probe = fitting.segments(config, "probe", _PROBES)
     losses = []
     for candidate in track(candidates, "comparing speakers", " speakers", shown=progress):
         fitting.put(candidate)
@@ -274,7 +275,7 @@ def fit_speaker(
         )  # fmt: skip
 
     fitting.put(candidates[int(np.argmin(losses))])
-    segments = corpus.batches(config, margin=MARGIN)
+    segments = fitting.segments(config)
     optimizer = torch.optim.Adam(fitting.vectors)
     title = f"enrolling {solo.speakers[0]}"
     for step in track(range(steps), title, " steps", shown=progress):
@@ -296,21 +297,32 @@ def fit_speaker(
 
 
 class _Fitting:
-    """The losses of a model's one speaker, as functions of the speaker vectors (1, C)."""
+    """The losses of a model's one speaker, as functions of the speaker vectors."""
 
     def __init__(self, solo: Model, corpus: Corpus):
         self.solo, self.corpus = solo, corpus
         self.vectors = [table.weight for table in _tables(solo)]
         self.objective = DecoderObjective(STAGE, solo).eval()
         self.bfloat16 = use_bfloat16("auto", solo.device)
+        self._codes, self._held_out_codes = (
+            frozen_codes_of(solo, waveforms, corpus.group)
+            for waveforms in (corpus.waveforms, corpus.held_out)
+        )
+        for codes in filter(None, (self._codes, self._held_out_codes)):
+            codes.find()
+
+    def segments(self, config: DecoderStage, name: str = "", steps: int | None = None) -> Dataset:
+        """Random segments of the recordings to learn from, by step."""
+        return self.corpus.batches(config, name, steps, self.objective.margin, codes=self._codes)
 
     def losses(self, batch: Batch) -> list[Tensor]:
-        """-log p, which depends on the first vector, and the mel error, on the second."""
-        solo, reach = self.solo, MARGIN * self.solo.hop_length
+        """-log p, by whose gradient the first vector learns, and the mel error, for the second."""
+        solo, margin = self.solo, self.objective.margin
+        reach = margin * solo.hop_length
         with torch.no_grad():
             batch = self.corpus.prepare(batch)
         with self._autocast():
-            nll, codes = self.objective.nll(batch, MARGIN)
+            nll, codes = self.objective.nll(batch, margin)
             if solo.mel_predictor is None:
                 return [nll]
             quantized = solo.vqvae.quantizer.lookup(codes)
@@ -318,22 +330,23 @@ class _Fitting:
             return [nll, solo.mel_predictor.error(inside, quantized, batch.speaker).mean()]
 
     def put(self, values: Sequence[Tensor]) -> None:
-        """Set the vectors to values (C,)."""
+        """Set the vectors."""
         with torch.no_grad():
             for vector, value in zip(self.vectors, values, strict=True):
                 vector.copy_(value)
 
     def held_out_bits(self, values: Sequence[Tensor]) -> float:
-        """Bits per sample of the held-out recordings with vectors (C,)."""
+        """Bits per sample of the held-out recordings with these vectors."""
         return self.held_out(values).metrics["bits_per_sample"]
 
     def held_out(self, values: Sequence[Tensor]) -> Validation:
-        """Scores of the held-out recordings with vectors (C,)."""
+        """Scores of the held-out recordings with these vectors."""
         self.put(values)
-        corpus, K = self.corpus, self.solo.codebook_size
+        corpus, solo = self.corpus, self.solo
+        counted = solo.codebook_size, solo.codebooks
         with self._autocast():
-            pieces = corpus.held_out_batches()
-            return validate(self.objective, pieces, corpus.prepare, corpus.group, K)
+            pieces = corpus.held_out_batches(codes=self._held_out_codes)
+            return validate(self.objective, pieces, corpus.prepare, corpus.group, *counted)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.solo.device.type, torch.bfloat16, enabled=self.bfloat16)
@@ -343,27 +356,25 @@ def _with_one_speaker(model: Model, speaker: str) -> Model:
     """A copy of a model with one speaker alone, whose vectors are all that can learn."""
     solo = copy.deepcopy(model).requires_grad_(False)
     solo.speakers = [speaker]
-    for conditioner in _conditioners(solo):
-        table = conditioner.speakers.weight
-        conditioner.speakers = nn.Embedding(1, table.shape[1]).to(table.device)
+    for table in _tables(solo):
+        table.num_embeddings = 1
+        table.weight = nn.Parameter(table.weight[:1].clone())
     return solo
 
 
-def _conditioners(model: Model) -> list[Conditioner]:
-    """The decoder's, and the mel predictor's if there is one."""
+def _tables(model: Model) -> list[nn.Embedding]:
+    """The speaker embeddings of the decoder and, if there is one, of the mel predictor.
+
+    In the order that `add_speaker` wants their rows.
+    """
     decoder = model.vqvae.decoder
     if not hasattr(decoder, "conditioner"):
         raise ValueError(
             f"model.decoder.kind: {model.config.decoder.kind} has no conditioner, whose speaker "
             "vectors are what enrolment learns; train the model on the new speaker, too"
         )
-    predictor = [] if model.mel_predictor is None else [model.mel_predictor.conditioner]
-    return [decoder.conditioner, *predictor]
-
-
-def _tables(model: Model) -> list[nn.Embedding]:
-    """The speaker embeddings, in the order that `add_speaker` wants their rows."""
-    return [conditioner.speakers for conditioner in _conditioners(model)]
+    predictor = [] if model.mel_predictor is None else [model.mel_predictor.speakers]
+    return [decoder.conditioner.speakers, *predictor]
 
 
 def _kept(spool: audio.Spool, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -14,7 +14,17 @@ from speechvq.model import Model
 from speechvq.progress import track
 from speechvq.sampling.encode import encode_blocks
 
-NO_CODES = np.zeros(0, np.int32)
+
+def frozen_codes_of(
+    model: Model, waveforms: Waveforms, group: Processes, progress: bool = False
+) -> "FrozenCodes | None":
+    """Codes of whole utterances, to be found by `find`, for an encoder that streams.
+
+    None for any other encoder: its codes of a segment with a margin are those of the whole.
+    """
+    if not hasattr(model.vqvae.encoder, "stream"):
+        return None
+    return FrozenCodes(model, waveforms, group, progress)
 
 
 class FrozenCodes:
@@ -23,7 +33,6 @@ class FrozenCodes:
     Parameters
     ----------
     model : Model
-        Its encoder streams.
     waveforms : Waveforms
     group : Processes
         Each process encodes its share.
@@ -37,7 +46,10 @@ class FrozenCodes:
         self._codes: list[np.ndarray] = []
 
     def find(self) -> None:
-        """Encode the utterances, as whole recordings of the level that they have."""
+        """Encode the utterances, as whole recordings of the level that they have.
+
+        Those that cannot be decoded are left out from now on, in all processes.
+        """
         group, waveforms, model = self._group, self._waveforms, self._model
         encoder, quantizer = model.vqvae.encoder, model.vqvae.quantizer
         training = encoder.training, quantizer.training
@@ -48,14 +60,17 @@ class FrozenCodes:
         shown = self._progress and group.first
         for i in track(own, "finding codes", " utterances", shown=shown):
             whole = waveforms.try_crop(i, 0, int(waveforms.lengths[i]))
-            if whole is not None:  # else no segment of it is drawn
+            if whole is not None:
                 blocks = encode_blocks(model, iter([whole]))
                 found[i] = np.concatenate(list(blocks)).astype(np.int32)
         encoder.train(training[0])
         quantizer.train(training[1])
         for part in group.gather_objects(found):
             found.update(part)
-        self._codes = [found.get(i, NO_CODES) for i in range(len(waveforms))]
+        for i in set(range(len(waveforms))) - set(found):
+            waveforms.leave_out(i)
+        none = np.zeros((1, model.codebooks)[: 1 + (model.codebooks > 1)], np.int32)
+        self._codes = [found.get(i, none) for i in range(len(waveforms))]
 
     def crop(self, utterance: int, first: int, count: int) -> np.ndarray:
         """Codes `first` to `first + count` of an utterance, (count,) or (count, G) int64.

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from speechvq.codes import read_codes
-from speechvq.data.segments import Labels, Waveforms
+from speechvq.data.frame_labels import Labels
+from speechvq.data.segments import Waveforms
 
 
 def read_labels(path: str, waveforms: Waveforms, codebook_size: int) -> Labels:

@@ -20,7 +20,7 @@ from speechvq.config import LoopConfig, PriorConfig, PriorStage
 from speechvq.data.code_batches import CodeBatch, CodeBatches, padded
 from speechvq.data.manifest import Utterance, read_known
 from speechvq.distributed import Processes, processes
-from speechvq.model import Model
+from speechvq.model import Model, check_one_codebook
 from speechvq.model_folder import codebook_of, load_model
 from speechvq.models.prior import Prior
 from speechvq.prior_folder import CODES, FOLDER, save_prior
@@ -126,6 +126,7 @@ def _encode(
     model: Model, manifests: Mapping[str, str], folder: Path, group: Processes, progress: bool
 ) -> tuple[dict[str, list[Utterance]], dict[str, list[np.ndarray]]]:
     """Utterances and codes of each part; the first process writes missing files of codes."""
+    check_one_codebook(model, "a prior")
     utterances, codes = {}, {}
     for part, manifest in manifests.items():
         utterances[part] = listed = read_known(manifest, model.speakers, "the model")

@@ -14,6 +14,8 @@ from speechvq.config import (
     DataConfig,
     DecoderStage,
     LikelihoodStage,
+    MelPredictorStage,
+    MelStage,
     ModelConfig,
     StageConfig,
     TrainingConfig,
@@ -26,10 +28,11 @@ from speechvq.data.subsets import speech_level
 from speechvq.distributed import Processes, processes
 from speechvq.model import Model
 from speechvq.model_folder import WEIGHTS, load_model, read_speakers, save_model
+from speechvq.postfilter.predictor import ConditionerMelPredictor
 from speechvq.training.card import Facts, model_card
 from speechvq.training.checkpoint import State
 from speechvq.training.corpus import Corpus
-from speechvq.training.frozen_codes import FrozenCodes
+from speechvq.training.frozen_codes import FrozenCodes, frozen_codes_of
 from speechvq.training.labels import read_labels
 from speechvq.training.listen import draw_beginnings
 from speechvq.training.objective import Objective
@@ -143,6 +146,12 @@ def _build(
     if not resume:  # which finds all of this in the checkpoint
         taken = training.init_from is not None and init_from(model, training.init_from)
         corpus.decoder_started.fill_(taken)
+        learns_mel = any(isinstance(s, MelStage | MelPredictorStage) for s in stages)
+        if model.mel_predictor is not None and not (model.mel_predictor.fitted or learns_mel):
+            raise ValueError(
+                f"training.init_from: {training.init_from} has no trained mel predictor for these "
+                "speakers and settings; add a stage of the objective mel_predictor"
+            )
         model.level.fill_(speech_level(waveforms, speakers))
         corpus.fit_transforms()
     objectives = {s.label: build_objective(s, model).to(group.device) for s in stages}
@@ -160,7 +169,8 @@ def init_from(model: Model, folder: str) -> bool:
     """Begin with the weights of another model.
 
     Features, encoder and codebook must be of the same settings; mel predictor and decoder are
-    taken if they are, and if the speakers are the same.
+    taken if they are, and if the speakers are the same. A mel predictor of the shape of the
+    decoder's conditioner is taken with that decoder alone.
 
     Returns
     -------
@@ -183,9 +193,13 @@ def init_from(model: Model, folder: str) -> bool:
     parts = [(model.features, other.features)]
     parts += [(model.vqvae.encoder, other.vqvae.encoder)]
     parts += [(model.vqvae.quantizer, other.vqvae.quantizer)]
-    if other.speakers == model.speakers and other.config.decoder == model.config.decoder:
-        parts.append((model.vqvae.decoder, other.vqvae.decoder))
-        if other.config.mel_predictor == model.config.mel_predictor and model.mel_predictor:
+    if other.speakers == model.speakers:
+        same_decoder = other.config.decoder == model.config.decoder
+        if same_decoder:
+            parts.append((model.vqvae.decoder, other.vqvae.decoder))
+        alone = not isinstance(model.mel_predictor, ConditionerMelPredictor)
+        same_predictor = other.config.mel_predictor == model.config.mel_predictor
+        if model.mel_predictor is not None and same_predictor and (alone or same_decoder):
             parts.append((model.mel_predictor, other.mel_predictor))
     for ours, theirs in parts:
         ours.load_state_dict(theirs.state_dict())
@@ -206,11 +220,10 @@ def _stage(
     if path is not None:
         labels = read_labels(path, corpus.waveforms, model.codebook_size)
         held_out_labels = read_labels(path, corpus.held_out, model.codebook_size)
-    codes, held_out_codes, begin = None, None, None
-    if objective.reads_codes and hasattr(model.vqvae.encoder, "stream"):
-        codes = FrozenCodes(model, corpus.waveforms, corpus.group, progress)
-        held_out_codes = FrozenCodes(model, corpus.held_out, corpus.group, progress)
-        begin = partial(_find, codes, held_out_codes)
+    codes, held_out_codes = (
+        frozen_codes_of(model, waveforms, corpus.group, progress) if objective.reads_codes else None
+        for waveforms in (corpus.waveforms, corpus.held_out)
+    )
     batches = corpus.batches(
         config,
         margin=objective.margin,
@@ -233,14 +246,15 @@ def _stage(
         model.codebooks,
         # Segments of audio in memory are cut faster than they are passed between processes
         workers=0 if corpus.waveforms.cached else training.workers,
-        begin=begin,
+        begin=None if codes is None else partial(_find, corpus, codes, held_out_codes),
         listen=listen,
     )
 
 
-def _find(*all_codes: FrozenCodes) -> None:
+def _find(corpus: Corpus, *all_codes: FrozenCodes) -> None:
     for codes in all_codes:
         codes.find()
+    corpus.report_unusable()
 
 
 def _publish(

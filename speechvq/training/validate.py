@@ -27,7 +27,7 @@ class Validation:
     score : float
         Lowest for the best checkpoint.
     counts : Tensor
-        How often each code was used (K,); empty where codes are not counted.
+        How often each code of each codebook was used (G, K); (G, 0) where codes are not counted.
     """
 
     metrics: dict[str, float]
@@ -40,13 +40,13 @@ class Validation:
         So few held-out codes may be scored that some of K are missing by chance: the number of
         codes that are used is compared with that of as many draws of equally likely codes.
         """
-        K, scored = len(self.counts), int(self.counts.sum())
-        unused = int((self.counts == 0).sum())
+        worst = self.counts[(self.counts == 0).sum(1).argmax()]  # of the codebooks, (K,)
+        K, scored, unused = len(worst), int(worst.sum()), int((worst == 0).sum())
         if K == 0 or K - unused >= few * K * (1 - (1 - 1 / K) ** scored):
             return None
         return (
             f"{unused} of {K} codes were never used on the validation data ({scored} codes, "
-            f"perplexity {code_use(self.counts)['perplexity']:.1f})"
+            f"perplexity {code_use(worst)['perplexity']:.1f})"
         )
 
 

@@ -92,7 +92,7 @@ def test_a_whole_experiment(exp):
     assert "drawn from the prior, from held-out speech: phones 0.125" in text
     assert "4.250" in text and "2.946" in text and "# The card" in text
     assert "Stages: cepstra, then decoder." in text
-    assert "25 codes per second, each one of 8, from 16000 Hz speech" in text
+    assert "25 codes per second, of a codebook of 8, from 16000 Hz speech" in text
     assert "1,000 cepstra + 2,000 refine" in text
     assert text.count('class="missing"') == 2  # the two pictures that were not drawn
 

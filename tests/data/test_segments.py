@@ -7,8 +7,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from speechvq import audio
+from speechvq.data.batches import speaker_weights
+from speechvq.data.frame_labels import Labels
 from speechvq.data.manifest import Utterance, read_manifest
-from speechvq.data.segments import Batch, Labels, SegmentBatches, Waveforms, pieces
+from speechvq.data.segments import Batch, SegmentBatches, Waveforms, pieces
 
 RATE = 1000
 SETTINGS = {
@@ -307,3 +309,130 @@ def test_a_batch_moves_whole():
     moved = batch.to(torch.device("meta"))
     assert moved.waveform.is_meta and moved.speaker.is_meta
     assert moved.labels is None and moved.inputs is None
+
+
+class Places:
+    """Codes that tell where they are: code n of utterance i is 100 i + n."""
+
+    def __init__(self, lengths, hop, G=1):
+        self.counts, self.G = [-(-n // hop) for n in lengths], G
+
+    def crop(self, utterance, first, count):
+        n = np.arange(first, first + count).clip(0, self.counts[utterance] - 1)
+        codes = 100 * utterance + n
+        return codes if self.G == 1 else np.stack([codes + 1000 * g for g in range(self.G)], 1)
+
+
+@pytest.mark.parametrize("margin", [0, 32])
+@pytest.mark.parametrize("G", [1, 3])
+def test_batches_bring_the_codes_of_the_whole_utterance(utterances, margin, G):
+    """At the grid of the codes, those of the margins, too."""
+    waveforms = Waveforms(utterances, RATE)
+    codes = Places(waveforms.lengths, 16, G)
+    data = SegmentBatches(waveforms, ["s0", "s1"], **SETTINGS, margin=margin, codes=codes)
+    starts = set()
+    for step in range(30):
+        batch = data[step]
+        N = (64 + 2 * margin) // 16
+        assert batch.codes.shape == ((6, N) if G == 1 else (6, N, G))
+        assert batch.codes.dtype == torch.int64
+        for row, found in zip(batch.waveform, batch.codes, strict=True):
+            samples = (row[margin : margin + 64] * 32768).round().int()
+            i, start = divmod(int(samples[0]) - 1, 1000)
+            assert start % 16 == 0
+            starts.add((i, start))
+            expected = codes.crop(i, (start - margin) // 16, N)
+            assert np.array_equal(found.numpy(), expected)
+    assert len({start for i, start in starts if i == 0}) > 15
+    assert all(a <= 400 - 64 for i, a in starts if i == 0)
+
+
+def test_codes_change_nothing_but_the_grid(utterances):
+    plain, coded = batches(utterances), batches(utterances, codes=Places((400, 100, 30), 16))
+    for step in range(10):
+        (i, a), (j, b) = plain.draw(step), coded.draw(step)
+        assert np.array_equal(i, j) and np.array_equal(a - a % 16, b)
+        assert torch.equal(plain[step].speaker, coded[step].speaker)
+
+
+def test_processes_share_the_codes_of_one(utterances):
+    codes = Places((400, 100, 30), 16)
+    whole = batches(utterances, codes=codes)[5]
+    shards = [batches(utterances, codes=codes, rank=r, world_size=3)[5] for r in range(3)]
+    assert torch.equal(torch.cat([s.codes for s in shards]), whole.codes)
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory):
+    """Three speakers with 1, 4 and 16 utterances of 100 samples."""
+    folder = tmp_path_factory.mktemp("uneven")
+    audio.write(folder / "a.wav", np.full(100, 0.1), RATE)
+    return [
+        Utterance(f"{name}{i}", name, str(folder / "a.wav"), 0.1)
+        for name, count in (("a", 1), ("b", 4), ("c", 16))
+        for i in range(count)
+    ]
+
+
+def shares(uneven, **changes):
+    data = SegmentBatches(Waveforms(uneven, RATE), list("abc"), **{**SETTINGS, **changes})
+    drawn = torch.cat([data[step].speaker for step in range(100)])
+    return np.bincount(drawn, minlength=3) / len(drawn)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 0.7, 1.0])
+def test_speakers_are_drawn_by_a_power_of_their_length(uneven, exponent):
+    expected = np.array([1, 4, 16]) ** exponent
+    # 600 draws: standard errors below 0.021
+    assert shares(uneven, speaker_exponent=exponent) == pytest.approx(
+        expected / expected.sum(), abs=0.065
+    )
+
+
+def test_within_a_speaker_utterances_are_drawn_by_their_length():
+    lengths = np.array([10, 30, 60, 50])
+    weights = speaker_weights(["a", "a", "a", "b"], lengths, 0.0)
+    np.testing.assert_allclose(weights, [0.1, 0.3, 0.6, 1.0])
+    assert speaker_weights(["a", "b"], lengths[:2], 1.0) is None
+    only = speaker_weights(["a", "a", "a", "b"], lengths, 1.0, ["a"])
+    np.testing.assert_allclose(only, [10, 30, 60, 0])
+
+
+def test_some_speakers_alone(uneven):
+    assert shares(uneven, only=("b",)).tolist() == [0, 1, 0]
+    both = shares(uneven, only=("a", "b"), speaker_exponent=0.0)
+    assert both[2] == 0 and both[0] == pytest.approx(0.5, abs=0.07)
+    with pytest.raises(ValueError, match="^speakers: no utterance of 'x' in the training data$"):
+        shares(uneven, only=("a", "x"))
+
+
+def test_an_exponent_of_one_draws_as_without(utterances):
+    same = batches(utterances, speaker_exponent=1.0, only=())
+    for step in range(5):
+        assert torch.equal(same[step].waveform, batches(utterances)[step].waveform)
+
+
+def test_weighted_draws_are_a_function_of_the_step(uneven):
+    settings = {**SETTINGS, "speaker_exponent": 0.5}
+    one, other = (SegmentBatches(Waveforms(uneven, RATE), list("abc"), **settings) for _ in "ab")
+    one[3]
+    assert np.array_equal(one.draw(7)[0], other.draw(7)[0])
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 24])
+def test_every_utterance_is_brought_to_a_level(tiny_corpus, cache_bytes, tmp_path):
+    utterances = read_manifest(tiny_corpus.train)
+    audio.write(tmp_path / "silent.wav", np.zeros(8000, np.float32), 8000)
+    utterances.append(Utterance("silent", "p225", str(tmp_path / "silent.wav"), 1.0))
+    plain = Waveforms(utterances, 8000)
+    levelled = Waveforms(utterances, 8000, cache_bytes=cache_bytes, level=-30.0)
+    before = []
+    for i, length in enumerate(plain.lengths[:-1]):
+        whole = levelled.crop(i, 0, int(length))
+        assert audio.speech_level([whole], 8000) == pytest.approx(-30.0, abs=0.1)
+        before.append(audio.speech_level([plain.crop(i, 0, int(length))], 8000))
+        ratio = whole / np.where(whole == 0, 1, plain.crop(i, 0, int(length)))
+        assert ratio[ratio != 0] == pytest.approx(10 ** ((-30 - before[-1]) / 20), rel=0.02)
+        assert np.array_equal(levelled.crop(i, 700, 300), whole[700:1000])
+    assert max(abs(level + 30) for level in before) > 2
+    assert not levelled.crop(len(plain) - 1, 0, 8000).any()

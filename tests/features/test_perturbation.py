@@ -9,15 +9,33 @@ import torch
 from speechvq.config import PerturbationConfig
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import SegmentBatches, Waveforms
-from speechvq.features.perturbation import STOP_BAND, PerturbedBatches, perturb
+from speechvq.features.perturbation import (
+    GRID,
+    STOP_BAND,
+    PerturbedBatches,
+    _reverberant,
+    perturb,
+    source_length,
+)
 
 RATE = 16000
-EVERYTHING = PerturbationConfig(stretch=0.1, equaliser=6.0, gain=10.0, low_pass=0.5, noise=0.5)
+EVERYTHING = PerturbationConfig(
+    stretch=0.1, equaliser=6.0, gain=10.0, low_pass=0.5, noise=0.5, reverberation=0.5, codec=0.5
+)
 
 
 def perturbed(waveform: torch.Tensor, seed: int = 0, **settings) -> torch.Tensor:
+    """Without change of speed, as long as the waveform."""
+    config, random = PerturbationConfig(**settings), np.random.default_rng(seed)
+    inputs, speed = perturb(waveform, waveform.shape[1], config, RATE, random)
+    assert (speed == 1).all()
+    return inputs
+
+
+def stretched(waveform: torch.Tensor, length: int, stretch: float, seed: int = 0):
+    """Inputs and speeds where nothing but the speed changes."""
     random = np.random.default_rng(seed)
-    return perturb(waveform, PerturbationConfig(**settings), RATE, random)
+    return perturb(waveform, length, PerturbationConfig(stretch=stretch), RATE, random)
 
 
 def noise(rows: int, T: int = RATE) -> torch.Tensor:
@@ -50,58 +68,70 @@ def test_without_settings_nothing_changes(T):
     torch.testing.assert_close(perturbed(waveform), waveform, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("T", [1, 100, 511, 5000])
-def test_length_and_type_stay(T):
-    waveform = noise(2, T)
+@pytest.mark.parametrize("length", [1, 100, 511, 5000])
+@pytest.mark.parametrize("seed", range(4))
+def test_length_and_type(length, seed):
+    waveform = noise(2, source_length(length, EVERYTHING))
     before = waveform.clone()
-    found = perturb(waveform, EVERYTHING, RATE, np.random.default_rng(0))
-    assert found.shape == (2, T) and found.dtype == torch.float32
+    found, speed = perturb(waveform, length, EVERYTHING, RATE, np.random.default_rng(seed))
+    assert found.shape == (2, length) and found.dtype == torch.float32
+    assert speed.shape == (2,) and speed.dtype == torch.float32
     assert found.isfinite().all()
     assert torch.equal(waveform, before), "the target must stay as it is"
 
 
+@pytest.mark.parametrize("stretch", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("length", [1, 320, 321, 4000])
+def test_the_source_is_long_enough_at_any_speed(length, stretch):
+    S = source_length(length, PerturbationConfig(stretch=stretch))
+    assert S % GRID == 0 and length * np.exp(stretch) + 2 * GRID >= S
+    _, speeds = stretched(noise(50, S), length, stretch)
+    assert (length * speeds <= S).all()
+
+
 @pytest.mark.parametrize("frequency", [300, 1010, 2222])
-def test_stretch_multiplies_the_frequency_of_a_tone(frequency):
-    stretch, rows = 0.1, 12
-    found = perturbed(tones(frequency, rows), stretch=stretch)
-    factors = torch.tensor([peak(x[2000:-2000]) / frequency for x in found])
-    assert (factors.log().abs() < stretch + 0.01).all()
-    assert factors.min() < 0.95 and factors.max() > 1.05
-    # A tone stays a tone, nearly as loud as before
+def test_speed_multiplies_the_frequency_of_a_tone(frequency):
+    """By the factor that is returned; it stays a tone, as loud as before."""
+    stretch, rows = 0.2, 12
+    found, speeds = stretched(tones(frequency, rows, 20800), 16000, stretch)
+    assert (speeds.log().abs() < stretch + 0.02).all()
+    assert speeds.min() < 0.9 and speeds.max() > 1.1
     middle = found[:, 2000:-2000]
-    assert (decibels(rms(middle) / rms(tones(frequency, 1))).abs() < 2.0).all()
-    for x, factor in zip(middle, factors, strict=True):
+    for x, speed in zip(middle, speeds, strict=True):
+        assert peak(x) == pytest.approx(frequency * speed.item(), abs=1.0)
         power = torch.fft.rfft(x * torch.hann_window(len(x))).abs().square()
-        place = round(factor.item() * frequency * len(x) / RATE)
-        assert power[place - 10 : place + 11].sum() > 0.9 * power.sum()
+        place = round(speed.item() * frequency * len(x) / RATE)
+        assert power[place - 4 : place + 5].sum() > 0.99 * power.sum()
+    assert (decibels(rms(middle) / rms(tones(frequency, 1))).abs() < 0.1).all()
 
 
-def test_harmonics_are_stretched_by_one_factor():
-    found = perturbed(tones(400, 1) + tones(1400, 1), seed=3, stretch=0.2)[0, 2000:-2000]
+def test_harmonics_keep_their_ratio():
+    found, _ = stretched(tones(400, 1, 20800) + tones(1400, 1, 20800), 16000, 0.2, seed=3)
+    found = found[0, 2000:-2000]
     power = torch.fft.rfft(found * torch.hann_window(len(found))).abs()
     split = round(900 * len(found) / RATE)
-    low = power[:split].argmax().item()
-    high = split + power[split:].argmax().item()
+    low, high = power[:split].argmax().item(), split + power[split:].argmax().item()
     assert abs(low * RATE / len(found) - 400) > 10
     assert high / low == pytest.approx(1400 / 400, rel=0.01)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_stretch_hardly_changes_the_level_of_noise(seed):
-    """Frames overlap in phase; without it 4 dB are lost."""
-    waveform = noise(4)
-    found = perturbed(waveform, seed, stretch=0.1)
-    assert (decibels(rms(found) / rms(waveform)).abs() < 2.0).all()
+@pytest.mark.parametrize("place", [400, 6000, 12345])
+def test_speed_tells_where_a_sample_is_from(place):
+    """A click at sample i of the inputs lies at i · speed of the source."""
+    waveform = torch.zeros(12, 20800)
+    waveform[:, place] = 1.0
+    found, speeds = stretched(waveform, 16000, 0.25)
+    found, speeds = found[place / speeds < 15900], speeds[place / speeds < 15900]
+    assert len(speeds) > 5 and (speeds - 1).abs().max() > 0.15
+    places = found.abs().argmax(1)
+    assert ((places * speeds - place).abs() < 1).all()
 
 
-def test_stretch_leaves_a_tone_at_its_place_in_time():
-    waveform = torch.zeros(8, RATE)
-    waveform[:, 8000:9600] = tones(1000, 1)[0, :1600]
-    energy = perturbed(waveform, stretch=0.1).square()
-    centre = (energy * torch.arange(RATE)).sum(1) / energy.sum(1)
-    assert (centre - 8800).abs().max() < 0.005 * RATE
-    # Within the reach of one frame of the transform
-    assert (energy[:, 8000 - 512 : 9600 + 512].sum(1) > 0.999 * energy.sum(1)).all()
+def test_speeds_are_spread_evenly_on_a_logarithmic_scale():
+    _, speeds = stretched(noise(300, 20800), 16000, 0.2)
+    logarithms = speeds.log()
+    assert logarithms.mean().abs() < 0.03
+    assert logarithms.std() == pytest.approx(0.2 / 3**0.5, rel=0.15)
 
 
 @pytest.mark.parametrize("edge", [1000, 3400])
@@ -157,13 +187,17 @@ def test_equaliser_is_smooth_and_has_its_standard_deviation():
 
 
 def test_noise_has_the_stated_ratio():
-    waveform = noise(20)
-    found = perturbed(waveform, noise=1.0, noise_from=12.0, noise_to=12.0)
-    added = found - waveform
+    """White in one half of the segments, and stronger below 500 Hz in the other."""
+    waveform = noise(40)
+    added = perturbed(waveform, noise=1.0, noise_from=12.0, noise_to=12.0) - waveform
     ratio = decibels(rms(waveform) / rms(added))
-    torch.testing.assert_close(ratio, torch.full((20,), 12.0), atol=0.2, rtol=0)
-    power = torch.fft.rfft(added).abs().square().mean(0)  # white
-    thirds = torch.stack([part.mean() for part in power[:-1].chunk(3)])
+    torch.testing.assert_close(ratio, torch.full((40,), 12.0), atol=1.0, rtol=0)
+    power = torch.fft.rfft(added).abs().square()
+    tilt = 10 * (power[:, :400].mean(1) / power[:, 4000:].mean(1)).log10()
+    white = tilt.abs() < 3
+    assert 10 < white.sum() < 30
+    assert (tilt[~white] > 10).all()
+    thirds = torch.stack([part.mean() for part in power[white].mean(0)[:-1].chunk(3)])
     assert thirds.max() < 1.1 * thirds.min()
 
 
@@ -173,19 +207,62 @@ def test_ratios_lie_in_their_range_and_a_share_has_noise():
     ratio = decibels(rms(waveform) / rms(found - waveform))
     noisy = ratio < 60  # else there is the rounding of the transform alone
     assert noisy.float().mean().item() == pytest.approx(0.4, abs=0.1)
-    assert ratio[noisy].min() > 9.5 and ratio[noisy].max() < 30.5
+    assert ratio[noisy].min() > 8.5 and ratio[noisy].max() < 30.5
     assert ratio[noisy].min() < 12 and ratio[noisy].max() > 28
 
 
+def test_reverberation_adds_a_decaying_tail():
+    """After a click; nothing before it, and the click itself stays."""
+    click = torch.zeros(40, RATE)
+    click[:, 4000] = 1.0
+    found = perturbed(click, reverberation=1.0)
+    torch.testing.assert_close(found[:, 4000], torch.ones(40), atol=1e-5, rtol=0)
+    assert found[:, :4000].abs().max() < 1e-5
+    tail = found[:, 4001:]
+    direct = -10 * tail.square().sum(1).log10()  # dB of the direct sound above the tail
+    assert direct.min() > 3 and direct.max() < 17 and direct.max() - direct.min() > 6
+    assert tail[:, : RATE // 10].abs().amax(1).min() > 0.001
+    assert tail[:, int(0.4 * RATE) :].abs().max() < 1e-5
+    parts = tail[:, : RATE // 10].square().unflatten(1, (4, -1)).sum(2)  # of 25 ms
+    assert (parts[:, :-1] > 2 * parts[:, 1:]).all()
+
+
+def test_a_reverberant_waveform_is_a_convolution():
+    """Not a circular one: what sounds at the end is not heard at the beginning."""
+    late = np.zeros(8000, np.float32)
+    late[-10:] = 1.0
+    found = _reverberant(late, RATE, np.random.default_rng(0))
+    assert found.shape == (8000,) and np.abs(found[:-10]).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["reverberation", "codec"])
+def test_a_share_of_the_segments_is_changed(name):
+    waveform = noise(120, 1600)
+    found = perturbed(waveform, **{name: 0.3})
+    changed = (found - waveform).abs().amax(1) > 1e-3
+    assert changed.float().mean().item() == pytest.approx(0.3, abs=0.12)
+
+
+def test_mp3_keeps_the_place_of_the_inputs():
+    waveform = tones(500, 4, 6400) + 0.05 * noise(4, 6400)
+    found = perturbed(waveform, codec=1.0)
+    assert not torch.allclose(found, waveform, atol=1e-4)
+    for x, y in zip(found, waveform, strict=True):
+        assert torch.dot(x, y) > 0.98 * x.norm() * y.norm()
+
+
 def test_silence_stays_silent():
-    found = perturb(torch.zeros(2, 2048), EVERYTHING, RATE, np.random.default_rng(0))
+    random = np.random.default_rng(0)
+    found, _ = perturb(torch.zeros(8, 2560), 2048, EVERYTHING, RATE, random)
     assert not found.any()
 
 
 def test_rows_are_perturbed_each_in_its_own_way():
-    found = perturb(noise(1).repeat(3, 1), EVERYTHING, RATE, np.random.default_rng(0))
+    random = np.random.default_rng(0)
+    found, speeds = perturb(noise(1, 20800).repeat(3, 1), 16000, EVERYTHING, RATE, random)
     for one, other in ((0, 1), (1, 2), (0, 2)):
         assert not torch.allclose(found[one], found[other], atol=1e-3)
+        assert speeds[one] != speeds[other]
 
 
 def batches(steps: int = 6) -> SegmentBatches:
@@ -199,7 +276,7 @@ def batches(steps: int = 6) -> SegmentBatches:
         seed=0,
         stage="mel",
         batch_size=2,
-        segment_length=2048,
+        segment_length=source_length(2048, EVERYTHING),
         hop_length=64,
         steps=steps,
     )
@@ -208,28 +285,30 @@ def batches(steps: int = 6) -> SegmentBatches:
 def test_batches_are_a_function_of_the_step():
     """Whatever was drawn before, so that a resumed training sees the same ones."""
     segments = batches()
-    data = PerturbedBatches(segments, EVERYTHING, RATE)
+    data = PerturbedBatches(segments, EVERYTHING, RATE, 2048)
     assert len(data) == 6
-    assert data.samples_per_step == segments.samples_per_step
+    assert data.samples_per_step == 2 * 2048
     assert data.steps_per_epoch == segments.steps_per_epoch
     in_order = [data[step] for step in range(6)]
     np.random.seed(1)
     torch.manual_seed(1)
-    again = PerturbedBatches(batches(), EVERYTHING, RATE)
+    again = PerturbedBatches(batches(), EVERYTHING, RATE, 2048)
     for step in (4, 1, 4):
         assert torch.equal(again[step].inputs, in_order[step].inputs)
+        assert torch.equal(again[step].speed, in_order[step].speed)
     assert not torch.equal(in_order[0].inputs, in_order[1].inputs)
 
 
 def test_only_the_inputs_are_perturbed():
     segments = batches()
-    data = PerturbedBatches(segments, EVERYTHING, RATE)
+    data = PerturbedBatches(segments, EVERYTHING, RATE, 2048)
     for step in range(3):
         plain, found = segments[step], data[step]
-        assert plain.inputs is None
+        assert plain.inputs is None and plain.speed is None
+        assert found.inputs.shape == (2, 2048) and found.speed.shape == (2,)
         assert torch.equal(found.waveform, plain.waveform)
         assert torch.equal(found.speaker, plain.speaker)
-        assert not torch.allclose(found.inputs, plain.waveform, atol=1e-3)
+        assert not torch.allclose(found.inputs, plain.waveform[:, :2048], atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +317,8 @@ def test_only_the_inputs_are_perturbed():
         ({"stretch": 0.6}, "stretch: must be at most 0.5, got 0.6"),
         ({"noise": 1.5}, "noise"),
         ({"gain": -1.0}, "gain"),
+        ({"reverberation": 1.1}, "reverberation"),
+        ({"codec": -0.1}, "codec"),
         ({"low_pass_from": 5000.0, "low_pass_to": 4000.0}, "low_pass_to: must be at least"),
         ({"noise_from": 20.0, "noise_to": 10.0}, "noise_to: must be at least noise_from"),
     ],

@@ -3,9 +3,13 @@
 import pytest
 import torch
 
-from speechvq.config import ConditionerConfig
+from speechvq.config import (
+    ConditionerConfig,
+    StreamingMelPredictorConfig,
+    StreamingStackConfig,
+)
 from speechvq.features.log_mel import LogMel
-from speechvq.postfilter.predictor import ConditionerMelPredictor
+from speechvq.postfilter.predictor import ConditionerMelPredictor, StreamingMelPredictor
 
 D, HOP, BANDS = 4, 160, 10
 
@@ -16,6 +20,24 @@ def make(upsample: int = 2) -> ConditionerMelPredictor:
     return ConditionerMelPredictor(
         conditioner, D, HOP, n_speakers=3, sample_rate=16000, bands=BANDS
     )
+
+
+def make_streaming() -> StreamingMelPredictor:
+    torch.manual_seed(0)
+    stack = StreamingStackConfig(channels=6, dilations=(1, 2, 1), lookahead=(1, 2, 0))
+    config = StreamingMelPredictorConfig(bands=BANDS, speaker_dim=5, floor=1e-5, stack=stack)
+    predictor = StreamingMelPredictor(config, D, HOP, n_speakers=3, sample_rate=16000)
+    with torch.no_grad():
+        for weights in predictor.stack.parameters():
+            weights.add_(0.2 * torch.randn_like(weights))
+    return predictor
+
+
+PREDICTORS = pytest.mark.parametrize(
+    "predictor",
+    [lambda: make(1), lambda: make(2), make_streaming],
+    ids=["1 frame", "2 frames", "streaming"],
+)
 
 
 def speech(rows: int = 2, codes: int = 12) -> torch.Tensor:
@@ -78,8 +100,9 @@ def test_error_pads_what_ends_within_a_code():
     )
 
 
-def test_gradients_reach_codes_and_weights_and_not_the_waveform():
-    predictor, waveform = make(), speech().requires_grad_()
+@PREDICTORS
+def test_gradients_reach_codes_and_weights_and_not_the_waveform(predictor):
+    predictor, waveform = predictor(), speech().requires_grad_()
     predictor.fit(waveform.detach())
     quantized = torch.randn(2, 12, D, requires_grad=True)
     predictor.error(waveform, quantized, torch.tensor([0, 2])).mean().backward()
@@ -88,15 +111,81 @@ def test_gradients_reach_codes_and_weights_and_not_the_waveform():
         assert weights.grad is not None and weights.grad.abs().sum() > 0, name
 
 
+@PREDICTORS
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_speakers_are_shrunk_towards_their_mean(share):
-    predictor = make()
-    before = predictor.conditioner.speakers.weight.detach().clone()
+def test_speakers_are_shrunk_towards_their_mean(predictor, share):
+    predictor = predictor()
+    before = predictor.speakers.weight.detach().clone()
     predictor.shrink_speakers(share)
-    after = predictor.conditioner.speakers.weight
+    after = predictor.speakers.weight
     torch.testing.assert_close(after.mean(0), before.mean(0))
     expected = (1 - share) * (before - before.mean(0))
     torch.testing.assert_close(after - after.mean(0), expected, atol=1e-6, rtol=1e-5)
+
+
+@PREDICTORS
+@pytest.mark.parametrize("sizes", [[12], [1] * 12, [2, 0, 7, 3], [1], []], ids=str)
+@torch.no_grad()
+def test_a_stream_is_the_whole(predictor, sizes):
+    predictor, speaker = predictor().double(), torch.tensor([2])
+    quantized = torch.randn(1, sum(sizes), D, dtype=torch.float64)
+    stream, found = predictor.stream(speaker), []
+    for piece in quantized.split(sizes, dim=1) if sizes else ():
+        found.append(stream.add(piece))
+    found.append(stream.end())
+    found = torch.cat(found, dim=1)
+    if not sizes:
+        assert found.shape == (1, 0, BANDS)
+        return
+    whole = predictor.standardised(quantized, speaker)
+    torch.testing.assert_close(found, whole, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(predictor.in_nats(found), predictor(quantized, speaker))
+
+
+@PREDICTORS
+@torch.no_grad()
+def test_the_lookahead_is_what_a_stream_waits_for(predictor):
+    predictor = predictor()
+    stream, waited = predictor.stream(torch.tensor([0])), 0
+    while not stream.add(torch.randn(1, 1, D)).shape[1]:
+        waited += 1
+    assert waited == predictor.lookahead
+
+
+def test_a_streaming_predictor_gives_a_frame_a_code():
+    predictor = make_streaming()
+    quantized, speaker = torch.randn(2, 12, D), torch.tensor([0, 2])
+    frames = predictor(quantized, speaker)
+    assert frames.shape == (2, 12, BANDS)
+    assert predictor.mel.hop_length == HOP and predictor.mel.floor == 1e-5
+    assert predictor.speakers.weight.shape == (3, 5)
+    other = predictor(quantized, torch.tensor([1, 2]))
+    assert torch.equal(other[1], frames[1]) and ((other[0] - frames[0]).abs().amax(1) > 0).all()
+
+
+def test_a_frame_depends_on_past_and_lookahead_alone():
+    predictor = make_streaming()
+    quantized = torch.randn(1, 30, D, requires_grad=True)
+    predictor(quantized, torch.tensor([0]))[0, 15].sum().backward()
+    used = quantized.grad[0].abs().sum(1).nonzero()[:, 0]
+    assert used.min() == 15 - predictor.stack.past and used.max() == 15 + predictor.lookahead
+
+
+def test_error_at_a_speed_is_of_frames_at_that_pace():
+    predictor = make_streaming()
+    waveform = torch.cat([speech(), speech()], dim=1)
+    predictor.fit(waveform)
+    quantized, speaker = torch.randn(2, 12, D), torch.tensor([0, 2])
+    speed = torch.tensor([0.9, 1.2])
+    mel = predictor.mel.at_speed(waveform, speed, 12)
+    expected = (predictor(quantized, speaker) - mel).abs() / predictor.std
+    found = predictor.error(waveform, quantized, speaker, speed)
+    torch.testing.assert_close(found, expected)
+    usual = predictor.error(waveform[:, : 12 * HOP], quantized, speaker)
+    assert not torch.allclose(found, usual, atol=0.01)
+    ones = predictor.error(waveform, quantized, speaker, torch.ones(2))
+    # The last frame sees what comes after it, where the segment alone would end
+    torch.testing.assert_close(ones[:, :-1], usual[:, :-1], atol=1e-3, rtol=1e-3)
 
 
 def test_it_learns_the_levels_of_codes():

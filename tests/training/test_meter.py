@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from speechvq.distributed import Processes
-from speechvq.training.meter import Meter, code_use
+from speechvq.training.meter import Meter, code_use, count_codes
 
 ALONE = Processes(torch.device("cpu"))
 
@@ -17,6 +17,27 @@ def test_code_use(counts, perplexity, dead):
     use = code_use(torch.tensor(counts))
     assert use["perplexity"] == pytest.approx(perplexity)
     assert use["dead_codes"] == dead
+
+
+def test_code_use_of_several_codebooks():
+    """The mean perplexity, and all dead codes."""
+    use = code_use(torch.tensor([[5, 5, 5, 5], [9, 0, 0, 0], [1, 1, 2, 0]]))
+    assert use["perplexity"] == pytest.approx((4 + 1 + 2**1.5) / 3)
+    assert use["dead_codes"] == 4
+
+
+def test_codes_are_counted_for_each_codebook():
+    codes = torch.randint(5, (3, 20, 2), generator=torch.Generator().manual_seed(0))
+    counts = count_codes(codes, 2, 6)
+    assert counts.shape == (2, 6) and not counts[:, 5].any()
+    for g in range(2):
+        assert counts[g].tolist() == [int((codes[..., g] == k).sum()) for k in range(6)]
+    assert torch.equal(count_codes(codes[..., 0], 1, 6), counts[:1])
+    meter, other = Meter(ALONE, 6, 2), Meter(ALONE, 6, 2)
+    meter.add({}, codes[:1])
+    other.restore(meter.saved())
+    other.add({}, codes[1:])
+    assert other.end_epoch() == code_use(counts)
 
 
 def test_means_over_a_window():

@@ -7,8 +7,8 @@ import torch
 from speechvq.training.validate import Validation
 
 
-def collapse(counts, **few):
-    return Validation({}, 0.0, torch.as_tensor(counts)).collapse(**few)
+def collapse(counts, codebooks=1, **few):
+    return Validation({}, 0.0, torch.as_tensor(counts).reshape(codebooks, -1)).collapse(**few)
 
 
 def test_the_numbers():
@@ -37,3 +37,12 @@ def test_equally_likely_codes_are_no_collapse(scored):
 def test_another_threshold():
     assert collapse([50, 50, 0, 0, 0, 0, 0, 0]) is not None
     assert collapse([50, 50, 0, 0, 0, 0, 0, 0], few=0.2) is None
+
+
+def test_one_of_several_codebooks():
+    """As told of that one alone; the others do not make up for it."""
+    well, bad = 8 * [20], [150, 10] + 6 * [0]
+    assert collapse(well + well, 2) is None
+    for both in (well + bad, bad + well):
+        assert collapse(both, 2) == collapse(bad)
+    assert collapse(bad).startswith("6 of 8 codes were never used on the validation data (160 co")

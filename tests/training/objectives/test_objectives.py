@@ -19,7 +19,8 @@ from speechvq.config import (
     QuantizerConfig,
     StageConfig,
 )
-from speechvq.data.segments import Labels
+from speechvq.data.frame_labels import Labels
+from speechvq.features.perturbation import source_length
 from speechvq.model import Model
 from speechvq.training.objectives import build_objective
 
@@ -148,14 +149,17 @@ class TestMel:
 
     def test_the_target_is_not_perturbed(self, model, corpus):
         objective = build_objective(MelStage(**FAST, quantization="none"), model).eval()
-        perturbation = PerturbationConfig(gain=20.0)
-        batch = corpus.batches(objective.config, perturbation=perturbation)[0]
-        plain = corpus.batches(objective.config)[0]
+        perturbation = PerturbationConfig(gain=20.0, stretch=0.2)
+        config = replace(objective.config, segment_length=3200)
+        batch = corpus.batches(config, perturbation=perturbation)[0]
+        longer = source_length(3200, perturbation)
+        plain = corpus.batches(replace(config, segment_length=longer))[0]
         assert torch.equal(batch.waveform, plain.waveform)
-        assert not torch.allclose(batch.inputs, batch.waveform)
+        assert batch.inputs.shape[1] == 3200
+        assert (batch.speed != 1).any()
         out = objective(corpus.prepare(batch))
         expected = model.mel_predictor.error(
-            plain.waveform, model.vqvae.encoder(batch.inputs), plain.speaker
+            plain.waveform, model.vqvae.encoder(batch.inputs), plain.speaker, batch.speed
         ).mean()
         assert out.total.item() == pytest.approx(expected.item(), rel=1e-6)
 
