@@ -180,8 +180,7 @@ class Trainer:
             meter.restore(state.meter)
         else:
             self._checkpoint(optimizer, meter)
-        if stage.begin is not None:
-            stage.begin()
+        stage.begin()
         parallel: nn.Module | None = None  # made after the first step, which checks gradients
         batches = iter(self._loader(stage, state.step))
         busy, timed_steps = 0.0, 0
@@ -206,9 +205,8 @@ class Trainer:
                     rate = optimizer.param_groups[0]["lr"]
                     speeds = {"learning_rate": rate, "samples_per_second": round(speed)}
                     self._write("train", {**means, **speeds})
-                    bar.set_postfix_str(
-                        f"loss {means['loss']:.4g}, {speed:,.0f} samples/s", refresh=False
-                    )
+                    text = f"loss {means['loss']:.4g}, {speed:,.0f} samples/s"
+                    bar.set_postfix_str(text, refresh=False)
                     meter.clear()
                     busy, timed_steps = 0.0, 0
                 if state.step % stage.steps_per_epoch == 0 or state.step == steps:
