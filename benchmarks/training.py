@@ -1,10 +1,13 @@
 """Training throughput of the WaveNet decoder, compared with a plain Conv1d implementation.
 
     python benchmarks/training.py [--json]
+    python benchmarks/training.py --contention [--json]
 
 A step is forward, loss, backward and Adam on a batch of random audio. The implementations take
 turns, so that other load on the machine affects all of them; the table has medians over the
 repeats. First, both implementations must give the same logits from the same weights.
+
+--contention compares numbers of threads instead, quiet and beside one busy core (threads.py).
 """
 
 import argparse
@@ -116,6 +119,32 @@ class Step:
         return time.perf_counter() - began
 
 
+def decoder_step(
+    config: WaveNetConfig = WaveNetConfig(layers=20, residual_channels=64, skip_channels=64),  # noqa: B008
+    batch_size: int = 4,
+    segment_length: int = 5120,
+) -> tuple[Step, int]:
+    """A step of our WaveNet in bfloat16, and its samples."""
+    wavenet = WaveNet(config, mu_law.LEVELS, CONDITION_CHANNELS, start=mu_law.SILENCE)
+    batch = random_batch(batch_size, segment_length)
+    return Step(wavenet, conditioner(), True, batch), batch_size * segment_length
+
+
+def random_batch(batch_size: int, segment_length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Levels (B, T, 1), latents (B, N, D) and speakers (B,)."""
+    return (
+        torch.randint(mu_law.LEVELS, (batch_size, segment_length, 1)),
+        torch.randn(batch_size, segment_length // HOP_LENGTH, CODEBOOK_DIM),
+        torch.randint(SPEAKERS, (batch_size,)),
+    )
+
+
+def conditioner() -> Conditioner:
+    """The conditioner of the decoder."""
+    config = ConditionerConfig(CONDITION_CHANNELS, UPSAMPLE, layers=2)
+    return Conditioner(config, CODEBOOK_DIM, SPEAKERS)
+
+
 def largest_difference(
     wavenet: WaveNet, conv: ConvWaveNet, conditioner: Conditioner, batch
 ) -> float:
@@ -138,6 +167,9 @@ def parser() -> argparse.ArgumentParser:
     add("--repeats", type=int, default=7)
     add("--threads", type=int, default=torch.get_num_threads())
     add("--only-ours", action="store_true", help="leave out the Conv1d implementation")
+    add("--contention", action="store_true",
+        help="compare numbers of threads instead, quiet and beside one busy core")  # fmt: skip
+    add("--seconds", type=float, default=4.0, help="of each turn of --contention (default: 4)")
     add("--json", action="store_true")
     return parser
 
@@ -177,6 +209,10 @@ def print_table(result: dict) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Measure and print the table."""
     options = parser().parse_args(argv)
+    if options.contention:
+        import threads
+
+        return threads.main(options.repeats, options.seconds, options.json)
     if options.segment_length % HOP_LENGTH:
         parser().error(f"--segment-length must be a multiple of {HOP_LENGTH}")
 
@@ -188,16 +224,7 @@ def main(argv: list[str] | None = None) -> int:
         skip_channels=options.channels,
     )
     B, T = options.batch_size, options.segment_length
-    batch = (
-        torch.randint(mu_law.LEVELS, (B, T, 1)),
-        torch.randn(B, T // HOP_LENGTH, CODEBOOK_DIM),
-        torch.randint(SPEAKERS, (B,)),
-    )
-
-    def conditioner() -> Conditioner:
-        return Conditioner(
-            ConditionerConfig(CONDITION_CHANNELS, UPSAMPLE, layers=2), CODEBOOK_DIM, SPEAKERS
-        )
+    batch = random_batch(B, T)
 
     def decoder() -> WaveNet:
         torch.manual_seed(0)

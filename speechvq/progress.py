@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import statistics
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable
 
 logger = logging.getLogger(__name__)
@@ -13,6 +16,8 @@ MINUTE = 60.0
 """Seconds before the first line, and between the first ones: shorter work needs none."""
 SHARE = 0.1
 """Later lines are this share of the time since the beginning apart."""
+RECENT = 101
+"""Updates whose median rate tells the time that is left."""
 
 
 def track(
@@ -50,8 +55,7 @@ def track(
     tqdm.tqdm
         An iterable and a context manager with `update` and `set_postfix_str`.
     """
-    from tqdm import tqdm
-
+    tqdm = _bars()
     options = {
         "desc": title and f"{title}: ",
         "unit": unit,
@@ -82,6 +86,35 @@ def track(
         delay=MINUTE,
         position=0,  # else tqdm moves the cursor of a bar within another
     )
+
+
+@functools.cache
+def _bars() -> type:
+    """tqdm's bars, with the median rate of recent updates.
+
+    The first update is left out, since it mostly waits for what is made once. A validation between
+    two steps does not change the median, and a load that comes changes it soon.
+    """
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *arguments, **options):
+            self._rates, self._updated = deque(maxlen=RECENT), None
+            super().__init__(*arguments, **options)
+
+        def update(self, n=1):
+            now = time.monotonic()
+            if self._updated is not None and now > self._updated:
+                self._rates.append(n / (now - self._updated))
+            self._updated = now
+            return super().update(n)
+
+        @property
+        def format_dict(self):
+            rate = statistics.median(self._rates) if self._rates else 0  # 0 is shown as ?
+            return {**super().format_dict, "rate": rate}
+
+    return Bar
 
 
 class _Lines:

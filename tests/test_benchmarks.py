@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,28 @@ def test_training(capsys):
     assert 0 <= result["largest_difference_of_logits"] < module.TOLERANCE
     assert len(result["samples_per_second"]) == 4
     assert all(speed > 0 for speed in result["samples_per_second"].values())
+
+
+@pytest.mark.slow
+def test_training_contention(monkeypatch, capsys):
+    """Three ways beside two loads; the busy program ends with it, and a choice is made."""
+    monkeypatch.syspath_prepend(FOLDER)
+    spec = importlib.util.spec_from_file_location("benchmark_training", FOLDER / "training.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    started = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    words = ["--contention", "--repeats", "1", "--seconds", "0", "--json"]
+    assert module.main(words) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["threads"] for row in rows[:2]] == ["by default", "one"]
+    assert all(row["quiet, samples/s"] > 0 for row in rows)
+    assert rows[1]["quiet, times"] == rows[1]["beside one busy core, times"] == 1
+    assert [row["quiet, threads"] for row in rows[1:]] == [1, len(os.sched_getaffinity(0))]
+    assert len(started) == 4 and all(process.poll() is not None for process in started)

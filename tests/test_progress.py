@@ -39,7 +39,7 @@ def test_long_work_is_told_in_lines(lines, capsys, monkeypatch):
             outer.update()
     told = [line for line in lines() if line.startswith("mel")]
     assert [int(re.search(r"(\d+) %", line)[1]) for line in told] == [25, 50, 75, 100]
-    assert re.fullmatch(r"mel: 50 % of 4 steps, [\d:]+ so far, [\d:]+ to go, loss 2", told[1])
+    assert re.fullmatch(r"mel: 50 % of 4 steps, [\d:]+ so far, [\d:?]+ to go, loss 2", told[1])
     assert {line for line in lines() if line not in told} <= {
         f"inner: {n} files, 00:00 so far" for n in range(3)
     }
@@ -59,6 +59,26 @@ def test_lines_come_less_and_less_often(lines, monkeypatch):
     assert 30 < len(told) < 60
     gaps = [b - a for a, b in zip(told, told[1:], strict=False)]
     assert gaps == sorted(gaps) and gaps[-1] >= 0.1 * told[-2]
+
+
+def test_the_time_left_is_that_of_recent_steps(monkeypatch):
+    """Neither a first step that compiles nor a validation changes it; a load does."""
+    clock = 0.0
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock)
+    left = []
+    with track(title="decoder", unit=" steps", total=1000) as bar:
+        for step in range(400):
+            clock += {0: 60.0, 50: 30.0}.get(step, 0.1 if step < 200 else 0.5)
+            bar.update()
+            shown = bar.format_meter(**bar.format_dict)
+            left.append(re.search(r"<([\d:?]+),", shown)[1])
+    assert left[0] == "?"
+    seconds = [60 * int(text[:-3]) + int(text[-2:]) for text in left[1:]]
+    fast = [0.1 * (1000 - done) for done in range(2, 251)]
+    slow = [0.5 * (1000 - done) for done in range(252, 401)]  # when half of the recent ones are
+    assert seconds[:249] == pytest.approx(fast, abs=1)
+    assert seconds[250:] == pytest.approx(slow, abs=1)
 
 
 def test_a_terminal_gets_a_bar(monkeypatch):

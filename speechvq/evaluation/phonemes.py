@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,6 +190,22 @@ def labelled_utterances(path: str, max_minutes: float, seed: int) -> list[Uttera
     return [labelled[index] for index in sorted(order[:count])]
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: last digits depend on their number, and clusters on last digits."""
+    import sklearn.cluster  # noqa: F401  what is not loaded yet would not be limited
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
 def baseline_codes(
     model: Model,
     mapped: LabelledCodes,

@@ -1,6 +1,7 @@
 """The experiments as functions, on a tiny model and made-up speech."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from speechvq.config import (  # noqa: E402
     SpeakerNormalisationConfig,
 )
 from speechvq.data.manifest import Utterance, write_manifest  # noqa: E402
+from speechvq.evaluation import phonemes  # noqa: E402
 from speechvq.evaluation.conversion import (  # noqa: E402
     choose_trials,
     evaluate_conversion,
@@ -135,3 +137,21 @@ def test_normalised_cepstra_are_of_frames_and_known_speakers(utterances):
     assert np.isfinite(louder).all()
     with pytest.raises(ValueError):
         features(noise, "p999")
+
+
+def test_baselines_are_computed_on_one_thread(model, monkeypatch):
+    """So that they do not depend on the machine; torch has its threads again afterwards."""
+    from threadpoolctl import threadpool_info
+
+    found = []
+
+    def features(*arguments):
+        found.append((torch.get_num_threads(), {pool["num_threads"] for pool in threadpool_info()}))
+        return {}
+
+    monkeypatch.setattr(phonemes, "_baseline_features", features)
+    torch.set_num_threads(3)
+    some = SimpleNamespace(frames=[100])
+    assert phonemes.baseline_codes(model, some, some, None, 0, lambda x, _: x) == {}
+    assert found == [(1, {1})] and torch.get_num_threads() == 3
+    torch.set_num_threads(1)
