@@ -13,7 +13,8 @@
 The header lines begin with ``#``; the first one states the format and version. `model` is the
 fingerprint of the encoder and codebook that made the codes, `hop_length` is in samples per code,
 `sample_rate` in Hz. Each further line is an utterance: the id, a tab, and the codes, which are
-integers from 0 to codebook_size - 1, separated by blanks. UTF-8.
+integers from 0 to codebook_size - 1, separated by blanks. The last line ends with a newline, too;
+without it the file is refused as cut. UTF-8.
 
 A product code of several codebooks has a header line ``# codebooks 4``, and an integer of each
 codebook, joined by colons, for each code: ``17:93:4:121``.
@@ -24,13 +25,14 @@ Shapes: N codes, G codebooks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from speechvq.audio import write_bytes
-from speechvq.text import EncodingError, read_text
+from speechvq.text import EncodingError, known
 
 _FIRST = "# speechvq codes 1"
 
@@ -100,6 +102,13 @@ def line(id: str, codes: np.ndarray) -> str:
     return f"{check_id(id)}\t{' '.join(':'.join(map(str, code)) for code in of_codebooks)}\n"
 
 
+def lines(codebook: Codebook, utterances: Iterable[tuple[str, np.ndarray]]) -> Iterator[str]:
+    """Yield the text of a file piece by piece: the header, and the line of each utterance."""
+    yield header(codebook)
+    for id, codes in utterances:
+        yield line(id, codes)
+
+
 def write_codes(
     path: str | os.PathLike,
     codebook: Codebook,
@@ -107,8 +116,7 @@ def write_codes(
 ) -> None:
     """Write the codes (N,) or (N, G) of utterances by id; the file appears whole or not at all."""
     pairs = utterances.items() if isinstance(utterances, Mapping) else utterances
-    text = header(codebook) + "".join(line(id, codes) for id, codes in pairs)
-    write_bytes(path, text.encode())
+    write_bytes(path, (text.encode() for text in lines(codebook, pairs)))
 
 
 def read_codes(path: str | os.PathLike) -> tuple[Codebook, dict[str, np.ndarray]]:
@@ -129,18 +137,26 @@ def read_codes(path: str | os.PathLike) -> tuple[Codebook, dict[str, np.ndarray]
         The format is another one, or a line is invalid; the message begins with ``file:line``.
     """
     try:
-        return parse_codes(read_text(path), str(path))
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; speechvq-encode makes them") from None
+    return decode_codes(content, str(path))
+
+
+def decode_codes(content: bytes, where: str) -> tuple[Codebook, dict[str, np.ndarray]]:
+    """Read the bytes of a file of codes; `where` is the name of the file in messages."""
+    try:
+        text = known(content)
     except EncodingError as error:
         raise ValueError(
-            f"{path}: not UTF-8 text, as speechvq-encode writes it ({error})"
+            f"{where}: not UTF-8 text, as speechvq-encode writes it ({error})"
         ) from error
+    return parse_codes(text, where)
 
 
 def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]:
-    """Parse the text of a file of codes; `where` is the name of the file in messages."""
-    lines = [entry.rstrip("\r") for entry in text.split("\n")]
+    """Parse the text of a file of codes, with newlines; `where` is its name in messages."""
+    lines = text.split("\n")
     if lines[0] != _FIRST:
         got = "nothing" if not text.strip() else repr(lines[0][:40])
         raise ValueError(
@@ -154,6 +170,11 @@ def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]
         fields[key] = value.strip()
         n += 1
     codebook = _codebook(fields, where)
+    if lines[-1]:
+        raise ValueError(
+            f"{where}:{len(lines)}: ends within this line, so the file may have been cut; encode "
+            "again, or end the line if it is whole"
+        )
     utterances: dict[str, np.ndarray] = {}
     for number, entry in enumerate(lines[n:], n + 1):
         if not entry.strip():

@@ -69,16 +69,19 @@ def decode(content: bytes) -> Text:
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """Read a text file that must not be guessed.
+    """Read a text file that must not be guessed; OSError, and the errors of `known`."""
+    return known(Path(path).read_bytes())
+
+
+def known(content: bytes) -> str:
+    """Decode the bytes of a text file that must not be guessed.
 
     Raises
     ------
-    OSError
-        The file cannot be read.
     EncodingError
         It is not text in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark.
     """
-    text = decode(Path(path).read_bytes())
+    text = decode(content)
     if text.guessed:
         raise EncodingError(
             "neither UTF-8 nor UTF-16 with a byte-order mark; save the file as UTF-8"

@@ -73,6 +73,20 @@ def test_prior(capsys):
     assert all(0 < row["lowest"] <= row["codes_per_second"] <= row["highest"] for row in rows)
 
 
+def test_memory(monkeypatch, capsys):
+    """Of processes of their own: a command that does little takes less than this one."""
+    monkeypatch.syspath_prepend(FOLDER)
+    spec = importlib.util.spec_from_file_location("benchmark_memory", FOLDER / "memory.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    words = ["--model", str(PRETRAINED), "--minutes", "0.05", "0.1", "--json"]
+    assert module.main([*words, "--only", "prepare --check", "encode"]) == 0
+    prepare, encode = json.loads(capsys.readouterr().out)
+    assert (prepare["command"], encode["command"]) == ("prepare --check", "encode")
+    for minutes in ("0.05", "0.1"):
+        assert 10 < prepare[f"{minutes}_min,_MB"] < encode[f"{minutes}_min,_MB"] / 2
+
+
 def test_training(capsys):
     """Both implementations of the WaveNet give the same logits, and each takes its steps."""
     spec = importlib.util.spec_from_file_location("benchmark_training", FOLDER / "training.py")

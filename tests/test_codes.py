@@ -82,6 +82,20 @@ def test_a_wrong_line(old, new, message):
         parse_codes(GOLDEN.replace(old, new, 1), "f")
 
 
+def test_a_file_that_is_cut():
+    """Wherever it is cut: it is refused, unless what is left is whole."""
+    _, whole = parse_codes(GOLDEN, "f")
+    for end in range(GOLDEN.index("p225_001") + 1, len(GOLDEN)):
+        if GOLDEN[end - 1] == "\n":
+            _, left = parse_codes(GOLDEN[:end], "f")
+            assert all(whole[id].tolist() == codes.tolist() for id, codes in left.items())
+            continue
+        with pytest.raises(ValueError, match="ends within this line"):
+            parse_codes(GOLDEN[:end], "f")
+    with pytest.raises(ValueError, match="f:6: ends within this line, so the file may have been"):
+        parse_codes(GOLDEN[: GOLDEN.index("93") + 1], "f")
+
+
 def test_not_text(tmp_path):
     (tmp_path / "x").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="x: not UTF-8 text"):

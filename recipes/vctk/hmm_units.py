@@ -21,6 +21,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import speechvq  # noqa: F401  before torch, whose threads then sleep while they wait
+
+# isort: split
 import numpy as np
 import torch
 from torch import Tensor

@@ -29,10 +29,10 @@ def main(argv: list[str] | None = None) -> int:
 
     from speechvq import audio
     from speechvq.data.manifest import read_manifest
-    from speechvq.evaluation.encoded import encode_utterances
     from speechvq.model_folder import load
     from speechvq.progress import track
     from speechvq.sampling import SamplingOptions, sample_batch
+    from speechvq.sampling.utterances import encode_utterances
 
     model = load(options.model)
     utterances = [u for u in read_manifest(options.manifest) if u.speaker in model.speakers]

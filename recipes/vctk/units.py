@@ -22,6 +22,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+import speechvq  # noqa: F401  before torch, whose threads then sleep while they wait
+
+# isort: split
 import numpy as np
 import torch
 from hmm_units import HMMTraining, HMMUnits, train_hmm_units
@@ -244,8 +247,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Train units, label the manifests, and print a summary."""
     logging.basicConfig(format="units.py: %(levelname)s: %(message)s")
-    logging.getLogger("speechvq").setLevel(logging.INFO)
     options = parser().parse_args(argv)
+    package = logging.getLogger("speechvq")
+    package.setLevel(logging.INFO)  # progress, where there is no terminal
     try:
         hmm = HMMTraining(**{f.name: getattr(options, f.name) for f in fields(HMMTraining)})
         settings = Settings(options.sample_rate, options.train_seconds, hmm)
@@ -253,6 +257,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"units.py: error: {one_line(error)}", file=sys.stderr)
         return 2
+    finally:
+        package.setLevel(logging.NOTSET)
     frames = sum(map(len, labels.values()))
     print(
         f"{options.out}: {len(labels)} utterances, {frames / FRAME_RATE / 60:.1f} minutes, "

@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 
+from speechvq.analysis.transcripts import spoken
 from speechvq.data.labels import SILENCE
 from speechvq.data.manifest import Phone
 
@@ -58,10 +59,11 @@ class Aligner:
     def words(self, text: str) -> list[str]:
         """Split a text into words as the dictionary writes them, known or not.
 
-        A word with a hyphen stays whole where the dictionary has it so.
+        Marks such as ``<noise>`` are no words (`transcripts.spoken`). A word with a hyphen stays
+        whole where the dictionary has it so.
         """
         words = []
-        for token in text.lower().replace("\u2019", "'").replace("\u2018", "'").split():
+        for token in spoken(text).lower().replace("\u2019", "'").replace("\u2018", "'").split():
             token = re.sub(r"^[^\w']+|[^\w']+$", "", token)
             # Apostrophes belong to 'tis and dogs', or are quotation marks.
             for whole in (token, token.strip("'")):

@@ -6,9 +6,11 @@ raises an `AudioError`: one line that begins with the path of the file.
 
 from speechvq.audio.checks import SHORTEST, SILENT_PEAK, check_speech, checked
 from speechvq.audio.errors import AudioError
-from speechvq.audio.finding import SUFFIXES, find, is_text, walk
+from speechvq.audio.finding import DRAWN, SUFFIXES, find, is_drawn, is_text, recorded, walk
 from speechvq.audio.level import Speech, find_speech, speech_level
-from speechvq.audio.reading import Recording, blocks, info, read
+from speechvq.audio.live import live_blocks
+from speechvq.audio.reading import Recording, blocks, framed, info, read
+from speechvq.audio.spool import Spool
 from speechvq.audio.writing import (
     WRITTEN,
     Writer,
@@ -20,6 +22,7 @@ from speechvq.audio.writing import (
 )
 
 __all__ = [
+    "DRAWN",
     "SHORTEST",
     "SILENT_PEAK",
     "SUFFIXES",
@@ -27,15 +30,20 @@ __all__ = [
     "AudioError",
     "Recording",
     "Speech",
+    "Spool",
     "Writer",
     "blocks",
     "check_speech",
     "checked",
     "find",
     "find_speech",
+    "framed",
     "info",
+    "is_drawn",
     "is_text",
+    "live_blocks",
     "read",
+    "recorded",
     "speech_level",
     "spooled",
     "stream_header",

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import soundfile
+
 from speechvq.audio.errors import missing
+from speechvq.audio.writing import WRITTEN
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +23,9 @@ SUFFIXES = (
     *SUFFIXES_OF_FFMPEG,
 )
 """Suffixes of the files that `find` finds in folders."""
+
+DRAWN = "synthetic speech, drawn by speechvq"
+"""Comment in the files that commands write."""
 
 Report = Callable[[str], None]
 """Takes one line about a file or folder that is left out."""
@@ -67,6 +73,27 @@ def find(
     for line in lines:
         report(line)
     return list(found)
+
+
+def is_drawn(path: Path) -> bool:
+    """Return whether a file is speech that a command has drawn, by its comment."""
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            return file.comment == DRAWN
+    except (soundfile.LibsndfileError, OSError):
+        return False
+
+
+def recorded(paths: list[Path]) -> list[Path]:
+    """Leave out, with a line, earlier outputs of commands; not if there is nothing else."""
+    drawn = [path for path in paths if path.suffix.lower() in WRITTEN and is_drawn(path)]
+    if not drawn or len(drawn) == len(paths):
+        return paths
+    logger.info(
+        "left out %d earlier output%s of speechvq, such as %s; to use them, give them alone",
+        len(drawn), "s" * (len(drawn) > 1), drawn[0],
+    )  # fmt: skip
+    return [path for path in paths if path not in drawn]
 
 
 def walk(

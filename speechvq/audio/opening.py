@@ -16,7 +16,7 @@ import soundfile
 from speechvq.audio import containers
 from speechvq.audio.errors import AudioError, missing
 from speechvq.audio.ffmpeg import FFmpegFile
-from speechvq.audio.finding import SUFFIXES_OF_FFMPEG
+from speechvq.audio.finding import SUFFIXES_OF_FFMPEG, bad_name, is_text
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,8 @@ def _sound_file(
     patched = finding is not None and finding.head
     with quiet_mpeg() if _is_mpeg(path, raw) else contextlib.nullcontext():
         try:
-            return SoundFile(containers.Patched(raw, finding) if patched else path)
+            # By its bytes: a name need not be text
+            return SoundFile(containers.Patched(raw, finding) if patched else os.fsencode(path))
         except soundfile.LibsndfileError as error:
             return _by_ffmpeg(path, raw, error)
 
@@ -108,6 +109,8 @@ def _by_ffmpeg(path: Path, raw: io.BufferedReader, error: Exception) -> FFmpegFi
         reason = "not audio but a web page; download the file again"
     elif start.startswith(b"version https://git-lfs"):
         reason = "not audio but a pointer of Git LFS; fetch the file with: git lfs pull"
+    elif not is_text(path):
+        raise AudioError(bad_name(path)) from error
     elif _is_of_ffmpeg(path, start):
         try:
             return FFmpegFile(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 BLOCK = 10.0
 """Default length of a block, in seconds."""
+
+FRAMES = 500
+"""Frames of which statistics are computed at a time."""
 
 CANCELLED = 0.01
 """Channels whose average has less than this part of the power of the loudest cancel out."""
@@ -122,6 +125,33 @@ class Recording:
         yield from checked(read, self.sample_rate, self.path)
 
 
+def framed(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Cut a recording anew, into blocks of whole frames of `size` samples.
+
+    Parameters
+    ----------
+    blocks
+        The recording in blocks (T,), of any lengths.
+    size
+        Samples of a frame.
+
+    Yields
+    ------
+    ndarray
+        At most `FRAMES` frames; the last block holds what is left, less than a frame.
+    """
+    rest = np.zeros(0, np.float32)
+    for block in blocks:
+        for first in range(0, len(block), FRAMES * size):
+            samples = np.concatenate([rest, block[first : first + FRAMES * size]])
+            whole = len(samples) // size * size
+            if whole:
+                yield samples[:whole]
+            rest = samples[whole:]
+    if len(rest):
+        yield rest
+
+
 def info(path: str | os.PathLike) -> tuple[float, int]:
     """Return duration in seconds and sample rate in Hz, from the header alone.
 
@@ -169,13 +199,13 @@ def _blocks(
         if resampler is not None:
             block = resampler.resample_chunk(block)
         if len(block):
-            yield _clipped(block)
+            yield clipped(block)
     if peak > 1.01:
         logger.warning("%s: samples reach %.2f; clipped to [-1, 1]", path, peak)
     if resampler is not None:
         block = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
         if len(block):
-            yield _clipped(block)
+            yield clipped(block)
 
 
 def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iterator[np.ndarray]:
@@ -185,14 +215,15 @@ def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iter
     before = file.samplerate if file.format == "MP3" else 0
     position = max(0, first - before) if file.can_seek else 0
     if position:
-        with _decoding(path, file, position):
+        with _decoding(path, file, position, file.samplerate):
             file.seek(position)
     while position < last:
-        with _decoding(path, file, position):
-            block = file.read(min(size, last - position), dtype="float32", always_2d=True)
+        wanted = min(size, last - position)
+        with _decoding(path, file, position, wanted):
+            block = file.read(wanted, dtype="float32", always_2d=True)
         if not len(block):
             break
-        mono = _mixed(block)
+        mono = mixed(block)
         mono = mono[max(0, first - position) :]
         position += len(block)
         if len(mono):
@@ -205,7 +236,7 @@ def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iter
         )
 
 
-def _mixed(block: np.ndarray) -> np.ndarray:
+def mixed(block: np.ndarray) -> np.ndarray:
     """Average the channels of (T, channels); of channels that cancel out, take the loudest."""
     if block.shape[1] == 1:
         return block[:, 0]
@@ -217,15 +248,15 @@ def _mixed(block: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _decoding(path: Path, file: SoundFile, position: int) -> Iterator[None]:
+def _decoding(path: Path, file: SoundFile, position: int, samples: int) -> Iterator[None]:
     """Turn an error of the decoder into an AudioError with the path and the time."""
     with quiet_mpeg() if file.format == "MP3" else contextlib.nullcontext():
         try:
             yield
         except (soundfile.LibsndfileError, ValueError) as error:
-            second = position / file.samplerate
+            begin, end = (at / file.samplerate for at in (position, position + samples))
             raise AudioError(
-                f"{path}: truncated or damaged, not readable past {second:.2f} s"
+                f"{path}: truncated or damaged between {begin:.2f} and {end:.2f} s"
             ) from error
 
 
@@ -241,5 +272,5 @@ def _peak(path: Path, block: np.ndarray) -> float:
     return peak
 
 
-def _clipped(block: np.ndarray) -> np.ndarray:
+def clipped(block: np.ndarray) -> np.ndarray:
     return np.clip(block, -1.0, 1.0, dtype=np.float32)

@@ -10,7 +10,7 @@ import signal
 import struct
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +34,8 @@ class Writer:
         Path of the file.
     sample_rate
         Hz.
+    comment
+        Stands in the header of the file.
 
     Raises
     ------
@@ -43,7 +45,7 @@ class Writer:
         The folder cannot be written to.
     """
 
-    def __init__(self, path: str | os.PathLike, sample_rate: int):
+    def __init__(self, path: str | os.PathLike, sample_rate: int, comment: str = ""):
         self.path = Path(path)
         kind = WRITTEN.get(self.path.suffix.lower())
         if kind is None:
@@ -57,6 +59,8 @@ class Writer:
             self._sound = soundfile.SoundFile(
                 self._new.raw.fileno(), "w", sample_rate, 1, "PCM_16", format=kind, closefd=False
             )
+            if comment:
+                self._sound.comment = comment
         except BaseException as error:
             self._new.discard()
             if isinstance(error, soundfile.LibsndfileError) and sample_rate > 0:
@@ -128,7 +132,7 @@ class Writer:
     def _holds(self, T: int) -> bool:
         """Whether the file has all T samples; FLAC can lose the last ones without an error."""
         try:
-            return soundfile.info(self._new.temporary).frames == T
+            return soundfile.info(os.fsencode(self._new.temporary)).frames == T
         except soundfile.LibsndfileError:
             return False
 
@@ -185,12 +189,16 @@ def write(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> No
         writer.write(waveform)
 
 
-def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file atomically, by a temporary file in the same folder."""
+def write_bytes(path: str | os.PathLike, content: bytes | Iterable[bytes]) -> None:
+    """Write a file atomically, by a temporary file in the same folder.
+
+    The content may come in pieces; if these raise an error, no file appears.
+    """
     new = _NewFile(Path(path))
     try:
-        with _naming(new.path):
-            new.raw.write(content)
+        for piece in [content] if isinstance(content, bytes) else content:
+            with _naming(new.path):
+                new.raw.write(piece)
         new.keep()
     finally:
         new.discard()

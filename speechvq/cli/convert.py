@@ -7,16 +7,18 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechvq import audio
 from speechvq.cli import piping, speaking
-from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
+from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line, shown
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from speechvq.model import Model
     from speechvq.sampling import SamplingOptions
 
@@ -29,12 +31,14 @@ examples:
   speechvq-convert --src a.wav talks/ --speaker p225 p226 --out converted
   speechvq-convert --src a.wav --speaker p225 --stream | ffplay -i -
   arecord -f S16_LE -r 16000 -d 5 | speechvq-convert --src - --speaker p225 --out b.wav
+  arecord -f S16_LE -r 16000 | speechvq-convert --src - --speaker p225 --stream | aplay
   speechvq-convert --list-speakers
 
 {speaking.WHICH_MODEL}
 Samples are drawn exactly from the model's distribution; argmax, which is not sampling, is not
-offered. A conversion has the level of its source. The files written are printed on stdout; a source
-that cannot be used is reported, the others are converted, and the exit code is 2.
+offered. A conversion has the level of its source, in pauses too. The files written are printed on
+stdout; a source that cannot be used is reported, the others are converted, and the exit code is 2.
+Earlier outputs, known by a comment in the file, are no sources beside others.
 """
 
 
@@ -70,26 +74,29 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Convert every source to every speaker."""
     options = parser().parse_args(argv)
-    speaking.let_threads_sleep()
     if options.list_speakers:
         return _list_speakers(options.model, options.json)
     if not options.src or not options.speaker:
         raise ValueError(f"{'--speaker' if options.src else '--src'} is missing: see --help")
 
+    if options.stream and len(options.src) == 1 and piping.is_pipe(options.src[0]):
+        return _stream_live(options)
     with piping.sources(options.src, options.pcm) as (sources, piped):
         if piped and not options.out and not options.stream:
             raise ValueError("--src -: name the output with --out, or --stream it")
-        return _run(options, sources, piped)
+        return _run(options, audio.recorded(sources), piped)
 
 
 def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> int:
     """Convert the sources."""
     if options.stream:
-        _check_stream(options, sources)
+        _check_stream(options, len(sources))
     out = options.out and Path(options.out)
     jobs = _jobs(sources, list(dict.fromkeys(options.speaker)), out, piped)
     if not options.stream:
-        fine = speaking.check_outputs([j.output for j in jobs], [j.source for j in jobs])
+        outputs = [job.output for job in jobs]
+        given = outputs == [out]
+        fine = speaking.check_outputs(out if given else outputs, [job.source for job in jobs])
         jobs = [job for job in jobs if job.output in fine]
 
     from speechvq.model_folder import find_model, load_model
@@ -99,7 +106,8 @@ def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> 
     speaking.check_speakers(model, options.speaker)
     sampling = speaking.sampling_options(options)
     if options.stream:
-        return _stream(model, jobs[0], options.stream, sampling)
+        blocks = audio.Recording(jobs[0].source, model.sample_rate)
+        return _stream(model, blocks, jobs[0].speaker, options.stream, sampling)
 
     written, failed = _convert(model, jobs, sampling, show=not options.json)
     if options.json:
@@ -146,6 +154,7 @@ def _encode_sources(
 ) -> Iterator[speaking.Drawing]:
     """Encode the jobs' sources; jobs whose source cannot be used are logged and go to `failed`."""
     from speechvq.sampling import encode_source
+    from speechvq.sampling.pauses import SourceLevel
 
     path, source = None, None  # jobs of one source follow each other: it is encoded once
     for job in jobs:
@@ -158,9 +167,8 @@ def _encode_sources(
             logger.error("%s", message)
             failed.append(_described(job) | {"error": message})
             continue
-        yield speaking.Drawing(
-            job.output, source.codes, job.speaker, seed, source.samples, source.gain
-        )
+        level = SourceLevel(model, source.powers, source.gain)
+        yield speaking.Drawing(job.output, source.codes, job.speaker, seed, source.samples, level)
 
 
 def _seconds(jobs: list[Job]) -> float:
@@ -172,13 +180,13 @@ def _seconds(jobs: list[Job]) -> float:
 
 
 def _described(job: Job) -> dict:
-    return {"source": str(job.source), "speaker": job.speaker, "output": str(job.output)}
+    return {"source": shown(job.source), "speaker": job.speaker, "output": str(job.output)}
 
 
-def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:
-    if len(sources) != 1 or len(options.speaker) != 1:
+def _check_stream(options: argparse.Namespace, sources: int) -> None:
+    if sources != 1 or len(options.speaker) != 1:
         raise ValueError(
-            f"--stream: {len(sources)} sources and {len(options.speaker)} speakers; "
+            f"--stream: {sources} sources and {len(options.speaker)} speakers; "
             "one of each can be streamed at a time"
         )
     for name in ("out", "json"):
@@ -189,15 +197,32 @@ def _check_stream(options: argparse.Namespace, sources: list[Path]) -> None:
         raise ValueError("--stream: stdout is a terminal; pipe it into a player or a file")
 
 
-def _stream(model: Model, job: Job, form: str, options: SamplingOptions) -> int:
+def _stream_live(options: argparse.Namespace) -> int:
+    """Convert what comes through a pipe while it comes."""
+    _check_stream(options, 1)
+    from speechvq.model_folder import find_model, load_model
+
+    model = load_model(find_model(options.model), options.device)
+    speaking.check_speakers(model, options.speaker)
+    with piping.live(options.src[0], model.sample_rate, options.pcm) as blocks:
+        sampling = speaking.sampling_options(options)
+        return _stream(model, blocks, options.speaker[0], options.stream, sampling)
+
+
+def _stream(
+    model: Model,
+    blocks: Iterable[np.ndarray],
+    speaker: str,
+    form: str,
+    options: SamplingOptions,
+) -> int:
     """Convert one source to stdout."""
     from speechvq.sampling import convert_blocks
 
     out = sys.stdout.buffer
-    blocks = audio.Recording(job.source, model.sample_rate)
     header = audio.stream_header(model.sample_rate) if form == "wav" else b""
     # The first chunk precedes the header, so that a source that cannot be used writes nothing
-    for chunk in convert_blocks(model, blocks, job.speaker, options):
+    for chunk in convert_blocks(model, blocks, speaker, options):
         out.write(header + audio.to_pcm(chunk).tobytes())
         out.flush()
         header = b""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from speechvq.cli import speaking
 from speechvq.cli.errors import OK, Parser, command
-from speechvq.codes import Codebook, parse_codes, read_codes
+from speechvq.codes import Codebook, decode_codes, read_codes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,6 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Synthesise every utterance with every speaker's voice."""
     options = parser().parse_args(argv)
-    speaking.let_threads_sleep()
     where, codebook, utterances = _read(options.codes)
     speakers = list(dict.fromkeys(options.speaker))
     # An id may hold slashes; as a file it stays within the folder
@@ -87,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _read(path: str) -> tuple[str, Codebook, dict[str, np.ndarray]]:
     if path == "-":
-        return "stdin", *parse_codes(sys.stdin.read(), "stdin")
+        return "stdin", *decode_codes(sys.stdin.buffer.read(), "stdin")
     return path, *read_codes(path)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from speechvq import audio
 from speechvq.cli import piping, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
-from speechvq.codes import check_id
+from speechvq.codes import Codebook, check_id
 from speechvq.progress import track
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ class Recording:
 def main(argv: list[str] | None = None) -> int:
     """Encode recordings and write their codes."""
     options = parser().parse_args(argv)
-    speaking.let_threads_sleep()
     if options.manifest:
         return _run(options, _listed(options.manifest))
     with piping.sources(options.src, options.pcm) as (paths, piped):
@@ -87,23 +86,33 @@ def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
         inputs = [Path(options.manifest)] if options.manifest else [r.path for r in recordings]
         speaking.check_outputs(out, inputs)
 
+    from tqdm import tqdm
+
     from speechvq import codes
     from speechvq.model_folder import codebook_of, load
 
     model = load(options.model, options.device)
     codebook = codebook_of(model)
-    found, failed = _encode(model, recordings)
-    if found:
-        if options.json:
-            values = {id: ids.tolist() for id, ids in found.items()}
-            text = json.dumps({**asdict(codebook), "codes": values}, ensure_ascii=False) + "\n"
-        else:
-            text = codes.header(codebook) + "".join(codes.line(*item) for item in found.items())
+    failed: list[Recording] = []
+    found = _encode(model, recordings, failed)
+    first = next(found, None)
+    if first is not None:
+        found = itertools.chain([first], found)
+        text = _json(codebook, found) if options.json else codes.lines(codebook, found)
         if options.out is None:
-            sys.stdout.write(text)
+            for piece in text:
+                tqdm.write(piece, end="")  # above the progress bar
         else:
-            audio.write_bytes(options.out, text.encode())
+            audio.write_bytes(options.out, (piece.encode() for piece in text))
     return ERROR if failed else OK
+
+
+def _json(codebook: Codebook, found: Iterable[tuple[str, np.ndarray]]) -> Iterator[str]:
+    """Yield JSON piece by piece: the header's values, and codes by id."""
+    yield json.dumps({**asdict(codebook), "codes": {}}, ensure_ascii=False)[: -len("}}")]
+    for i, (id, ids) in enumerate(found):
+        yield f"{', ' if i else ''}{json.dumps(id, ensure_ascii=False)}: {ids.tolist()}"
+    yield "}}\n"
 
 
 def _found(paths: list[Path], piped: set[Path]) -> list[Recording]:
@@ -139,20 +148,23 @@ def _named(recordings: Iterable[Recording]) -> list[Recording]:
     return found
 
 
-def _encode(model: Model, recordings: list[Recording]) -> tuple[dict[str, np.ndarray], int]:
-    """Codes by id of the recordings that can be used, and the number of those that cannot."""
+def _encode(
+    model: Model, recordings: list[Recording], failed: list[Recording]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Ids and codes of the recordings; those that cannot be used are logged and go to `failed`."""
     from speechvq.sampling import encode_source
 
-    found = {}
     for recording in track(recordings, "encode", " recordings"):
         try:
             speech = audio.Recording(
                 recording.path, model.sample_rate, recording.start, recording.duration
             )
-            found[recording.id] = encode_source(model, speech).codes
+            codes = encode_source(model, speech).codes
         except (audio.AudioError, OSError) as error:
             logger.error("%s", one_line(error))
-    return found, len(recordings) - len(found)
+            failed.append(recording)
+            continue
+        yield recording.id, codes
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import io
 import logging
 import os
 import sys
@@ -91,7 +92,10 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
 
 
 def _fill_in_streams() -> None:
-    """Put /dev/null where the process was started without stdin, stdout or stderr."""
+    """Put /dev/null where the process was started without stdin, stdout or stderr.
+
+    In a locale without the letters to print, these are escaped.
+    """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -102,6 +106,8 @@ def _fill_in_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr is: what cannot be shown is escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def check_stdout(option: str) -> None:
@@ -110,12 +116,29 @@ def check_stdout(option: str) -> None:
         raise ValueError(f"stdout is closed, so the result would be lost; use {option}")
 
 
+_shown: dict[str, str] = {}
+
+
+def show_as(path: Path, name: str) -> None:
+    """Let a temporary file have the name of what it holds in messages, from now on."""
+    _shown[str(path)] = name
+
+
+def shown(text: object) -> str:
+    """Return a path or a message with the names of `show_as`."""
+    text = str(text)
+    for path, name in _shown.items():
+        text = text.replace(path, name)
+    return text
+
+
 def one_line(error: BaseException) -> str:
     """Return the message of an exception as one line; for an OSError with the path first."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         path = error.filename if error.filename2 is None else error.filename2
-        return f"{os.fsdecode(path) if not isinstance(path, int) else path}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        path = path if isinstance(path, int) else os.fsdecode(path)
+        return shown(f"{path}: {error.strerror}")
+    return " ".join(shown(error).split()) or type(error).__name__
 
 
 class _OneLine(logging.Handler):
@@ -130,7 +153,7 @@ class _OneLine(logging.Handler):
         self.errors += record.levelno >= logging.ERROR and record.name.startswith(OURS)
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         try:
-            _write_line(f"{self.prefix}: {level}{' '.join(record.getMessage().split())}")
+            _write_line(f"{self.prefix}: {level}{' '.join(shown(record.getMessage()).split())}")
         except Exception:
             self.handleError(record)
 

@@ -7,9 +7,14 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from speechvq import audio
 from speechvq.cli import speaking
+from speechvq.cli.errors import show_as
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def add_pcm_option(parser: argparse.ArgumentParser) -> None:
@@ -34,22 +39,43 @@ def sources(paths: list[str], pcm_rate: int | None) -> Iterator[tuple[list[Path]
     piped : set of Path
         The temporary ones.
     """
-    pipes = [path for path in paths if path == "-" or _is_pipe(Path(path))]
+    pipes = [path for path in paths if is_pipe(path)]
     if pcm_rate is not None and not pipes:
         raise ValueError("--pcm: the samples come through a pipe; give --src - as well")
     with contextlib.ExitStack() as stack:
         piped = []
         for path in dict.fromkeys(pipes):
-            if path != "-":
-                stream = stack.enter_context(open(path, "rb"))
-            elif sys.stdin is None or sys.stdin.isatty():
-                raise ValueError("--src -: audio is expected on stdin; pipe it in")
-            else:
-                stream = sys.stdin.buffer
-            piped.append(stack.enter_context(audio.spooled(stream, pcm_rate)))
+            stream = stack.enter_context(_opened(path))
+            spooled = stack.enter_context(audio.spooled(stream, pcm_rate))
+            show_as(spooled, _name(path))
+            piped.append(spooled)
         files = [path for path in paths if path not in pipes]
         yield [*piped, *(audio.find(files) if files else [])], set(piped)
 
 
-def _is_pipe(path: Path) -> bool:
-    return path.is_fifo() or path.is_char_device()
+@contextlib.contextmanager
+def live(path: str, sample_rate: int, pcm_rate: int | None) -> Iterator[Iterator[np.ndarray]]:
+    """Open a pipe whose audio is read while it comes; yields its blocks, as `audio.live_blocks`."""
+    with _opened(path) as stream:
+        yield audio.live_blocks(stream.fileno(), sample_rate, pcm_rate, _name(path))
+
+
+def is_pipe(path: str) -> bool:
+    """Whether audio comes through a path, which is read once and cannot be searched."""
+    return path == "-" or Path(path).is_fifo() or Path(path).is_char_device()
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """Open a pipe; stdin is left open."""
+    if path != "-":
+        with open(path, "rb") as stream:
+            yield stream
+    elif sys.stdin is None or sys.stdin.isatty():
+        raise ValueError("--src -: audio is expected on stdin; pipe it in")
+    else:
+        yield sys.stdin.buffer
+
+
+def _name(path: str) -> str:
+    return "stdin" if path == "-" else path

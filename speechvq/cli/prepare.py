@@ -36,6 +36,8 @@ def parser() -> Parser:
     add("--phones", metavar="DIR",
         help="phone labels: a folder of SPEAKER/UTTERANCE.TextGrid (.lab, .phn), or a .ctm or .mlf "
         "file (default: phones in ROOT, and beside the audio)")  # fmt: skip
+    add("--tier", metavar="NAME",
+        help="tier of TextGrids with the phones (default: phones or a usual name)")  # fmt: skip
     add("--trim", action="store_true", help="cut the silence at both ends (decodes all audio)")
     add("--check", action="store_true", help="decode all audio, to find damaged and silent files")
     add("--valid", type=float, default=0.05,
@@ -65,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         READERS[kind](**reader_options),
         options.out,
         phones=options.phones,
+        tier=options.tier,
         speakers=options.speakers and [name.strip() for name in options.speakers.split(",")],
         check=options.check,
         trim_silence=options.trim,

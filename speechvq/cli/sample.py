@@ -68,7 +68,6 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Draw codes, then speech."""
     options = parser().parse_args(argv)
-    speaking.let_threads_sleep()
     speakers = list(dict.fromkeys(options.speaker))
     seeds = [options.seed + i for i in range(options.count)]
     samples = [(speaker, seed) for speaker in speakers for seed in seeds]
@@ -138,8 +137,7 @@ def _paths(samples: list[tuple[str, int]], out: str | None) -> list[Path]:
 def _codes_of(model: Model, path: Path) -> np.ndarray:
     from speechvq.sampling import encode_source
 
-    speech = audio.checked(audio.blocks(path, model.sample_rate), model.sample_rate, path)
-    return encode_source(model, speech).codes
+    return encode_source(model, audio.Recording(path, model.sample_rate)).codes
 
 
 def _warn_of_runs(paths: list[Path], drawn: list[np.ndarray], model: Model) -> None:

@@ -23,22 +23,13 @@ if TYPE_CHECKING:
 
     from speechvq.model import Model
     from speechvq.sampling import SamplingOptions
+    from speechvq.sampling.pauses import SourceLevel
 
 logger = logging.getLogger(__name__)
 
 WHICH_MODEL = """\
 The model is the folder given with --model; else the one that SPEECHVQ_MODEL names; else the newest
 below exp/ of the working folder; else the one inside the package. stderr names it."""
-
-
-def let_threads_sleep() -> None:
-    """Set waiting OpenMP threads to sleep; to be called before torch is imported.
-
-    By default they spin. Products of small matrices then take up to twice as long where another
-    program uses the cores; on idle cores sleeping costs nothing here. (Training would take a fifth
-    longer, so there they spin.)
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def add_model_options(parser: Parser) -> None:
@@ -100,8 +91,8 @@ def sampling_options(options: argparse.Namespace) -> SamplingOptions:
 def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> set[Path]:
     """Return the outputs that can be written; the others are logged, an error if all are.
 
-    `outputs` is one path, or has one path for each of `sources`. Outputs that clash, and that are
-    sources, are a ValueError.
+    `outputs` is one path that a user named, or has one path, named by us, for each of `sources`.
+    Outputs that clash, and that are sources, are a ValueError.
     """
     single = isinstance(outputs, Path)
     pairs = [(outputs, None)] if single else zip(outputs, sources, strict=True)
@@ -121,15 +112,22 @@ def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> se
             )
         made_from[key] = source
         asked.append(output)
-    return writable(asked)
+    return writable(asked, named_by_us=not single)
 
 
-def writable(outputs: Iterable[Path]) -> set[Path]:
-    """Return the outputs that can be written; the others are logged; OSError if there is none."""
+def writable(outputs: Iterable[Path], named_by_us: bool = True) -> set[Path]:
+    """Return the outputs that can be written; the others are logged; OSError if there is none.
+
+    Under a name that a user has not given, nothing but an earlier output is overwritten.
+    """
     found, faults = set(), []
     for output in outputs:
         try:
             check_writable(output)
+            if named_by_us and output.exists() and not audio.is_drawn(output):
+                raise FileExistsError(
+                    f"{output}: is there, and speechvq did not write it; move it, or pass --out"
+                )
             found.add(output)
         except OSError as error:
             faults.append(error)
@@ -192,7 +190,8 @@ class Drawing:
     seed: int
     samples: int | None = None
     """Samples to keep; all by default."""
-    gain: float = 1.0
+    level: SourceLevel | None = None
+    """Of a conversion."""
 
 
 def draw(
@@ -243,7 +242,7 @@ def draw(
                     options,
                     seeds=[drawing.seed for drawing in batch],
                     lengths=lengths,
-                    gains=[drawing.gain for drawing in batch],
+                    levels=[drawing.level for drawing in batch],
                     progress=progress,
                 )
             written += opened
@@ -274,7 +273,7 @@ class Output(audio.Writer):
     """
 
     def __init__(self, path: Path, sample_rate: int, show: bool):
-        super().__init__(path, sample_rate)
+        super().__init__(path, sample_rate, audio.DRAWN)
         self._show, self._sample_rate = show, sample_rate
         self._samples, self.peak = 0, 0.0
 

@@ -106,14 +106,19 @@ def read_phones(path: str | os.PathLike, sample_rate: int = 16000) -> tuple[Phon
     return read_labels(path, sample_rate).phones
 
 
-def read_labels(path: str | os.PathLike, sample_rate: int = 16000) -> Labels:
-    """Read the phones of one utterance and the unit of the times, as `read_phones` does."""
+def read_labels(
+    path: str | os.PathLike, sample_rate: int = 16000, tier: str | None = None
+) -> Labels:
+    """Read the phones of one utterance and the unit of the times, as `read_phones` does.
+
+    `tier` names the tier of a TextGrid that holds the phones; by default it is one of `TIERS`.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such label file")
     suffix = path.suffix.lower()
     if suffix == ".textgrid":
-        return Labels(_checked(_textgrid_intervals(path)))
+        return Labels(_checked(_textgrid_intervals(path, tier)))
     if suffix == ".phn":
         return Labels(_checked(_phn_intervals(path, sample_rate)), 1 / sample_rate)
     if suffix == ".lab":
@@ -329,17 +334,22 @@ def _three_fields(line: str, where: str) -> tuple[float, float, str]:
     return _number(fields[0], where), _number(fields[1], where), label
 
 
-def _textgrid_intervals(path: Path) -> Iterator[tuple[str, float, float, str]]:
+def _textgrid_intervals(path: Path, wanted: str | None) -> Iterator[tuple[str, float, float, str]]:
     tiers = read_textgrid(path)
     names = [tier.name.strip().lower() for tier in tiers]
-    found = [tier for tier, name in zip(tiers, names, strict=True) if name == TIERS[0]]
-    found = found or [t for t, name in zip(tiers, names, strict=True) if name.endswith("- phones")]
-    found = found or [tier for tier, name in zip(tiers, names, strict=True) if name in TIERS]
+    if wanted is not None:
+        expected = repr(wanted)
+        found = [tier for tier in tiers if tier.name.strip() == wanted.strip()]
+    else:
+        expected = f"'phones' or '<speaker> - phones' (or {', '.join(TIERS[1:])})"
+        named = list(zip(tiers, names, strict=True))
+        found = [tier for tier, name in named if name == TIERS[0]]
+        found = found or [tier for tier, name in named if name.endswith("- phones")]
+        found = found or [tier for tier, name in named if name in TIERS]
     if len(found) != 1:
         raise CorpusError(
-            f"{path}:1: expected one tier named 'phones' or '<speaker> - phones' (or "
-            f"{', '.join(TIERS[1:])}), found the tiers "
-            f"{', '.join(repr(tier.name) for tier in tiers) or '(none)'}"
+            f"{path}:1: expected one tier named {expected}, found the tiers "
+            f"{', '.join(repr(tier.name) for tier in tiers) or '(none)'}; name it with --tier"
         )
     (tier,) = found
     if not tier.is_interval:

@@ -57,6 +57,7 @@ def prepare(
     out: str | os.PathLike | None = None,
     *,
     phones: str | os.PathLike | None = None,
+    tier: str | None = None,
     speakers: Iterable[str] | None = None,
     check: bool = False,
     trim_silence: bool = False,
@@ -79,7 +80,7 @@ def prepare(
         Finds the recordings; by default that of the package whose layout the corpus has.
     out : path, optional
         Folder of the manifests; by default ``exp/KIND/data``.
-    phones, speakers, check, trim_silence, progress
+    phones, tier, speakers, check, trim_silence, progress
         As in `speechvq.data.corpora.read_corpus`.
     valid, test : float
         Fractions of the total duration for validation and for testing; 0 for none.
@@ -103,6 +104,7 @@ def prepare(
         reader,
         root,
         phones=phones,
+        tier=tier,
         speakers=speakers,
         check=check,
         trim_silence=trim_silence,

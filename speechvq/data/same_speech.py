@@ -134,18 +134,20 @@ def _runs(utterances: Iterable[Utterance], tolerance: float) -> Iterator[list[Ut
 
 def _hear(utterance: Utterance) -> _Sound | None:
     """Read what is compared of an utterance; None if it cannot be read."""
+    digest, powers = hashlib.blake2b(digest_size=16), [np.zeros(0, np.float32)]
     try:
-        waveform, rate = audio.read(
-            utterance.path, start=utterance.start, duration=utterance.duration
-        )
+        _, rate = audio.info(utterance.path)
+        size = max(1, round(FRAME * rate))
+        blocks = audio.blocks(utterance.path, None, utterance.start, utterance.duration)
+        for block in audio.framed(blocks, size):
+            digest.update(audio.to_pcm(block).tobytes())
+            whole = block[: len(block) // size * size].reshape(-1, size)
+            powers.append(np.square(whole).mean(axis=1))
     except (audio.AudioError, OSError):
         return None
-    samples = hashlib.blake2b(audio.to_pcm(waveform).tobytes(), digest_size=16).digest()
-    size = max(1, round(FRAME * rate))
-    frames = len(waveform) // size
-    if frames < 2:
+    samples, power = digest.digest(), np.concatenate(powers)
+    if len(power) < 2:
         return _Sound(samples, None)
-    power = np.square(waveform[: frames * size].reshape(frames, size)).mean(axis=1)
     level = 10 * np.log10(power + DYNAMIC_RANGE * power.mean() + 1e-12)
     level -= level.mean()
     if level.std() < LEAST_CHANGE:

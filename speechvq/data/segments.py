@@ -81,7 +81,8 @@ class Waveforms:
     level : float, optional
         dB; the speech of each utterance is scaled to this level. By default as it is.
     waveforms : sequence of ndarray, optional
-        Audio (T,) of each utterance, if it is in memory already; no file is then opened.
+        Audio (T,) of each utterance, if it is at hand already; no file is then opened. 16-bit
+        integers, also parts of an `audio.Spool`, are taken as they are.
     unusable : collection of str
         Ids of utterances that are left out from the beginning.
 
@@ -231,7 +232,9 @@ class Waveforms:
 
 
 def _as_integers(waveform: np.ndarray) -> np.ndarray:
-    """Convert to 16-bit integers; samples of a 16-bit file are kept exactly."""
+    """Convert to 16-bit integers, unless they are; samples of a 16-bit file are kept exactly."""
+    if waveform.dtype == np.int16:
+        return waveform
     return np.rint(waveform * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
 
 
@@ -382,6 +385,13 @@ class SegmentBatches(RandomSegments):
         for i in range(len(self.waveforms)):  # nothing can be read: the training is to stop
             self.waveforms.leave_out(i)
         return utterance, start, np.zeros(length, np.float32)
+
+
+def equal_pieces(length: int, longest: int) -> list[tuple[int, int]]:
+    """Cut `length` samples into (start, length) of about the same length, at most `longest`."""
+    count = max(1, -(-length // longest))
+    shorter, rest = divmod(length, count)
+    return [(i * shorter + min(i, rest), shorter + (i < rest)) for i in range(count)]
 
 
 def pieces(length: int, longest: int) -> Iterator[tuple[int, int]]:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from speechvq import audio
-from speechvq.data.segments import Waveforms
+from speechvq.data.segments import Waveforms, equal_pieces
 
 LEVEL_SECONDS = 20.0
 """Speech of each speaker in which the level is measured."""
+STRETCH_SECONDS = 20.0
+"""A longer utterance counts as several, of at most this length."""
 
 
 def sample_utterances(
@@ -33,27 +35,28 @@ def sample_utterances(
         None of a speaker's utterances can be decoded.
     """
     most = min(seconds, total / len(speakers)) * waveforms.sample_rate
-    places: list[list[int]] = [[] for _ in speakers]
+    longest = round(STRETCH_SECONDS * waveforms.sample_rate)
+    stretches: list[list[tuple[int, int, int]]] = [[] for _ in speakers]
     index = {name: i for i, name in enumerate(speakers)}
     for i, utterance in enumerate(waveforms.utterances):
-        places[index[utterance.speaker]].append(i)
-    lengths = waveforms.lengths
+        parts = equal_pieces(int(waveforms.lengths[i]), longest)
+        stretches[index[utterance.speaker]] += [(i, start, length) for start, length in parts]
     chosen = []
-    for speaker, own in zip(speakers, places, strict=True):
-        count = len(own) * most / max(1, lengths[own].sum())
+    for speaker, own in zip(speakers, stretches, strict=True):
+        count = len(own) * most / max(1, sum(length for _, _, length in own))
         picks = np.linspace(0, len(own) - 1, int(np.clip(np.ceil(count), 1, len(own))))
-        found: dict[int, np.ndarray] = {}
+        found: dict[tuple[int, int, int], np.ndarray] = {}
         for p in picks.round().astype(int):
-            for i in own[p:] + own[:p]:  # the next, if this one cannot be decoded
-                if i in found:
+            for stretch in own[p:] + own[:p]:  # the next, if this one cannot be decoded
+                if stretch in found:
                     continue
-                waveform = waveforms.try_crop(i, 0, int(lengths[i]))
+                waveform = waveforms.try_crop(*stretch)
                 if waveform is not None:
-                    found[i] = waveform
+                    found[stretch] = waveform
                     break
         if not found:
             raise ValueError(
-                f"{waveforms.fault(own[0])}; nor can any other of {speaker} be decoded"
+                f"{waveforms.fault(own[0][0])}; nor can any other of {speaker} be decoded"
             )
         chosen.append(list(found.values()))
     return chosen

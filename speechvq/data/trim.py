@@ -1,26 +1,47 @@
-"""Trimming silence before and after speech."""
+"""Trimming silence before and after speech.
+
+Shapes: T samples.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from speechvq import audio
 from speechvq.data.manifest import Phone, Utterance
 
 FRAME = 0.01
 """Seconds over which energy is averaged."""
 
 
-def speech_bounds(
-    waveform: np.ndarray, sample_rate: int, threshold: float = 40.0, margin: float = 0.1
-) -> tuple[float, float]:
-    """Find the start and the end of the sound in a waveform (T,).
+@dataclass(frozen=True)
+class Sound:
+    """Where there is sound in a recording."""
+
+    duration: float
+    """Of the recording, in seconds."""
+    peak: float
+    """Largest magnitude of a sample."""
+    start: float
+    """Seconds at which the sound begins, with a margin."""
+    end: float
+    """Seconds at which it ends, with a margin."""
+    seconds: float
+    """Of sound, without pauses; 0 where all samples are the same."""
+
+
+def find_sound(
+    blocks: Iterable[np.ndarray], sample_rate: int, threshold: float = 40.0, margin: float = 0.1
+) -> Sound:
+    """Find the start and the end of the sound in a recording, and measure it.
 
     Parameters
     ----------
-    waveform
-        float (T,), not silent throughout.
+    blocks
+        The recording in blocks (T,), of any lengths.
     sample_rate
         Hz.
     threshold
@@ -28,37 +49,27 @@ def speech_bounds(
         loudest frame.
     margin
         Seconds kept on both sides, because words begin and end with quiet consonants.
-
-    Returns
-    -------
-    start, end
-        Seconds, within the waveform.
     """
-    if not np.any(waveform):
-        raise ValueError("nothing but silence: there is no speech to find the bounds of")
-    loud, hop = _loud_frames(waveform, sample_rate, threshold)
-    duration = len(waveform) / sample_rate
-    start = max(0.0, loud[0] * hop / sample_rate - margin)
-    end = min(duration, (loud[-1] + 1) * hop / sample_rate + margin)
-    return start, end
-
-
-def sound_seconds(waveform: np.ndarray, sample_rate: int, threshold: float = 40.0) -> float:
-    """Measure the seconds of sound in a waveform (T,), without pauses, as in `speech_bounds`."""
-    if not len(waveform) or np.ptp(waveform) == 0:
-        return 0.0
-    loud, hop = _loud_frames(waveform, sample_rate, threshold)
-    return min(len(loud) * hop, len(waveform)) / sample_rate
-
-
-def _loud_frames(
-    waveform: np.ndarray, sample_rate: int, threshold: float
-) -> tuple[np.ndarray, int]:
-    """Indices of the frames that are sound, and samples per frame."""
     hop = max(1, round(FRAME * sample_rate))
-    padded = np.pad(np.asarray(waveform, dtype=np.float64), (0, -len(waveform) % hop), "edge")
-    energy = padded.reshape(-1, hop).var(axis=1)  # variance, so that a constant offset is no sound
-    return np.flatnonzero(energy >= energy.max() * 10 ** (-threshold / 10)), hop
+    T, lowest, highest, energies = 0, np.inf, -np.inf, [np.zeros(0)]
+    for block in audio.framed(blocks, hop):
+        T += len(block)
+        lowest, highest = min(lowest, block.min()), max(highest, block.max())
+        padded = np.pad(block.astype(np.float64), (0, -len(block) % hop), "edge")
+        # variance, so that a constant offset is no sound
+        energies.append(padded.reshape(-1, hop).var(axis=1))
+    duration = T / sample_rate
+    if not lowest < highest:
+        return Sound(duration, float(abs(lowest)) if T else 0.0, 0.0, duration, 0.0)
+    energy = np.concatenate(energies)
+    loud = np.flatnonzero(energy >= energy.max() * 10 ** (-threshold / 10))
+    return Sound(
+        duration,
+        float(max(-lowest, highest)),
+        start=max(0.0, loud[0] * hop / sample_rate - margin),
+        end=min(duration, (loud[-1] + 1) * hop / sample_rate + margin),
+        seconds=min(len(loud) * hop, T) / sample_rate,
+    )
 
 
 def trim(utterance: Utterance, start: float, end: float) -> Utterance:

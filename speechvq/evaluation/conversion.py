@@ -30,9 +30,10 @@ from speechvq.analysis.judges.missing import MissingJudge
 from speechvq.analysis.judges.scores import Judged, judge_speech
 from speechvq.analysis.judges.trials import Trial, choose, pools
 from speechvq.data.manifest import CorpusError, Utterance, read_usable
-from speechvq.evaluation.encoded import bits_per_sample, encode_utterances, read_waveform
+from speechvq.evaluation.likelihood import bits_per_sample
 from speechvq.model import Model
 from speechvq.sampling import SamplingOptions, sample_batch
+from speechvq.sampling.utterances import encode_utterances, read_waveform
 
 logger = logging.getLogger(__name__)
 
@@ -249,20 +250,22 @@ def synthesise(
     drawn: Callable[[int], None] | None = None,
 ) -> Synthesised:
     """Draw all reconstructions and conversions of trials in one batch."""
-    encoded = {e.utterance.id: e for e in encode_utterances(model, trials.utterances.values())}
+    codes, lengths = {}, {}
+    for e in encode_utterances(model, trials.utterances.values()):
+        codes[e.utterance.id], lengths[e.utterance.id] = e.codes, len(e.waveform)
     known = [u for u in trials.utterances.values() if u.speaker in model.speakers]
     pairs = [(u.id, u.speaker) for u in known]
     pairs += [(trial.utterance.id, trial.target) for trial in trials.trials]
     waveforms = sample_batch(
         model,
-        [encoded[u].codes for u, _ in pairs],
+        [codes[u] for u, _ in pairs],
         [speaker for _, speaker in pairs],
         options,
         seeds=[options.seed + i for i in range(len(pairs))],
         progress=drawn,
     )
     judged = [
-        _for_judges(waveform[: len(encoded[u].waveform)], model.sample_rate)
+        _for_judges(waveform[: lengths[u]], model.sample_rate)
         for (u, _), waveform in zip(pairs, waveforms, strict=True)
     ]
     return Synthesised(

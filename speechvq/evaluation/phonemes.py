@@ -21,9 +21,9 @@ from speechvq.analysis.phonemes import PhonemeScores, score
 from speechvq.config import SpeakerNormalisationConfig
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.manifest import CorpusError, Utterance, read_usable
-from speechvq.evaluation.encoded import Encoded, encode_utterances
 from speechvq.evaluation.normalised import speaker_normalised_cepstra, whitened_kmeans
 from speechvq.model import Model, check_one_codebook
+from speechvq.sampling.utterances import Encoded, encode_utterances
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def evaluate_phonemes(
 
 def label_codes(model: Model, manifest: str, utterances: Iterable[Utterance]) -> LabelledCodes:
     """Encode utterances and label each code with a phone."""
-    speech = encode_utterances(model, utterances)
+    speech = list(encode_utterances(model, utterances))
     labels = [
         frame_labels(normalise(e.utterance.phones), len(e.codes), 1 / model.frame_rate)
         for e in speech

@@ -21,10 +21,11 @@ from speechvq.analysis.generation import Counter, divergences
 from speechvq.analysis.ngrams import NGram
 from speechvq.analysis.phonemes import code_to_phone
 from speechvq.data.manifest import Utterance, read_known
-from speechvq.evaluation.encoded import bits_per_sample, encode_utterances
+from speechvq.evaluation.likelihood import bits_per_sample
 from speechvq.model import Model
 from speechvq.models.prior import Prior
 from speechvq.sampling.generation import sample_codes
+from speechvq.sampling.utterances import encode_utterances
 from speechvq.training.prior import codes_of, held_out_bits
 
 logger = logging.getLogger(__name__)

@@ -52,7 +52,13 @@ class StreamingLayer(nn.Module):
 
     def forward(self, x: Tensor, speaker: Tensor | None = None) -> Tensor:
         """(B, N, C) to (B, N, C), for speaker vectors (B, S); zeros outside of the sequence."""
-        return x + self.change(F.pad(self.normed(x), (0, 0, self.past, self.lookahead)), speaker)
+        film = None if speaker is None else self.film(speaker)
+        return x + self.change(F.pad(self.normed(x), (0, 0, self.past, self.lookahead)), film)
+
+    def film(self, speaker: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and shift (B, 1, C) of speaker vectors (B, S)."""
+        scale, shift = self.speaker(speaker).unsqueeze(1).chunk(2, dim=-1)
+        return 1 + scale, shift
 
     def normed(self, x: Tensor) -> Tensor:
         """Input of the convolution, in its precision."""
@@ -60,14 +66,14 @@ class StreamingLayer(nn.Module):
         y = self.norm(x)
         return y.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else y
 
-    def change(self, y: Tensor, speaker: Tensor | None = None) -> Tensor:
+    def change(self, y: Tensor, film: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """What is added to x (B, N, C), of normed inputs (B, past + N + lookahead, C)."""
         N = y.shape[1] - 2 * self.dilation
         taps = [y[:, tap * self.dilation :][:, :N] for tap in range(3)]
         y = self.window(torch.cat(taps, dim=-1))
-        if speaker is not None:
-            scale, shift = self.speaker(speaker).unsqueeze(1).chunk(2, dim=-1)
-            y = y * (1 + scale) + shift
+        if film is not None:
+            scale, shift = film
+            y = y * scale + shift
         return self.output(torch.relu(y))
 
 
@@ -134,7 +140,8 @@ class StackStream:
 
 class _LayerStream:
     def __init__(self, layer: StreamingLayer, speaker: Tensor | None):
-        self._layer, self._speaker = layer, speaker
+        self._layer = layer
+        self._film = None if speaker is None else layer.film(speaker)
         like = layer.norm.weight
         # Of the next output: the steps before it, normed; and inputs from it on
         self._normed = like.new_zeros(1, layer.past, len(like))
@@ -153,6 +160,6 @@ class _LayerStream:
         n = max(0, self._normed.shape[1] - 2 * self._layer.dilation)
         if not n:
             return self._held[:, :0]
-        known = self._held[:, :n] + self._layer.change(self._normed, self._speaker)
+        known = self._held[:, :n] + self._layer.change(self._normed, self._film)
         self._normed, self._held = self._normed[:, n:], self._held[:, n:]
         return known

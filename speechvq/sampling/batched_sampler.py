@@ -16,8 +16,8 @@ from speechvq.models.pqmf import PQMFSynthesis
 from speechvq.postfilter.filter import MelPostFilter
 from speechvq.sampling.conditions import vectors_per_frame
 from speechvq.sampling.decoder import WaveNetParts, wavenet_parts
-from speechvq.sampling.level import apply_gain
 from speechvq.sampling.options import SamplingOptions, check_seed
+from speechvq.sampling.pauses import SourceLevel
 from speechvq.sampling.reference_step import ReferenceSampler
 
 CHUNK_SECONDS = 0.1
@@ -56,30 +56,34 @@ class MemorySink:
 
 
 class Output:
-    """The end of an utterance's audio: cut to a length, scaled by a gain, passed on to a sink.
+    """The end of an utterance's audio: cut to a length, at its source's level, passed on to a sink.
 
     Parameters
     ----------
     sink : Sink
     length : int, optional
         Samples to keep; all by default.
-    gain : float
-        Factor of amplitude.
+    level : SourceLevel, optional
+        By default the level stays as it is drawn.
     """
 
-    def __init__(self, sink: Sink, length: int | None = None, gain: float = 1.0):
-        self.sink, self.length, self.gain = sink, length, gain
+    def __init__(self, sink: Sink, length: int | None = None, level: SourceLevel | None = None):
+        self.sink, self.length, self.level = sink, length, level
 
     def write(self, waveform: np.ndarray) -> None:
         """Pass on samples (n,), as far as the length allows."""
         if self.length is not None:
             waveform = waveform[: self.length]
             self.length -= len(waveform)
+        if self.level is not None:
+            waveform = self.level.add(waveform)
         if len(waveform):
-            self.sink.write(apply_gain(self.gain, waveform))
+            self.sink.write(waveform)
 
     def close(self) -> None:
-        """Close the sink."""
+        """Pass on what is left, and close the sink."""
+        if self.level is not None and len(rest := self.level.end()):
+            self.sink.write(rest)
         self.sink.close()
 
 

@@ -24,8 +24,8 @@ from speechvq.sampling.batched_sampler import (
 from speechvq.sampling.conditions import Conditions, check_codes
 from speechvq.sampling.decoder import sample_decoder, samples_itself, wavenet_parts
 from speechvq.sampling.encode import encode_source
-from speechvq.sampling.level import apply_gain
 from speechvq.sampling.options import SamplingOptions
+from speechvq.sampling.pauses import SourceLevel
 
 CONDITIONED_CODES = 25
 """Codes whose condition vectors are computed at a time."""
@@ -126,7 +126,7 @@ def sample_into(
     *,
     seeds: Sequence[int] | None = None,
     lengths: Sequence[int] | None = None,
-    gains: Sequence[float] | None = None,
+    levels: Sequence[SourceLevel | None] | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -143,8 +143,8 @@ def sample_into(
         As in `sample_batch`.
     lengths : sequence of int, optional
         Samples to keep of each utterance, at most N · hop_length; all by default.
-    gains : sequence of float, optional
-        Factors of amplitude, as `encode_source` gives them; 1 by default.
+    levels : sequence of SourceLevel, optional
+        Of conversions, one for each utterance; the level as it is drawn by default.
     """
     if isinstance(speakers, str):
         raise ValueError(f"speakers: one name an utterance expected, got the text {speakers!r}")
@@ -164,8 +164,8 @@ def sample_into(
         raise ValueError("codes: expected integers of shape (N,), N at least 1; got none")
     if lengths is None:
         lengths = [len(one) * model.hop_length for one in codes]
-    gains = [1.0] * count if gains is None else gains
-    outputs = [Output(*parts) for parts in zip(sinks, lengths, gains, strict=True)]
+    levels = [None] * count if levels is None else levels
+    outputs = [Output(*parts) for parts in zip(sinks, lengths, levels, strict=True)]
     if samples_itself(model):
         for speaker in speakers:
             model.speaker_index(speaker)
@@ -221,7 +221,8 @@ def convert(
 ) -> np.ndarray:
     """Convert a recording to another speaker's voice.
 
-    The conversion has the level of the recording, at most `level.MAX_LEVEL`.
+    The conversion has the level of the recording, at most `level.MAX_LEVEL`, and its pauses are no
+    louder than those of the recording.
 
     Parameters
     ----------
@@ -239,7 +240,8 @@ def convert(
     """
     source = encode_source(model, [waveform])
     converted = sample(model, source.codes, speaker, options, progress=progress)
-    return apply_gain(source.gain, converted[: source.samples])
+    level = SourceLevel(model, source.powers, source.gain)
+    return np.concatenate([level.add(converted[: source.samples]), level.end()])
 
 
 def cut(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

@@ -6,13 +6,14 @@ Shapes: T samples, N codes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from speechvq import audio
+from speechvq.audio.level import frame_powers
 from speechvq.features.mfcc import SpeakerTransform
 from speechvq.model import Model
 from speechvq.sampling.level import NO_GAIN, gains_between
@@ -92,13 +93,15 @@ class EncodedSource:
     """T."""
     gain: float
     """Factor from drawn speech to the level of the recording."""
+    powers: np.ndarray
+    """(N,) mean square of the recording in each code, at the level of the training speech."""
 
 
 def encode_source(model: Model, blocks: Iterable[np.ndarray]) -> EncodedSource:
     """Encode a recording for conversion; arguments and errors as those of `encode_blocks`."""
     encoder = BlockEncoder(model, blocks)
     codes = np.concatenate(list(encoder))
-    return EncodedSource(codes, encoder.samples, encoder.gains.to_source)
+    return EncodedSource(codes, encoder.samples, encoder.gains.to_source, np.array(encoder.powers))
 
 
 class BlockEncoder:
@@ -113,8 +116,9 @@ class BlockEncoder:
     such as `audio.Recording`, are read for them from beginning to end. An iterator is read until
     `ESTIMATION_SECONDS` of speech, or `LONGEST_WAIT`, have come.
 
-    An encoder with a method `stream` waits for none of it: blocks are encoded as they come, and
-    only the gain back to the level of the recording needs blocks that can be iterated over again.
+    An encoder with a method `stream` waits for none of it: blocks are encoded as they come. What
+    depends on the level of the recording, `gains` and `powers`, is then known only of blocks that
+    can be iterated over again.
 
     Parameters
     ----------
@@ -127,11 +131,14 @@ class BlockEncoder:
         T, samples that have come so far.
     gains : Gains
         Known with the first codes.
+    powers : list of float
+        Mean square of the recording in each code given so far, at the level of the training speech.
     """
 
     def __init__(self, model: Model, blocks: Iterable[np.ndarray]):
         self._model, self._blocks = model, blocks
-        self.samples, self.gains = 0, NO_GAIN
+        self.samples, self.gains, self.powers = 0, NO_GAIN, []
+        self._held = np.zeros(0, np.float32)  # samples whose power is not measured yet
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield codes (n,), n at least 1; of a product code (n, G)."""
@@ -141,8 +148,9 @@ class BlockEncoder:
     @torch.inference_mode()
     def _streamed(self) -> Iterator[np.ndarray]:
         """Codes of an encoder that runs while the recording arrives."""
-        model, blocks = self._model, self._blocks
-        if iter(blocks) is not blocks and model.speech_level is not None:
+        model = self._model
+        again = iter(self._blocks) is not self._blocks and model.speech_level is not None
+        if again:
             level = audio.speech_level(self._checked(), model.sample_rate)
             self.gains = gains_between(level, model.speech_level)
             self.samples = 0
@@ -150,14 +158,21 @@ class BlockEncoder:
         longest = round(ENCODED_SECONDS * model.sample_rate)
         for block in self._checked():
             for first in range(0, len(block), longest):
-                yield from self._nearest(stream.add(block[first : first + longest]))
+                piece = block[first : first + longest]
+                if again:
+                    self._held = np.concatenate([self._held, self.gains.to_model * piece])
+                yield from self._nearest(stream.add(piece))
         if not self.samples:
             raise ValueError(NO_SAMPLES)
         yield from self._nearest(stream.end())
 
     def _nearest(self, latents: torch.Tensor) -> Iterator[np.ndarray]:
         """Codes of latents (1, n, D), if there are any."""
-        if latents.shape[1]:
+        n = latents.shape[1]
+        if n:
+            samples = n * self._model.hop_length
+            self._measure(self._held[:samples])
+            self._held = self._held[samples:]
             yield self._model.vqvae.quantizer.nearest(latents)[0].cpu().numpy()
 
     def _in_windows(self) -> Iterator[np.ndarray]:
@@ -176,7 +191,8 @@ class BlockEncoder:
                 held += len(taken)
                 block = block[len(taken) :]
                 if held == (first + chunk + margin) * hop:
-                    yield _encode(model, window[:held], transform)[first : first + chunk]
+                    self._measure(window[first * hop : (first + chunk) * hop])
+                    yield _encode(model, window[:held], transform, first, chunk)
                     first += chunk
                     beyond = max(0, first - margin)  # codes whose samples no later code depends on
                     window[: held - beyond * hop] = window[beyond * hop : held]
@@ -186,8 +202,13 @@ class BlockEncoder:
             raise ValueError(NO_SAMPLES)
         for code in range(first, -(-held // hop), chunk):
             begin = max(0, code - margin)
+            self._measure(window[code * hop : min(held, (code + chunk) * hop)])
             piece = window[begin * hop : min(held, (code + chunk + margin) * hop)]
-            yield _encode(model, piece, transform)[code - begin :][:chunk]
+            yield _encode(model, piece, transform, code - begin, chunk)
+
+    def _measure(self, samples: np.ndarray) -> None:
+        """Note the power of the samples of the codes that are given next."""
+        self.powers += frame_powers(samples, self._model.hop_length).tolist()
 
     def _prepared(self) -> tuple[SpeakerTransform | None, Iterable[np.ndarray]]:
         """Speaker transform of the recording, if the model needs one, and levelled blocks."""
@@ -231,24 +252,28 @@ class BlockEncoder:
                 return speech, held, blocks
 
     def _checked(self) -> Iterator[np.ndarray]:
-        """Count and yield blocks (t,) float32; ValueError for a block that is no audio."""
+        """Count and yield short blocks (t,) float32; ValueError for a block that is no audio."""
+        longest = round(ENCODED_SECONDS * self._model.sample_rate)
         for block in self._blocks:
             block = np.asarray(block, dtype=np.float32)
             if block.ndim != 1:
                 raise ValueError(f"waveform: expected shape (T,), T at least 1, got {block.shape}")
             if not np.isfinite(block).all():
                 raise ValueError("waveform: holds NaN or infinite samples")
-            self.samples += len(block)
-            yield block
+            for first in range(0, len(block), longest):
+                piece = block[first : first + longest]
+                self.samples += len(piece)
+                yield piece
 
 
-def estimate_transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
-    """Speaker transform of a recording (T,), estimated in `ESTIMATION_SECONDS` of its speech.
+def estimate_transform(model: Model, blocks: Collection[np.ndarray]) -> SpeakerTransform | None:
+    """Speaker transform of a recording, estimated in `ESTIMATION_SECONDS` of its speech.
 
-    None for a model without speaker normalisation.
+    The recording comes in blocks (T,), which are gone through twice. None for a model without
+    speaker normalisation.
     """
-    speech = audio.find_speech([waveform], model.sample_rate)
-    return _transform(model, speech.part([waveform], ESTIMATION_SECONDS))
+    speech = audio.find_speech(blocks, model.sample_rate)
+    return _transform(model, speech.part(blocks, ESTIMATION_SECONDS))
 
 
 def _transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
@@ -256,7 +281,13 @@ def _transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
 
 
 @torch.inference_mode()
-def _encode(model: Model, waveform: np.ndarray, transform: SpeakerTransform | None) -> np.ndarray:
-    """Codes (N,) of a waveform (T,), all at once."""
+def _encode(
+    model: Model, waveform: np.ndarray, transform: SpeakerTransform | None, first: int, count: int
+) -> np.ndarray:
+    """`count` codes from `first` on, of those of a waveform (T,), which are computed at once.
+
+    They are a copy: a view would keep all codes, between which there is no place for the large
+    arrays of the next waveform, so that memory grew with each.
+    """
     whole = torch.from_numpy(waveform).unsqueeze(0).to(model.device)
-    return model.encode(whole, transform)[0].cpu().numpy()
+    return model.encode(whole, transform)[0, first : first + count].cpu().numpy().copy()

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechvq import audio
-
 MAX_LEVEL = -20.0
 """Level of converted speech, dB, that is not exceeded: its peaks would be clipped."""
 
@@ -29,15 +27,13 @@ class Gains(NamedTuple):
 NO_GAIN = Gains(1.0, 1.0)
 
 
-def level_gains(recording: np.ndarray, sample_rate: int, model_level: float) -> Gains:
-    """Gains between a recording and a model, by the level of the recording's speech.
+def gains_between(level: float, model_level: float) -> Gains:
+    """Gains between a recording and a model, by the level of the speech in each.
 
     Parameters
     ----------
-    recording : ndarray
-        (T,) float in [-1, 1].
-    sample_rate : int
-        Hz.
+    level : float
+        dB; minus infinity for silence.
     model_level : float
         Level of the training speech, dB.
 
@@ -46,11 +42,6 @@ def level_gains(recording: np.ndarray, sample_rate: int, model_level: float) -> 
     Gains
         A silent recording keeps its level. The gain back leads to `MAX_LEVEL` at most.
     """
-    return gains_between(audio.speech_level([recording], sample_rate), model_level)
-
-
-def gains_between(level: float, model_level: float) -> Gains:
-    """Gains between a recording whose speech has a level in dB, and a model; see `level_gains`."""
     if not math.isfinite(level):
         level = model_level
     return Gains(

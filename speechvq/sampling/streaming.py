@@ -21,8 +21,8 @@ from speechvq.sampling.conditions import Conditions, check_codes
 from speechvq.sampling.decoder import sample_decoder, samples_itself
 from speechvq.sampling.draw import cut
 from speechvq.sampling.encode import BlockEncoder
-from speechvq.sampling.level import apply_gain
 from speechvq.sampling.options import SamplingOptions
+from speechvq.sampling.pauses import SourceLevel
 
 
 def stream(
@@ -93,6 +93,9 @@ def convert_blocks(
 ) -> Iterator[np.ndarray]:
     """Convert a recording while it is read: the samples of `convert`, chunk by chunk.
 
+    With a streaming encoder, blocks of an iterator are converted as they come. The level of such a
+    recording is never known, so the conversion has that of the training speech.
+
     Parameters
     ----------
     model : Model
@@ -108,9 +111,13 @@ def convert_blocks(
         (t,) float32 in [-1, 1]; together as many samples as `blocks`.
     """
     encoder = BlockEncoder(model, blocks)
-    given = 0
+    drawn, level = 0, None
     for chunk in stream(model, encoder, speaker, options):
-        chunk = chunk[: encoder.samples - given]  # the last code may outlast the recording
-        given += len(chunk)
-        if len(chunk):
-            yield apply_gain(encoder.gains.to_source, chunk)
+        chunk = chunk[: encoder.samples - drawn]  # the last code may outlast the recording
+        drawn += len(chunk)
+        if level is None and encoder.powers:  # the encoder knows the gain with the first codes
+            level = SourceLevel(model, encoder.powers, encoder.gains.to_source)
+        if len(ready := chunk if level is None else level.add(chunk)):
+            yield ready
+    if level is not None and len(rest := level.end()):
+        yield rest

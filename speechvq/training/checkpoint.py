@@ -46,6 +46,14 @@ class State:
     """Sums that are not logged yet (`Meter.saved`)."""
     validation: dict[str, float] = field(default_factory=dict)
     """Metrics of the best validation of this stage."""
+    threads: int = 0
+    """Of the CPU, for the steps; 0 before there is a choice."""
+    timed: list[float] = field(default_factory=list)
+    """Seconds of the steps that are timed to choose anew (`ThreadChooser`)."""
+
+    def next(self, stage: str) -> "State":
+        """The state at the beginning of the next stage."""
+        return State(stage, global_step=self.global_step, threads=self.threads)
 
 
 def save_checkpoint(

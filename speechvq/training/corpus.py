@@ -7,7 +7,6 @@ import logging
 import math
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -275,6 +274,6 @@ def estimate_transforms(transforms: SpeakerTransforms, model: Model, waveforms: 
     """Set each speaker's transform to the one estimated from some of the speaker's utterances."""
     some = sample_utterances(waveforms, model.speakers, ESTIMATION_SECONDS)
     for s, utterances in enumerate(some):
-        transforms.put(s, estimate_transform(model, np.concatenate(utterances)))
+        transforms.put(s, estimate_transform(model, utterances))
     for buffer in transforms.buffers():
         broadcast_from_rank0(buffer)

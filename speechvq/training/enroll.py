@@ -9,9 +9,8 @@ Shapes: T samples, C condition_channels.
 import copy
 import dataclasses
 import logging
-import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,14 +23,14 @@ from torch.utils.data import Dataset
 from speechvq import audio
 from speechvq.config import DecoderStage
 from speechvq.data.manifest import Utterance
-from speechvq.data.segments import Batch, Waveforms
-from speechvq.data.trim import sound_seconds, speech_bounds
+from speechvq.data.segments import Batch, Waveforms, equal_pieces
+from speechvq.data.trim import find_sound
 from speechvq.distributed import Processes
 from speechvq.model import Model
 from speechvq.model_folder import add_speaker, check_new_speaker, load_model
 from speechvq.prior_folder import copy_prior
 from speechvq.progress import track
-from speechvq.sampling.level import level_gains
+from speechvq.sampling.level import gains_between
 from speechvq.training.card import with_enrolled
 from speechvq.training.corpus import Corpus, estimate_transforms
 from speechvq.training.frozen_codes import frozen_codes_of
@@ -144,7 +143,7 @@ def enroll(
     if steps < 1:
         raise ValueError(f"steps: must be at least 1, got {steps}")
     check_new_speaker(model, name, replace)
-    paths = audio.find(wavs)
+    paths = audio.recorded(audio.find(wavs))
     loaded = load_model(model, device)
     _tables(loaded)  # refuses a decoder without one, before minutes of reading
     recordings = read_recordings(paths, name, loaded.sample_rate, loaded.speech_level, progress)
@@ -171,30 +170,32 @@ def read_recordings(
 ) -> Recordings:
     """Read recordings, without the silence at their ends, and hold a part of them out.
 
-    Each is made as loud as `level`, in dB, if it is given: that of the model's other speakers.
+    Each is made as loud as `level`, in dB, if it is given: that of the model's other speakers. What
+    is read is kept on the disk (`audio.Spool`), so that memory does not grow with it.
 
     Raises
     ------
     ValueError
         Less than `LEAST` seconds of speech in all that can be used.
     """
-    pieces: list[tuple[Path, np.ndarray]] = []
+    spool = audio.Spool()
+    pieces: list[tuple[Path, int, int]] = []
     speech, unusable = 0.0, {}
     for path in track(paths, "reading recordings", " files", shown=progress):
+        recording = audio.Recording(path, sample_rate)
         try:
-            waveform, _ = audio.read(path, sample_rate)
-            audio.check_speech(waveform, sample_rate, path)
+            found = audio.speech_level(recording, sample_rate)
         except (audio.AudioError, OSError) as error:
             unusable[path] = str(error)
             logger.error("%s; left out", error)
             continue
-        if level is not None:
-            waveform *= level_gains(waveform, sample_rate, level).to_model
-        start, end = speech_bounds(waveform, sample_rate)
-        waveform = waveform[round(start * sample_rate) : round(end * sample_rate)]
-        speech += sound_seconds(waveform, sample_rate)
-        count = math.ceil(len(waveform) / (_PIECE * sample_rate))
-        pieces += [(path, piece) for piece in np.array_split(waveform, count)]
+        gain = 1.0 if level is None else gains_between(found, level).to_model
+        begin = len(spool)
+        sound = find_sound(_kept(spool, (gain * block for block in recording)), sample_rate)
+        speech += sound.seconds
+        first, last = (begin + round(s * sample_rate) for s in (sound.start, sound.end))
+        for start, length in equal_pieces(last - first, round(_PIECE * sample_rate)):
+            pieces.append((path, first + start, first + start + length))
     used = len(paths) - len(unusable)
     if speech < LEAST:
         raise ValueError(
@@ -204,17 +205,17 @@ def read_recordings(
     count = min(max(1, round(len(pieces) / _HELD_OUT)), _MOST_HELD_OUT)
     places = set(np.linspace(0, len(pieces) - 1, count + 2)[1:-1].round().astype(int).tolist())
     held_out, train = [], []
-    for place, (path, piece) in enumerate(pieces):
+    for place, (path, first, last) in enumerate(pieces):
         if place in places:
-            held_out.append((path, piece))
+            held_out.append((path, first, last))
         elif train and place - 1 not in places and train[-1][0] == path:
             # Its neighbour goes on where it ends: in one piece, the codes at the seam are right
-            train[-1] = path, np.concatenate([train[-1][1], piece])
+            train[-1] = path, train[-1][1], last
         else:
-            train.append((path, piece))
+            train.append((path, first, last))
     return Recordings(
-        _waveforms(train, speaker, sample_rate),
-        _waveforms(held_out, speaker, sample_rate),
+        _waveforms(spool, train, speaker, sample_rate),
+        _waveforms(spool, held_out, speaker, sample_rate),
         speech,
         used,
         unusable,
@@ -376,11 +377,19 @@ def _tables(model: Model) -> list[nn.Embedding]:
     return [decoder.conditioner.speakers, *predictor]
 
 
+def _kept(spool: audio.Spool, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the blocks (T,) after they have been added to the spool."""
+    for block in blocks:
+        spool.add(block)
+        yield block
+
+
 def _waveforms(
-    pieces: Sequence[tuple[Path, np.ndarray]], speaker: str, sample_rate: int
+    spool: audio.Spool, pieces: Sequence[tuple[Path, int, int]], speaker: str, sample_rate: int
 ) -> Waveforms:
     utterances = [
-        Utterance(f"{path.stem}_{i}", speaker, str(path), len(piece) / sample_rate)
-        for i, (path, piece) in enumerate(pieces)
+        Utterance(f"{path.stem}_{i}", speaker, str(path), (last - first) / sample_rate)
+        for i, (path, first, last) in enumerate(pieces)
     ]
-    return Waveforms(utterances, sample_rate, waveforms=[piece for _, piece in pieces])
+    parts = [spool.part(first, last) for _, first, last in pieces]
+    return Waveforms(utterances, sample_rate, waveforms=parts)

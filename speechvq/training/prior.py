@@ -8,14 +8,13 @@ Shapes: B batch, N codes, K codebook_size.
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from speechvq import audio
 from speechvq.codes import read_codes, write_codes
 from speechvq.config import LoopConfig, PriorConfig, PriorStage
 from speechvq.data.code_batches import CodeBatch, CodeBatches, padded
@@ -26,7 +25,7 @@ from speechvq.model_folder import codebook_of, load_model
 from speechvq.models.prior import Prior
 from speechvq.prior_folder import CODES, FOLDER, save_prior
 from speechvq.progress import track
-from speechvq.sampling import encode
+from speechvq.sampling.utterances import encode_utterances
 from speechvq.training.checkpoint import State
 from speechvq.training.objectives.prior import PriorObjective
 from speechvq.training.prior_card import prior_card
@@ -185,15 +184,6 @@ def _stage(
     )
 
 
-def find_codes(model: Model, utterances: Iterable[Utterance]) -> dict[str, np.ndarray]:
-    """Encode utterances: codes (N,) by id, in the order given."""
-    found = {}
-    for u in utterances:
-        waveform, _ = audio.read(u.path, model.sample_rate, u.start, u.duration)
-        found[u.id] = encode(model, waveform)
-    return found
-
-
 def codes_of(
     model: Model, utterances: list[Utterance], path: Path, progress: bool, manifest: str
 ) -> list[np.ndarray]:
@@ -208,7 +198,7 @@ def codes_of(
     if not path.exists():
         title = f"codes of {Path(manifest).name}"
         bar = track(utterances, title, " utterances", shown=progress)
-        found = find_codes(model, bar)
+        found = {e.utterance.id: e.codes for e in encode_utterances(model, bar)}
         write_codes(path, codebook, found)
         return list(found.values())
     source, kept = read_codes(path)

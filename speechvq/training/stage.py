@@ -36,7 +36,7 @@ class Stage:
         G.
     workers : int
         Processes that load batches.
-    begin : callable, optional
+    begin : callable
         Called before the first batch of each run, a resumed one, too.
     listen : callable, optional
         Returns sounds to write after each validation: name to (waveform (T,), sample rate in Hz).
@@ -53,7 +53,7 @@ class Stage:
     codebook_size: int | None = None
     codebooks: int = 1
     workers: int = 0
-    begin: Callable[[], None] | None = None
+    begin: Callable[[], None] = lambda: None
     listen: Callable[[], Mapping[str, tuple[np.ndarray, int]]] | None = None
 
 

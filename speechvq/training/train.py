@@ -250,13 +250,13 @@ def _stage(
         model.codebooks,
         # Segments of audio in memory are cut faster than they are passed between processes
         workers=0 if corpus.waveforms.cached else training.workers,
-        begin=None if codes is None else partial(_find, corpus, codes, held_out_codes),
+        begin=partial(_find, corpus, codes, held_out_codes),
         listen=listen,
     )
 
 
-def _find(corpus: Corpus, *all_codes: FrozenCodes) -> None:
-    for codes in all_codes:
+def _find(corpus: Corpus, *all_codes: FrozenCodes | None) -> None:
+    for codes in filter(None, all_codes):
         codes.find()
     corpus.report_unusable()
 

@@ -36,6 +36,7 @@ from speechvq.training.meter import Meter
 from speechvq.training.metrics import Metrics
 from speechvq.training.precision import use_bfloat16
 from speechvq.training.stage import Stage, learning_rate
+from speechvq.training.threads import ThreadChooser, candidates
 from speechvq.training.validate import validate
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Trainer:
         self.progress = progress and processes.first
         self.bfloat16 = use_bfloat16(config.precision, processes.device)
         self.state = State(names[0])
+        self._threads = ThreadChooser(candidates(processes))
         self._metrics: Metrics | None = None
         self._interrupted = False
         self._began = 0.0  # on the clock of time.perf_counter, earlier runs included
@@ -146,9 +148,10 @@ class Trainer:
                 for stage in self.stages[first:]:
                     if stage.name != self.state.stage:
                         resume = False
-                        self.state = State(stage.name, global_step=self.state.global_step)
+                        self.state = self.state.next(stage.name)
                     self._run(stage, resume)
         finally:
+            self._threads.end()
             if self._metrics is not None:
                 self._metrics.close()
         self._read_clock()
@@ -177,8 +180,7 @@ class Trainer:
             meter.restore(state.meter)
         else:
             self._checkpoint(optimizer, meter)
-        if stage.begin is not None:
-            stage.begin()
+        stage.begin()
         parallel: nn.Module | None = None  # made after the first step, which checks gradients
         batches = iter(self._loader(stage, state.step))
         busy, timed_steps = 0.0, 0
@@ -192,7 +194,8 @@ class Trainer:
                 if state.step > 0 and parallel is None:
                     alone = self.processes.world_size == 1
                     parallel = objective if alone else DistributedDataParallel(objective)
-                self._step(stage, parallel or objective, optimizer, next(batches), meter)
+                with self._threads.step(state):
+                    self._step(stage, parallel or objective, optimizer, next(batches), meter)
                 timed_steps += 1
                 logging_due = state.step % self.config.log_every == 0 or state.step == steps
                 means = self._means(meter) if logging_due else {}
@@ -202,9 +205,8 @@ class Trainer:
                     rate = optimizer.param_groups[0]["lr"]
                     speeds = {"learning_rate": rate, "samples_per_second": round(speed)}
                     self._write("train", {**means, **speeds})
-                    bar.set_postfix_str(
-                        f"loss {means['loss']:.4g}, {speed:,.0f} samples/s", refresh=False
-                    )
+                    text = f"loss {means['loss']:.4g}, {speed:,.0f} samples/s"
+                    bar.set_postfix_str(text, refresh=False)
                     meter.clear()
                     busy, timed_steps = 0.0, 0
                 if state.step % stage.steps_per_epoch == 0 or state.step == steps:

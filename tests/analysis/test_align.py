@@ -83,6 +83,11 @@ def test_words(aligner):
     assert aligner.unknown(text) == ["42", "zzyx's"]
 
 
+def test_marks_are_no_words(aligner):
+    assert aligner.words("<noise> yes [laughter-it's] {breath} (unk)") == ["yes", "it's"]
+    assert aligner.unknown("[laughter] ++") == []
+
+
 @pytest.mark.parametrize(
     ("waveform", "text", "complaint"),
     [

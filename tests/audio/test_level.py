@@ -126,6 +126,14 @@ def test_hum_and_rumble_are_no_speech(hertz, level):
     assert 10 * np.log10(np.mean(pause**2)) < level - 20
 
 
+@pytest.mark.parametrize(("below", "rumble"), [(30, True), (36, True), (50, False)])
+def test_faint_hum_that_never_pauses(below, rumble):
+    x = SPEECH + tone(len(SPEECH), 50, LEVEL - below)
+    assert find_speech([x], RATE).rumble == rumble
+    x[:RATE] = SPEECH[:RATE]  # but not where it comes and goes
+    assert not find_speech([x], RATE).rumble
+
+
 def test_clean_speech_is_left_alone():
     found = find_speech([SPEECH], RATE)
     assert not found.rumble

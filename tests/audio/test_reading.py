@@ -1,7 +1,9 @@
 """Audio files read whole: every format that is promised, every bad file that users have."""
 
 import logging
+import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,3 +226,20 @@ def test_resampling_in_pieces_is_resampling_at_once(tmp_path, rate, to):
         for waveform in (audio.read(tmp_path / "a.wav", to)[0], np.concatenate(pieces)):
             assert waveform.shape == expected.shape
             np.testing.assert_allclose(waveform, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3"])
+def test_a_name_that_is_not_text(tmp_path, suffix):
+    """The system can open it, and so can the library."""
+    good = tmp_path / f"a{suffix}"
+    soundfile.write(good, tone(), RATE)
+    bad = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9" + suffix.encode()))
+    bad.write_bytes(good.read_bytes())
+    np.testing.assert_array_equal(audio.read(bad)[0], audio.read(good)[0])
+    assert audio.info(bad) == audio.info(good) and not audio.is_drawn(bad)
+    if suffix != ".mp3":
+        audio.write(bad.with_suffix(".2" + suffix), tone(), RATE)
+        assert len(audio.read(bad.with_suffix(".2" + suffix))[0]) == len(tone())
+    bad.with_suffix(".m4a").write_bytes(b"none")
+    with pytest.raises(audio.AudioError, match=r"caf\\xe9.m4a: a name that is not UTF-8"):
+        audio.read(bad.with_suffix(".m4a"))

@@ -28,6 +28,19 @@ def test_writing_and_reading_16_bits_loses_nothing(tmp_path, suffix):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_a_comment_is_beside_the_samples(tmp_path, suffix):
+    plain, drawn = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    audio.write(plain, tone(), RATE)
+    with audio.Writer(drawn, RATE, audio.DRAWN) as writer:
+        writer.write(tone())
+    np.testing.assert_array_equal(audio.read(drawn)[0], audio.read(plain)[0])
+    assert audio.is_drawn(drawn) and not audio.is_drawn(plain)
+    (tmp_path / "c.wav").write_bytes(b"no audio")
+    assert not audio.is_drawn(tmp_path / "c.wav") and not audio.is_drawn(tmp_path / "none.wav")
+    assert audio.recorded([drawn, plain]) == [plain] and audio.recorded([drawn]) == [drawn]
+
+
 def test_writing_rounds_to_the_nearest_level(tmp_path):
     audio.write(tmp_path / "a.wav", np.array([0.6, -0.6, 1.4, -1.4]) / 32768, RATE)
     np.testing.assert_array_equal(audio.read(tmp_path / "a.wav")[0] * 32768, [1, -1, 1, -1])
@@ -89,6 +102,19 @@ def test_a_locked_folder_is_named_by_the_file_asked_for(tmp_path, monkeypatch):
         with pytest.raises(PermissionError, match="cannot be written: Permission denied") as error:
             write(path)
         assert error.value.filename == str(path)
+
+
+def test_bytes_in_pieces(tmp_path):
+    audio.write_bytes(tmp_path / "a", (piece for piece in (b"one, ", b"two")))
+    assert (tmp_path / "a").read_bytes() == b"one, two"
+
+    def failing():
+        yield b"one"
+        raise ValueError("no two")
+
+    with pytest.raises(ValueError, match="no two"):
+        audio.write_bytes(tmp_path / "b", failing())
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])

@@ -1,10 +1,12 @@
 """speechvq-convert, with good recordings and with every bad one."""
 
+import io
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -141,9 +143,10 @@ def test_out(out, made):
 
 def test_an_earlier_output_is_replaced():
     record("a.wav")
-    Path("a-p225.wav").write_text("old")
+    assert main(["--src", "a.wav", "--speaker", "p225", "--seed", "1"]) == 0
+    old = audio.read("a-p225.wav")[0]
     assert main(["--src", "a.wav", "--speaker", "p225"]) == 0
-    assert soundfile.info("a-p225.wav").frames
+    assert not np.array_equal(audio.read("a-p225.wav")[0], old)
 
 
 def refused(capsys, arguments, *words):
@@ -265,6 +268,63 @@ def test_a_source_is_never_overwritten(capsys):
     refused(capsys, ["--src", ".", "--speaker", "p225"], "a-p225.wav: the output would overwrite")
     Path("link.wav").symlink_to("a.wav")
     refused(capsys, ["--src", "a.wav", "--speaker", "p225", "--out", "link.wav"], "overwrite")
+
+
+def test_a_second_run_on_a_folder(capsys):
+    """Conversions lie beside their sources; they are written again, and are no sources."""
+    record("a.wav")
+    record("sub/b.flac")
+    for speaker, left_out in (("p225", 0), ("p225", 2), ("p226", 2), ("p226", 4)):
+        assert main(["--src", ".", "--speaker", speaker]) == 0
+        out, err = capsys.readouterr()
+        assert sorted(out.splitlines()) == [f"a-{speaker}.wav", f"sub/b-{speaker}.wav"]
+        assert ("left out" in err) == bool(left_out)
+        assert f"left out {left_out} earlier outputs" in err or not left_out
+    made = [name for name in files() if "-p" in name]
+    assert len(made) == 4 and files() == sorted([*made, "a.wav", "sub/b.flac"])
+    # By names of a shell's pattern it is the same; alone they are sources
+    assert main(["--src", *files(), "--speaker", "p225"]) == 0
+    assert len(made) == 4 and files() == sorted([*made, "a.wav", "sub/b.flac"])
+    assert main(["--src", made[0], "--speaker", "p226", "--out", "twice.flac"]) == 0
+    assert audio.is_drawn(Path("twice.flac"))
+
+
+def test_a_recording_with_the_name_of_an_output(capsys):
+    """It is not overwritten; the others are converted."""
+    for name in ("a.wav", "b.wav", "a-p225.wav"):
+        record(name)
+    before = Path("a-p225.wav").read_bytes()
+    assert main(["--src", "a.wav", "b.wav", "--speaker", "p225"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "b-p225.wav\n"
+    assert "a-p225.wav: is there, and speechvq did not write it; move it" in err
+    refused(capsys, ["--src", "a.wav", "--speaker", "p225"], "speechvq did not write it")
+    assert Path("a-p225.wav").read_bytes() == before
+    assert main(["--src", "b.wav", "--speaker", "p225", "--out", "a-p225.wav"]) == 0
+
+
+def test_a_piped_source_has_a_name(capsys, monkeypatch):
+    """And not that of its temporary file."""
+    record("a.wav")
+
+    def pipe(content):
+        stdin = SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: False)
+        monkeypatch.setattr("sys.stdin", stdin)
+
+    arguments = ["--speaker", "p225", "--out", "out", "--json"]
+    pipe(b"RIFF")
+    assert main(["--src", "-", "a.wav", *arguments]) == 2
+    out, err = capsys.readouterr()
+    (failed,) = json.loads(out)["failed"]
+    assert failed["source"] == "stdin" and failed["error"].startswith("stdin: not audio")
+    assert "error: stdin: not audio" in err and "speechvq-pipe" not in out + err
+    pipe(Path("a.wav").read_bytes())
+    assert main(["--src", "-", *arguments]) == 0
+    assert json.loads(capsys.readouterr().out)["written"][0]["source"] == "stdin"
+    pipe(Path("a.wav").read_bytes()[:200])
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: False, buffer=io.BytesIO()))
+    assert main(["--src", "-", "--speaker", "p225", "--stream"]) == 2
+    assert "error: stdin: truncated" in capsys.readouterr().err
 
 
 def test_an_empty_folder_and_no_source(capsys):

@@ -195,7 +195,7 @@ def test_encode_then_decode_is_convert(capsys, monkeypatch):
     options = ["--speaker", "p226", "--seed", "3", "--temperature", "0.9"]
     out, errors = run(decode, ["--codes", "c.txt", "--out", "one", *options], capsys)
     assert (out, errors) == ("one/a-p226.wav\n", [])
-    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode("utf-16"))))
     assert run(decode, ["--codes", "-", *options], capsys)[0] == "a-p226.wav\n"
     run(convert, ["--src", "a.wav", "--out", "two.wav", *options], capsys)
     contents = {Path(p).read_bytes() for p in ("one/a-p226.wav", "a-p226.wav", "two.wav")}

@@ -50,6 +50,34 @@ def test_manifests_and_a_table(corpus, tmp_path, capsys):
     assert table[5] == f"folder corpus; manifests in {out}"
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_the_tier_of_phones_has_a_name(corpus, tmp_path, capsys, beside):
+    folder = corpus / "ann" if beside else tmp_path / "labels"
+    folder.mkdir(exist_ok=True)
+    tiers = '"IntervalTier" "Segmente" 0 0.3 1 0 0.3 "a" "IntervalTier" "Other" 0 0.3 1 0 0.3 "b"'
+    text = f'"ooTextFile" "TextGrid" 0 0.3 <exists> 2 {tiers}'
+    (folder / "05.TextGrid").write_text(text)
+    if not beside:
+        (folder / "05.TextGrid").rename(folder / "ann05.TextGrid")
+        (corpus / "ann" / "05.wav").rename(corpus / "ann" / "ann05.wav")
+
+    def phones(*options):
+        out = tmp_path / "out"
+        arguments = [str(corpus), "--out", str(out), *options]
+        code = main(arguments if beside else [*arguments, "--phones", str(folder)])
+        parts = [read_manifest(out / f"{name}.jsonl") for name in ("train", "valid", "test")]
+        return code, [p.label for part in parts for u in part for p in u.phones or ()]
+
+    assert phones("--tier", "Segmente") == (0, ["a"])
+    assert phones("--tier", "Other") == (0, ["b"])
+    capsys.readouterr()
+    if beside:
+        code, found = phones("--tier", "segments")
+        assert found == []
+        err = capsys.readouterr().err
+        assert "one tier named 'segments', found the tiers 'Segmente', 'Other'" in err
+
+
 def test_json_alone_is_on_stdout(corpus, tmp_path, capsys, monkeypatch):
     (corpus / "ann" / "00.txt").unlink()
     monkeypatch.chdir(tmp_path)

@@ -57,7 +57,31 @@ def test_numba_gets_a_folder_only_where_it_has_none(tmp_path, monkeypatch):
     monkeypatch.setattr("atexit.register", lambda *_, **__: None)
     numba_cache.provide()
     assert os.environ[numba_cache.VARIABLE].startswith(str(tmp_path))
-    monkeypatch.delenv(numba_cache.VARIABLE)
+    # Nor can the folder that was given be written to; and there is no temporary one
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(OSError, match="set NUMBA_CACHE_DIR or TMPDIR"):
+        numba_cache.provide()
+
+
+def test_a_user_without_a_home(monkeypatch, tmp_path):
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # is not enough for other packages
+    monkeypatch.delenv(numba_cache.VARIABLE, raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("atexit.register", lambda *_, **__: None)
     numba_cache.provide()
-    assert numba_cache.VARIABLE not in os.environ
+    assert os.environ[numba_cache.VARIABLE].startswith(str(tmp_path))
+    assert os.environ["HOME"] == os.environ[numba_cache.VARIABLE]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_letters_that_stdout_does_not_have(encoding):
+    code = PRINT.format(check=r"print('na\u00efve \u2026 \udce9')", error="SystemExit(0)")
+    done = subprocess.run(
+        [sys.executable, "-c", code, os.devnull],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+    )
+    assert done.returncode == 0 and not done.stderr
+    assert rb"ve \u2026 \udce9" in done.stdout

@@ -44,6 +44,15 @@ def test_the_next_utterance_stands_in_for_one_that_is_left_out():
     assert len(others) == 3
 
 
+def test_long_utterances_count_as_several():
+    """Else an hour would be taken where a minute is wanted."""
+    waveforms = corpus({"a": 1.0}, count=1, seconds=100.0)
+    (some,) = sample_utterances(waveforms, ["a"], 50.0)
+    assert [len(x) for x in some] == 3 * [20 * RATE]  # from the beginning, the middle, the end
+    for stretch, start in zip(some, (0, 40, 80), strict=True):
+        np.testing.assert_array_equal(stretch, waveforms.crop(0, start * RATE, 20 * RATE))
+
+
 def test_the_level_of_the_speakers():
     waveforms = corpus({"a": 1.0, "b": 1.0}, count=2)
     once = [waveforms.crop(i, 0, 40000) for i in range(len(waveforms))]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from speechvq.data.manifest import Phone, Utterance
-from speechvq.data.trim import clip_phones, sound_seconds, speech_bounds, trim
+from speechvq.data.trim import Sound, clip_phones, find_sound, trim
 
 RATE = 16000
 
@@ -14,6 +14,15 @@ def burst(before, sound, after, noise=0.0):
     parts = [np.zeros(round(before * RATE)), 0.5 * np.sin(np.arange(round(sound * RATE)) * 0.2)]
     waveform = np.concatenate([*parts, np.zeros(round(after * RATE))])
     return (waveform + noise * rng.standard_normal(len(waveform))).astype(np.float32)
+
+
+def speech_bounds(waveform, *settings, **named):
+    sound = find_sound([waveform], *settings, **named)
+    return sound.start, sound.end
+
+
+def sound_seconds(waveform, rate):
+    return find_sound([waveform], rate).seconds
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.001])
@@ -40,9 +49,19 @@ def test_a_lower_threshold_keeps_less():
     assert speech_bounds(quiet_then_loud, RATE, 20, 0)[0] == pytest.approx(0.5, abs=0.011)
 
 
-def test_silence_has_no_bounds():
-    with pytest.raises(ValueError, match="silence"):
-        speech_bounds(np.zeros(RATE), RATE)
+def test_silence_is_no_sound():
+    assert find_sound([np.zeros(RATE)], RATE) == Sound(1.0, 0.0, 0.0, 1.0, 0.0)
+    assert find_sound([np.full(RATE, -0.3)], RATE) == Sound(1.0, 0.3, 0.0, 1.0, 0.0)
+    assert find_sound([], RATE).duration == 0
+
+
+@pytest.mark.parametrize("cuts", [[1], [159, 160, 161], range(500, 30000, 777)])
+def test_blocks_of_any_lengths_have_the_same_sound(cuts):
+    waveform = burst(0.5, 1.0, 0.7003, noise=0.001)
+    whole = find_sound([waveform], RATE)
+    assert find_sound(np.split(waveform, cuts), RATE) == whole
+    assert whole.peak == np.abs(waveform).max()
+    assert whole.duration == len(waveform) / RATE
 
 
 PHONES = (Phone(0.0, 0.5, "sil"), Phone(0.5, 0.8, "aa"), Phone(0.8, 1.2, "t"), Phone(1.2, 2, "sil"))

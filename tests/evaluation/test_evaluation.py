@@ -23,7 +23,7 @@ from speechvq.evaluation.conversion import (  # noqa: E402
     evaluate_conversion,
     synthesise,
 )
-from speechvq.evaluation.encoded import bits_per_sample, encode_utterances, read_waveform  # noqa: E402
+from speechvq.evaluation.likelihood import bits_per_sample  # noqa: E402
 from speechvq.evaluation.normalised import (  # noqa: E402
     normalisation_of,
     speaker_normalised_cepstra,
@@ -31,6 +31,7 @@ from speechvq.evaluation.normalised import (  # noqa: E402
 from speechvq.model import Model  # noqa: E402
 from speechvq.model_folder import read_config, save_model  # noqa: E402
 from speechvq.sampling import SamplingOptions, convert, encode  # noqa: E402
+from speechvq.sampling.utterances import encode_utterances, read_waveform  # noqa: E402
 from speechvq.settings import plain  # noqa: E402
 
 RATE = 16000
@@ -56,7 +57,7 @@ def model(tiny_config):
 
 
 def test_codes_are_those_of_encode(model, utterances):
-    encoded = encode_utterances(model, utterances)
+    encoded = list(encode_utterances(model, utterances))
     assert [e.utterance for e in encoded] == utterances
     for e in encoded:
         assert np.array_equal(e.codes, encode(model, e.waveform))

@@ -137,6 +137,13 @@ def test_memory_is_bounded(model, monkeypatch):
     assert max(lengths) <= bound
 
 
+def test_no_codes_keep_those_of_a_whole_piece(model):
+    """Views would, and lie between the pieces' large arrays: memory then grows with each."""
+    pieces = list(encode_blocks(model, [noise(25 * model.sample_rate)]))
+    assert len(pieces) == 3
+    assert all(piece.flags.owndata for piece in pieces)
+
+
 def test_no_sample_beyond_the_receptive_field_matters(model):
     """By gradients: all that one latent depends on lies within the receptive field."""
     hop = model.hop_length

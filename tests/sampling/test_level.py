@@ -11,7 +11,7 @@ from speechvq import audio, sampling
 from speechvq.config import ConditionerMelPredictorConfig
 from speechvq.model import Model
 from speechvq.sampling import encode_source
-from speechvq.sampling.level import MAX_LEVEL, apply_gain, level_gains
+from speechvq.sampling.level import MAX_LEVEL, apply_gain, gains_between
 
 RATE = 8000
 LEVEL = -26.0
@@ -37,7 +37,7 @@ def speech(rms: float, T: int = 4000) -> np.ndarray:
 
 def test_gains_lead_to_the_level_and_back():
     quiet = speech(0.01)
-    gains = level_gains(quiet, RATE, LEVEL)
+    gains = gains_between(audio.speech_level([quiet], RATE), LEVEL)
     levelled = gains.to_model * quiet
     assert audio.speech_level([levelled], RATE) == pytest.approx(LEVEL, abs=1e-3)
     np.testing.assert_allclose(gains.to_source * levelled, quiet, rtol=1e-5)
@@ -45,13 +45,14 @@ def test_gains_lead_to_the_level_and_back():
 
 def test_the_gain_back_is_bounded():
     loud = speech(0.3)  # -10 dB
-    gains = level_gains(loud, RATE, LEVEL)
+    gains = gains_between(audio.speech_level([loud], RATE), LEVEL)
     back = audio.speech_level([gains.to_source * gains.to_model * loud], RATE)
     assert back == pytest.approx(MAX_LEVEL, abs=1e-3)
 
 
 def test_silence_keeps_its_level():
-    assert level_gains(np.zeros(800, np.float32), RATE, LEVEL) == (1, 1)
+    silent = audio.speech_level([np.zeros(800, np.float32)], RATE)
+    assert gains_between(silent, LEVEL) == (1, 1)
 
 
 def test_a_gain_clips():

@@ -85,7 +85,9 @@ def test_codes_are_found_once(model, manifests, monkeypatch):
 
             waveform, _ = audio.read(u.path, vqvae.sample_rate)
             np.testing.assert_array_equal(kept[u.id], encode(vqvae, waveform))
-    monkeypatch.setattr("speechvq.training.prior.encode", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(
+        "speechvq.training.prior.encode_utterances", lambda *_: pytest.fail("encoded again")
+    )
     train_prior(model, CONFIG, STAGE, TRAINING, manifests, overwrite=True)
     train_prior(model, CONFIG, STAGE, TRAINING, manifests, model.parent / "other", folder / "codes")
 

@@ -1,8 +1,11 @@
 """The trainer, with an objective of its own: a line fitted to points."""
 
+import itertools
 import os
 import signal
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -11,10 +14,12 @@ from torch import nn
 
 from speechvq.config import StageConfig, TrainingConfig
 from speechvq.distributed import Processes
+from speechvq.training import trainer
 from speechvq.training.checkpoint import BEST, LAST, _load, read_header
 from speechvq.training.metrics import FILE
 from speechvq.training.objective import Losses, Objective
 from speechvq.training.stage import Stage, learning_rate
+from speechvq.training.threads import ThreadChooser
 from speechvq.training.trainer import Interrupted, Trainer
 
 CONFIG = TrainingConfig(
@@ -241,6 +246,32 @@ def test_a_resume_repeats_what_would_have_been(tmp_path, read_lines, stop_after)
     one, other = (read_lines(tmp_path / name / FILE) for name in ("straight", "resumed"))
     assert timeless(other) == timeless(one)
     assert stopped.calls + resumed.calls == straight.calls  # no second start, no second finish
+
+
+@pytest.mark.parametrize("stop_after", [2, 4, 5, 6, 8])
+def test_a_resume_takes_the_threads_of_the_training(tmp_path, stop_after, monkeypatch):
+    """Timing is on in both stages, and ends in the first; two threads take half the time."""
+    ticks = itertools.accumulate(iter(lambda: 1 / torch.get_num_threads(), None))
+    chooser = partial(ThreadChooser, [1, 2], lambda: next(ticks))
+    monkeypatch.setattr(trainer, "ThreadChooser", lambda candidates: chooser())
+    used, runs = {}, []
+
+    def before_step(step):
+        state = runs[-1].trainer.state
+        used[name].append((state.stage, step, torch.get_num_threads()))
+        if name == "stopped" and state.global_step == stop_after:
+            runs[-1].trainer._interrupted = True
+
+    for name in ("straight", "stopped", "resumed"):
+        used[name] = []
+        folder = tmp_path / name.replace("resumed", "stopped")
+        runs.append(Run(folder, steps=(9, 8), before_step=before_step))
+        with pytest.raises(Interrupted) if name == "stopped" else nullcontext():
+            runs[-1].trainer.run(resume=name == "resumed")
+    assert used["stopped"] + used["resumed"] == used["straight"]
+    assert [n for stage, _, n in used["straight"]] == [1, *[1, 2] * 3, 2, 2, 2, *[1, 2] * 3, 2]
+    assert torch.get_num_threads() == 2  # all are given back
+    torch.set_num_threads(1)
 
 
 def test_a_stage_begins_with_a_checkpoint(tmp_path, read_lines):

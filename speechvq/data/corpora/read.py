@@ -19,9 +19,9 @@ from speechvq.data.corpora.lines import GUESSED, read_file
 from speechvq.data.corpora.reader import CorpusReader, folders_in
 from speechvq.data.corpora.recording import Recording
 from speechvq.data.label_names import doubt_classes
-from speechvq.data.labels import read_labels, units_that_fit
+from speechvq.data.labels import units_that_fit
 from speechvq.data.manifest import CorpusError, Phone, Utterance
-from speechvq.data.trim import clip_phones, speech_bounds, trim
+from speechvq.data.trim import clip_phones, find_sound, trim
 from speechvq.progress import track
 from speechvq.text import EncodingError
 
@@ -41,6 +41,7 @@ def read_corpus(
     root: str | os.PathLike,
     *,
     phones: str | os.PathLike | None = None,
+    tier: str | None = None,
     speakers: Iterable[str] | None = None,
     check: bool = False,
     trim_silence: bool = False,
@@ -61,6 +62,8 @@ def read_corpus(
     phones : path, optional
         A folder of phone labels (``SPEAKER/UTTERANCE.TextGrid``, ``.phn``, ``.lab``) or a CTM
         file; by default ``phones`` or ``phones.ctm`` in the root, and labels beside the audio.
+    tier : str, optional
+        Name of the tier of TextGrids that holds the phones; by default one of `labels.TIERS`.
     speakers : iterable of str, optional
         Names of the speakers to keep; None keeps all.
     check : bool
@@ -87,7 +90,7 @@ def read_corpus(
         recordings = _of_speakers(recordings, list(speakers), root)
         faults = _faults_of({r.speaker for r in recordings}, faults)
     recordings = _with_usable_names(recordings, faults)
-    labels = _label_files(root, phones, faults)
+    labels = _label_files(root, phones, tier, faults)
     utterances = []
     for utterance, found in _read_recordings(recordings, labels, check, trim_silence, progress):
         for fault in found:
@@ -183,22 +186,23 @@ def _with_usable_names(recordings: list[Recording], faults: Faults) -> list[Reco
     return kept
 
 
-def _label_files(root: Path, given: str | os.PathLike | None, faults: Faults) -> LabelFiles | None:
+def _label_files(
+    root: Path, given: str | os.PathLike | None, tier: str | None, faults: Faults
+) -> LabelFiles:
     if given is not None:
-        found = LabelFiles(Path(given), faults)
+        found = LabelFiles(Path(given), faults, tier)
         if not found:
             raise CorpusError(f"{given}: no label files in it; {label_files.EXPECTED}")
         return found
     for default in (root / "phones", root / "phones.ctm"):
         if default.exists():
-            found = LabelFiles(default, faults)
-            return found if found else None
-    return None
+            return LabelFiles(default, faults, tier)
+    return LabelFiles(None, faults, tier)
 
 
 def _read_recordings(
     recordings: list[Recording],
-    labels: LabelFiles | None,
+    labels: LabelFiles,
     check: bool,
     trim_silence: bool,
     progress: bool,
@@ -222,7 +226,7 @@ def _read_recordings(
 
 
 def _read_recording(
-    recording: Recording, labels: LabelFiles | None, check: bool, trim_silence: bool
+    recording: Recording, labels: LabelFiles, check: bool, trim_silence: bool
 ) -> tuple[Utterance | None, list[Fault]]:
     """Return the utterance of a recording, None if the recording is unusable, and the faults."""
     faults: list[Fault] = []
@@ -237,12 +241,12 @@ def _read_recording(
             fault(f"shorter than {audio.SHORTEST:g} s, skipped", str(recording.path), "file")
             return None, faults
         if check or trim_silence:
-            waveform, _ = audio.read(recording.path)
-            if abs(waveform).max() < audio.SILENT_PEAK:
+            sound = find_sound(audio.blocks(recording.path), sample_rate)
+            if sound.peak < audio.SILENT_PEAK:
                 fault("silent throughout, skipped", str(recording.path), "file")
                 return None, faults
-            duration = len(waveform) / sample_rate
-            bounds = speech_bounds(waveform, sample_rate) if trim_silence else None
+            duration = sound.duration
+            bounds = (sound.start, sound.end) if trim_silence else None
     except (audio.AudioError, OSError) as error:
         fault("not usable as audio, skipped", reason(error), "file", unusable=True)
         return None, faults
@@ -278,16 +282,14 @@ def _read_text(recording: Recording, fault: Callable[..., None]) -> str | None:
 
 def _phones(
     recording: Recording,
-    labels: LabelFiles | None,
+    labels: LabelFiles,
     duration: float,
     sample_rate: int,
     fault: Callable[..., None],
 ) -> tuple[Phone, ...] | None:
     """Read the phones of a recording, cut to the duration; None without readable labels."""
     try:
-        found = labels.find(recording.label_names, sample_rate) if labels else None
-        if found is None and recording.label_path is not None:
-            found = read_labels(recording.label_path, sample_rate)
+        found = labels.find(recording.label_names, recording.label_path, sample_rate)
     except (CorpusError, OSError) as error:
         what = "with phone labels that cannot be read, kept without them"
         fault(what, reason(error), unusable=True)

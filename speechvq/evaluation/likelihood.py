@@ -1,52 +1,22 @@
-"""Utterances of a manifest as a model sees them: waveforms, codes, bits per sample.
-
-Shapes: T samples, N codes.
-"""
+"""The likelihood of utterances under a model: bits per sample."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from speechvq import audio
 from speechvq.analysis.bootstrap import Estimate, ratio
 from speechvq.config import DecoderStage
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
 from speechvq.distributed import Processes
 from speechvq.model import Model
-from speechvq.sampling import encode
 from speechvq.sampling.encode import estimate_transform
 from speechvq.training.corpus import Corpus
 from speechvq.training.frozen_codes import frozen_codes_of
 from speechvq.training.objectives.decoder import DecoderObjective
 from speechvq.training.validate import validate
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """An utterance, its waveform (T,) at the model's sample rate, and its codes (N,)."""
-
-    utterance: Utterance
-    waveform: np.ndarray
-    codes: np.ndarray
-
-
-def read_waveform(utterance: Utterance, sample_rate: int) -> np.ndarray:
-    """Read the waveform (T,) of an utterance, resampled to `sample_rate` Hz."""
-    return audio.read(utterance.path, sample_rate, utterance.start, utterance.duration)[0]
-
-
-def encode_utterances(model: Model, utterances: Iterable[Utterance]) -> list[Encoded]:
-    """Read utterances and encode them, in the order given."""
-    encoded = []
-    for utterance in utterances:
-        waveform = read_waveform(utterance, model.sample_rate)
-        encoded.append(Encoded(utterance, waveform, encode(model, waveform)))
-    return encoded
 
 
 def bits_per_sample(
@@ -78,7 +48,7 @@ def bits_per_sample(
         if corpus.transforms is not None:
             index = model.speaker_index(utterance.speaker)
             whole = waveforms.crop(0, 0, samples[-1])
-            corpus.transforms.put(index, estimate_transform(model, whole))
+            corpus.transforms.put(index, estimate_transform(model, [whole]))
         if codes := frozen_codes_of(model, waveforms, processes):
             codes.find()
         pieces = corpus.held_out_batches(codes=codes)

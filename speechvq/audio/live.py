@@ -1,0 +1,80 @@
+"""Audio that is read from a pipe while it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+
+from speechvq.audio.errors import AudioError
+from speechvq.audio.reading import clipped, mixed
+
+SECONDS = 0.01
+"""Length of a block: what the reader waits for."""
+
+
+def live_blocks(
+    descriptor: int, sample_rate: int, pcm_rate: int | None = None, name: str = "stdin"
+) -> Iterator[np.ndarray]:
+    """Read a pipe block by block, each as soon as it has come.
+
+    Parameters
+    ----------
+    descriptor : int
+        File descriptor of a pipe with a WAV file, of a known length or not, or raw samples. It is
+        left open.
+    sample_rate : int
+        Hz, of the blocks. Audio of another rate is resampled, which delays it by some milliseconds.
+    pcm_rate : int, optional
+        Hz, of raw 16-bit little-endian samples of one channel; None for a WAV file.
+    name : str
+        Of the pipe, in messages.
+
+    Yields
+    ------
+    ndarray
+        (t,) float32 in [-1, 1], `SECONDS` long.
+
+    Raises
+    ------
+    AudioError
+        What comes is no WAV file, or has no samples.
+    """
+    raw = {"samplerate": pcm_rate, "channels": 1, "subtype": "PCM_16", "format": "RAW"}
+    try:
+        file = soundfile.SoundFile(descriptor, closefd=False, **(raw if pcm_rate else {}))
+    except soundfile.LibsndfileError as error:
+        raise AudioError(
+            f"{name}: not a WAV file, which is what can be read while it is recorded; pipe WAV, or "
+            "raw 16-bit samples with --pcm RATE"
+        ) from error
+    with file:
+        yield from _blocks(file, sample_rate, name)
+
+
+def _blocks(file: soundfile.SoundFile, sample_rate: int, name: str) -> Iterator[np.ndarray]:
+    resampler = None
+    if file.samplerate != sample_rate:
+        import soxr
+
+        resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, quality="MQ")
+    came = False
+    while len(block := file.read(max(1, round(SECONDS * file.samplerate)), "float32", True)):
+        came = True
+        if not np.isfinite(block).all():
+            raise AudioError(f"{name}: holds NaN or infinite samples; record it again")
+        mono = mixed(block)
+        if resampler is not None:
+            mono = resampler.resample_chunk(np.ascontiguousarray(mono))
+        if len(mono):
+            yield clipped(mono)
+    if not came:
+        raise AudioError(
+            f"{name}: no samples came, or its header says that there are none; pipe the samples "
+            "alone with --pcm RATE"
+        )
+    if resampler is not None:
+        mono = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        if len(mono):
+            yield clipped(mono)

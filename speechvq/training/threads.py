@@ -1,0 +1,96 @@
+"""The number of threads that a training's steps run on: measured, not guessed.
+
+On cores of its own a step is fastest on all threads; beside other programs, or on a host that
+lends its cores to others, mostly on one, since all threads wait for the slowest many times in a
+step. Sums depend in their last digits on the number of threads. So which step is timed on how many
+threads is a function of the step alone, and what was timed and chosen is in the checkpoint: a
+resume goes on on the threads that the training had.
+"""
+
+import logging
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from speechvq.distributed import Processes
+from speechvq.training.checkpoint import State
+
+logger = logging.getLogger(__name__)
+
+EVERY = 1000
+"""Steps from one measurement to the next; the first is at the beginning of a stage."""
+TIMED = 3
+"""Steps that are timed on each number of threads, which take turns."""
+GAIN = 1.1
+"""So many times faster must a step be on more threads: what is less is chance, or not worth it."""
+
+
+def candidates(processes: Processes) -> list[int]:
+    """Numbers of threads to choose from: 1, 2, 4, … up to torch's.
+
+    There is no choice where OMP_NUM_THREADS is set, in one of several processes, and on a GPU.
+    """
+    most = torch.get_num_threads()
+    if "OMP_NUM_THREADS" in os.environ or processes.world_size > 1:
+        return [most]
+    if processes.device.type != "cpu":
+        return [most]
+    return sorted({most, *(2**i for i in range(most.bit_length()))})
+
+
+class ThreadChooser:
+    """Times steps on several numbers of threads and runs the others on the best.
+
+    Parameters
+    ----------
+    candidates : sequence of int
+        Numbers of threads, ascending.
+    clock : callable
+        Returns seconds.
+    """
+
+    def __init__(self, candidates: Sequence[int], clock: Callable[[], float] = time.perf_counter):
+        self.candidates = list(candidates)
+        self._clock = clock
+
+    @contextmanager
+    def step(self, state: State) -> Iterator[None]:
+        """Run the step after `state.step` on the chosen threads, or time it on others.
+
+        The first step of a stage is not timed: it makes caches.
+        """
+        numbers, turn = self.candidates, state.step % EVERY - 1
+        if state.threads not in numbers:  # at the beginning, or on another machine
+            state.threads = numbers[0]
+        timed = len(numbers) > 1 and 0 <= turn < TIMED * len(numbers)
+        if turn == 0:
+            state.timed = []
+        torch.set_num_threads(numbers[turn % len(numbers)] if timed else state.threads)
+        began = self._clock()
+        yield
+        if timed:
+            state.timed.append(self._clock() - began)
+            if len(state.timed) == TIMED * len(numbers):
+                self._choose(state)
+            torch.set_num_threads(state.threads)
+
+    def end(self) -> None:
+        """Leave torch all threads again."""
+        torch.set_num_threads(self.candidates[-1])
+
+    def _choose(self, state: State) -> None:
+        """Take the fewest threads that are about as fast as the fastest."""
+        count = len(self.candidates)
+        seconds = [statistics.median(state.timed[i::count]) for i in range(count)]
+        places = range(count)
+        chosen = next(self.candidates[i] for i in places if seconds[i] <= GAIN * min(seconds))
+        if chosen != state.threads:
+            measured = ", ".join(
+                f"{1 / s:.3g} with {n}" for n, s in zip(self.candidates, seconds, strict=True)
+            )
+            logger.info("threads of a step: %d from now on; steps/s: %s", chosen, measured)
+        state.threads, state.timed = chosen, []

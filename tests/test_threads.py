@@ -1,0 +1,75 @@
+"""Threads that wait sleep, in every command and before anything reads how they wait."""
+
+import configparser
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OPENMP = ("torch", "sklearn", "numba")
+"""Packages that read OMP_WAIT_POLICY when they are imported, or import one that does."""
+
+
+def entry_points() -> list[str]:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = setup["options.entry_points"]["console_scripts"].strip().splitlines()
+    return [line.split("=")[1].strip() for line in lines]
+
+
+WATCH = f"""
+import json, os, sys
+class Watch:
+    found = []
+    def find_spec(self, name, path=None, target=None):
+        if name in {OPENMP}:
+            Watch.found.append(os.environ.get("OMP_WAIT_POLICY"))
+sys.meta_path.insert(0, Watch())
+"""
+
+
+def at_first_import(program: str, wish: str | None) -> str | None:
+    """OMP_WAIT_POLICY when a program imports the first of OPENMP; at its end, if it does not."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    end = "print(json.dumps([*Watch.found, os.environ.get('OMP_WAIT_POLICY')][0]))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{WATCH}\n{program}\n{end}"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment | ({"OMP_WAIT_POLICY": wish} if wish else {}),
+        timeout=120,
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("entry", entry_points())
+def test_every_command_lets_threads_sleep(entry):
+    module, function = entry.split(":")
+    program = (
+        f"from {module} import {function}\ntry:\n    {function}(['--help'])\n"
+        "except SystemExit:\n    pass"
+    )
+    assert at_first_import(program, None) == "PASSIVE"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from speechvq.training.train import train",
+        "import speechvq; speechvq.load",
+        "import sys; sys.path.insert(0, 'recipes/vctk'); import units",
+        "import sys; sys.path.insert(0, 'recipes/vctk'); import hmm_units",
+    ],
+)
+def test_and_so_does_python(program):
+    assert at_first_import(program, None) == "PASSIVE"
+
+
+def test_ones_own_wish_stays():
+    assert at_first_import("import speechvq.cli.train", "ACTIVE") == "ACTIVE"
