@@ -28,7 +28,7 @@ from speechvq.data.subsets import speech_level
 from speechvq.distributed import Processes, processes
 from speechvq.model import Model
 from speechvq.model_folder import WEIGHTS, load_model, read_speakers, save_model
-from speechvq.postfilter.predictor import ConditionerMelPredictor
+from speechvq.postfilter.predictor import StreamingMelPredictor
 from speechvq.training.card import Facts, model_card
 from speechvq.training.checkpoint import State
 from speechvq.training.corpus import Corpus
@@ -169,8 +169,8 @@ def init_from(model: Model, folder: str) -> bool:
     """Begin with the weights of another model.
 
     Features, encoder and codebook must be of the same settings; mel predictor and decoder are
-    taken if they are, and if the speakers are the same. A mel predictor of the shape of the
-    decoder's conditioner is taken with that decoder alone.
+    taken if they are, and if the speakers are the same. (The shape of a mel predictor may be that
+    of the decoder's conditioner.)
 
     Returns
     -------
@@ -194,16 +194,20 @@ def init_from(model: Model, folder: str) -> bool:
     parts += [(model.vqvae.encoder, other.vqvae.encoder)]
     parts += [(model.vqvae.quantizer, other.vqvae.quantizer)]
     if other.speakers == model.speakers:
-        same_decoder = other.config.decoder == model.config.decoder
-        if same_decoder:
+        if other.config.decoder == model.config.decoder:
             parts.append((model.vqvae.decoder, other.vqvae.decoder))
-        alone = not isinstance(model.mel_predictor, ConditionerMelPredictor)
-        same_predictor = other.config.mel_predictor == model.config.mel_predictor
-        if model.mel_predictor is not None and same_predictor and (alone or same_decoder):
+        if model.mel_predictor is not None and _predictor(other) == _predictor(model):
             parts.append((model.mel_predictor, other.mel_predictor))
     for ours, theirs in parts:
         ours.load_state_dict(theirs.state_dict())
     return any(ours is model.vqvae.decoder for ours, _ in parts)
+
+
+def _predictor(model: Model) -> tuple:
+    """All settings that a mel predictor's shape depends on."""
+    own = isinstance(model.mel_predictor, StreamingMelPredictor)
+    conditioner = None if own else getattr(model.config.decoder, "conditioner", None)
+    return model.config.mel_predictor, conditioner
 
 
 def _stage(

@@ -25,7 +25,11 @@ def working_folder(tiny_config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPEECHVQ_MODEL", raising=False)
     torch.manual_seed(0)
-    model_folder.save_model(MODEL, Model(tiny_config, ["p225", "p226"]), {}, "# A card\n")
+    model = Model(tiny_config, ["p225", "p226"]).eval()
+    with torch.no_grad():  # codes among the latents, so that several are in use
+        z = model.latents(0.1 * torch.randn(1, 8 * model.hop_length))[0]
+        model.vqvae.quantizer.codebook.copy_(z)
+    model_folder.save_model(MODEL, model, {}, "# A card\n")
     monkeypatch.setattr(enrolling, "STAGE", replace(enrolling.STAGE, segment_length=256))
     for i in range(3):
         record(f"wavs/{i}.wav", 5, seed=i)

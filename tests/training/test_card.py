@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from speechvq.config import DataConfig, TrainingConfig
+from speechvq.config import DataConfig, QuantizerConfig, TrainingConfig
 from speechvq.training.card import Facts, model_card, with_enrolled
 from speechvq.training.checkpoint import State
 
@@ -32,7 +32,11 @@ def test_a_card_of_another_kind_gets_them_at_its_end():
 
 
 MODEL = SimpleNamespace(
-    speakers=["p225", "p226"], sample_rate=16000, frame_rate=50.0, codebook_size=512, hop_length=320
+    speakers=["p225", "p226"],
+    sample_rate=16000,
+    frame_rate=50.0,
+    hop_length=320,
+    config=SimpleNamespace(quantizer=QuantizerConfig(codebook_size=512)),
 )
 FACTS = Facts(40, 3.25, "CPU, 2 threads", 1, {"mel": 300, "decoder": 0})
 
