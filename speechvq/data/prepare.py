@@ -58,6 +58,7 @@ def prepare(
     *,
     phones: str | os.PathLike | None = None,
     speakers: Iterable[str] | None = None,
+    only: Iterable[str] | None = None,
     check: bool = False,
     trim_silence: bool = False,
     valid: float = 0.05,
@@ -79,7 +80,7 @@ def prepare(
         Finds the recordings; by default that of the package whose layout the corpus has.
     out : path, optional
         Folder of the manifests; by default ``exp/KIND/data``.
-    phones, speakers, check, trim_silence, progress
+    phones, speakers, only, check, trim_silence, progress
         As in `speechvq.data.corpora.read_corpus`.
     valid, test : float
         Fractions of the total duration for validation and for testing; 0 for none.
@@ -104,6 +105,7 @@ def prepare(
         root,
         phones=phones,
         speakers=speakers,
+        only=only,
         check=check,
         trim_silence=trim_silence,
         progress=progress,
