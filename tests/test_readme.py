@@ -20,6 +20,7 @@ DOCUMENTS = [
     "recipes/vctk/RESULTS.md",
     "recipes/vctk/standin/README.md",
     "recipes/asterisk/README.md",
+    "recipes/librispeech/README.md",
     "speechvq/pretrained/README.md",
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
 ]
@@ -197,6 +198,7 @@ def test_the_map_of_equations_names_what_there_is():
 
 
 def test_confs_are_described():
-    described = read("recipes/vctk/README.md")
-    for path in (ROOT / "recipes" / "vctk" / "conf").glob("*.yaml"):
-        assert path.name in described
+    for recipe in ("vctk", "librispeech"):
+        described = read(f"recipes/{recipe}/README.md")
+        for path in (ROOT / "recipes" / recipe / "conf").glob("*.yaml"):
+            assert path.name in described

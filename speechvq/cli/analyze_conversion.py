@@ -16,6 +16,7 @@ from speechvq.cli.speaking import (
     add_sampling_options,
     progress_bar,
     sampling_options,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -23,17 +24,25 @@ if TYPE_CHECKING:
     from speechvq.sampling import SamplingOptions
 
 NOTES = """\
-Utterances of the test data are synthesised by their own speaker (reconstruction) and by another
-speaker (conversion). Judges that were not trained here compare them with the recordings:
-  speaker  similarity to target and source, speaker-identification accuracy (Resemblyzer)
+Utterances of the test data, or of any people, are synthesised by another speaker (conversion)
+and, where the model knows their speaker, by their own (reconstruction). Judges that were not
+trained here compare them with the recordings:
+  speaker  similarity to target and source; accuracy of naming the target, among all targets and
+           the source (Resemblyzer)
   WER      word error rate (whisper tiny.en)
   PER      phone error rate, without a language model of words (pocketsphinx)
   DNSMOS   predicted opinion score of quality, 1 to 5 (speechmos)
-  pitch    median, range and voiced share (pyworld)
+  pitch    median, range, voiced share; voiced share minus the source's, and correlation with the
+           source's log pitch (pyworld)
 Install the judges with: pip install "speechvq[judges]". Missing ones are left out. Intervals are
-95 % bootstrap intervals over utterances. WER and PER are for English only.
+95 % bootstrap intervals over utterances. WER and PER are for English only; where the manifest has
+no text, or no phones, the reference is what the recogniser hears of the recording.
 
-Writes scores.json, with the transcripts of each trial.
+Writes scores.json, with scores and transcripts of each trial.
+
+People whom the model does not know, in groups:
+  speechvq-analyze conversion --manifest clean=clean.jsonl mp3=mp3.jsonl \
+      --targets targets.jsonl --speaker p225 p226 --trials all
 """
 
 
@@ -42,10 +51,16 @@ def parser() -> Parser:
     parser = Parser("analyze conversion", "How well does a model convert voices?", NOTES)
     add_model_options(parser)
     add = parser.add_argument
-    add("--manifest", metavar="FILE", help="utterances to convert (default: the test data)")
-    add("--trials", type=int, default=24, metavar="N",
-        help="conversions, balanced over sources and targets (default: 24)")  # fmt: skip
-    add("--speaker", nargs="+", metavar="NAME", help="targets (default: all of the manifest's)")
+    add("--manifest", nargs="+", metavar="[GROUP=]FILE",
+        help="utterances to convert, of any speakers (default: the test data); scores are also "
+        "given for each GROUP")  # fmt: skip
+    add("--trials", type=_trials, default=24, metavar="N",
+        help="conversions of each manifest, balanced over sources and targets; all: each utterance "
+        "once (default: 24)")  # fmt: skip
+    add("--speaker", nargs="+", metavar="NAME",
+        help="targets (default: all speakers of the model with recordings)")  # fmt: skip
+    add("--targets", metavar="FILE",
+        help="manifest with recordings of the targets (default: those in --manifest)")  # fmt: skip
     add("--recogniser", metavar="DIR",
         help="model folder of faster-whisper for the WER (default: tiny.en)")  # fmt: skip
     add("--out", metavar="DIR", help="folder to write to (default: conversion beside the model)")
@@ -55,10 +70,27 @@ def parser() -> Parser:
     return parser
 
 
+def _trials(text: str) -> int | None:
+    return None if text == "all" else whole_number(text)
+
+
+def _groups(given: list[str]) -> dict[str | None, str]:
+    """Manifests by their group; one without a name stands alone."""
+    if len(given) == 1 and "=" not in given[0]:
+        return {None: given[0]}
+    groups: dict[str | None, str] = {}
+    for text in given:
+        group, _, path = text.partition("=")
+        if not (group and path) or group in groups:
+            raise ValueError(
+                f"--manifest {text}: expected GROUP=FILE, with another GROUP for each of several"
+            )
+        groups[group] = path
+    return groups
+
+
 def run(options: argparse.Namespace) -> int:
     """Convert, judge, write the scores and print them."""
-    if options.trials < 1:
-        raise ValueError(f"--trials must be 1 or more, got {options.trials}")
     started = time.monotonic()
     drawing = sampling_options(options)
     from speechvq import model_folder
@@ -71,9 +103,15 @@ def run(options: argparse.Namespace) -> int:
     )
 
     folder = model_folder.find_model(options.model)
-    path = manifest(options.manifest, model_folder.read_config(folder), "test", "--manifest")
+    if options.manifest:
+        manifests = _groups(options.manifest)
+    else:
+        config = model_folder.read_config(folder)
+        manifests = {None: manifest(None, config, "test", "--manifest")}
     model = model_folder.load_model(folder, options.device)
-    trials = choose_trials(path, model, options.speaker, options.trials, options.seed)
+    trials = choose_trials(
+        manifests, model, options.speaker, options.trials, options.seed, options.targets
+    )
     judges = available_judges(judge_makers(options.recogniser))
     with progress_bar(seconds_to_draw(model, trials), model.sample_rate) as drawn:
         result = evaluate_conversion(
@@ -113,26 +151,35 @@ def _write(out: Path, result: ConversionEvaluation, scores: dict, wavs: bool) ->
 def _print(folder: Path, result: ConversionEvaluation, options: SamplingOptions) -> None:
     from speechvq.analysis.judges.table import formatted, score_table
 
-    trials = result.trials.trials
-    sources = {trial.utterance.speaker for trial in trials}
-    targets = {trial.target for trial in trials}
-    bits = formatted(result.bits_per_sample, ".3f")
     print(f"model      {folder}")
+    for group, path in result.trials.manifests.items():
+        trials = [trial for trial in result.trials.trials if trial.group == group]
+        utterances = {trial.utterance.id: trial.utterance for trial in trials}.values()
+        sources = {utterance.speaker for utterance in utterances}
+        targets = {trial.target for trial in trials}
+        print(
+            f"judged     {len(trials)} conversions of {len(utterances)} utterances of {path}: "
+            f"{len(sources)} sources, {len(targets)} targets; with text "
+            f"{sum(u.text is not None for u in utterances)}, with phones "
+            f"{sum(u.phones is not None for u in utterances)}"
+        )
     print(
-        f"judged     {len(trials)} conversions of {len(result.trials.utterances)} utterances of "
-        f"{result.trials.manifest}: {len(sources)} sources, {len(targets)} targets; "
+        "sampling   "
         + ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(options).items() if v is not None)
     )
-    print(f"bits       {bits} per sample of the recordings, given their codes")
+    if result.bits_per_sample:
+        bits = formatted(result.bits_per_sample, ".3f")
+        print(f"bits       {bits} per sample of the recordings, given their codes")
     for judge in result.judges:
         if judge.title not in result.judged:
             continue
         judged = result.judged[judge.title]
         print(f"\n{judge.title}, by {judge.name}\n{score_table(judge.formats, judged.scores)}")
-        rows = {
-            f"{target}, {kind}": numbers
-            for target, kinds in judged.by_target.items()
-            for kind, numbers in kinds.items()
-        }
-        if rows:
-            print(f"\n{score_table(judge.formats, rows)}")
+        for parts in (judged.by_group, judged.by_target):
+            rows = {
+                f"{part}, {kind}": numbers
+                for part, kinds in parts.items()
+                for kind, numbers in kinds.items()
+            }
+            if rows:
+                print(f"\n{score_table(judge.formats, rows)}")

@@ -13,13 +13,13 @@ examples:
   speechvq-prepare /data/VCTK-Corpus-0.92 --trim --speakers p225,p226
   speechvq-prepare recordings --corpus folder --phones aligned --out exp/mine/data
 
-The corpus is VCTK (0.80 or 0.92), LibriSpeech, LibriTTS, TIMIT, CMU ARCTIC, ESD, or any folder of
-SPEAKER/UTTERANCE.wav, with UTTERANCE.txt and phone labels beside the audio where they are known.
-What cannot be used is skipped, with one line for each kind of fault; the exit code is 2 if
-anything could not be read, entered, decoded or named. train.jsonl, valid.jsonl and test.jsonl list
-one utterance a line; speakers.json has the facts about each speaker that the corpus states. No
-sentence and no recording is in two splits, as far as texts and audio show. For another kind of
-corpus, call speechvq.data.prepare.prepare with a reader of your own.
+The corpus is VCTK (0.80 or 0.92), LibriSpeech, LibriTTS, TIMIT, CMU ARCTIC, ESD, speechocean762,
+or any folder of SPEAKER/UTTERANCE.wav, with UTTERANCE.txt and phone labels beside the audio where
+they are known. What cannot be used is skipped, with one line for each kind of fault; the exit code
+is 2 if anything could not be read, entered, decoded or named. train.jsonl, valid.jsonl and
+test.jsonl list one utterance a line; speakers.json has the facts about each speaker that the corpus
+states. No sentence and no recording is in two splits, as far as texts and audio show. For another
+kind of corpus, call speechvq.data.prepare.prepare with a reader of your own.
 """
 
 
@@ -46,6 +46,7 @@ def parser() -> Parser:
         help="fraction of the audio for testing (default: 0.1)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of the split (default: 0)")
     add("--speakers", metavar="NAMES", help="only these speakers: p225,p226")
+    add("--only", metavar="FILE", help="only these utterances: a list of ids, one a line")
     add("--json", action="store_true", help="print the summary as JSON")
     return parser
 
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         phones=options.phones,
         tier=options.tier,
         speakers=options.speakers and [name.strip() for name in options.speakers.split(",")],
+        only=options.only and _listed(options.only),
         check=options.check,
         trim_silence=options.trim,
         valid=options.valid,
@@ -84,6 +86,17 @@ def main(argv: list[str] | None = None) -> int:
         print(_table(rows))
         print(f"{prepared.kind} corpus; manifests in {prepared.out}")
     return 0
+
+
+def _listed(path: str) -> list[str]:
+    """The ids of a list; lines that begin with # are comments."""
+    from speechvq.text import read_text
+
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    ids = [line for line in lines if line and not line.startswith("#")]
+    if not ids:
+        raise ValueError(f"{path}: no utterance in it; expected an id a line")
+    return ids
 
 
 def _table(rows: list[dict]) -> str:

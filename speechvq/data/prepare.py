@@ -59,6 +59,7 @@ def prepare(
     phones: str | os.PathLike | None = None,
     tier: str | None = None,
     speakers: Iterable[str] | None = None,
+    only: Iterable[str] | None = None,
     check: bool = False,
     trim_silence: bool = False,
     valid: float = 0.05,
@@ -80,7 +81,7 @@ def prepare(
         Finds the recordings; by default that of the package whose layout the corpus has.
     out : path, optional
         Folder of the manifests; by default ``exp/KIND/data``.
-    phones, tier, speakers, check, trim_silence, progress
+    phones, tier, speakers, only, check, trim_silence, progress
         As in `speechvq.data.corpora.read_corpus`.
     valid, test : float
         Fractions of the total duration for validation and for testing; 0 for none.
@@ -106,6 +107,7 @@ def prepare(
         phones=phones,
         tier=tier,
         speakers=speakers,
+        only=only,
         check=check,
         trim_silence=trim_silence,
         progress=progress,

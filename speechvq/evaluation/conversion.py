@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from speechvq.analysis.judges.judge import (
     SOURCE,
     Judge,
     Recordings,
+    Score,
     Speech,
 )
 from speechvq.analysis.judges.level import SAMPLE_RATE, normalised
@@ -47,14 +49,19 @@ class Trials:
 
     Attributes
     ----------
-    manifest : str
+    manifests : dict
+        Paths by the group of sources; one without groups is that of None.
     trials : list of Trial
+        With groups, the id of an utterance begins with its group.
+    targets : list of str
+        Speakers of the model, sorted, also where few trials leave some out.
     pools : dict
-        By speaker, the recordings that represent the speaker's voice.
+        By speaker, the recordings that represent the voice: of targets and sources.
     """
 
-    manifest: str
+    manifests: dict[str | None, str]
     trials: list[Trial]
+    targets: list[str]
     pools: dict[str, list[Utterance]]
 
     @property
@@ -97,7 +104,7 @@ class ConversionEvaluation:
     judges: list[Judge]
     judged: dict[str, Judged]
     """By the title of the judge."""
-    transcripts: list[dict[str, dict[str, str]]]
+    each: list[dict[str, dict[str, Score]]]
     """Of each trial, by the title of the judge and the kind of speech."""
     bits_per_sample: Estimate | None
 
@@ -108,19 +115,23 @@ class ConversionEvaluation:
             scores[title] = judged.scores
             if judged.by_target:
                 scores[f"{title} by target"] = judged.by_target
+            if judged.by_group:
+                scores[f"{title} by group"] = judged.by_group
         trials = [
             {
                 "utterance": trial.utterance.id,
+                "group": trial.group,
                 "source": trial.utterance.speaker,
                 "target": trial.target,
                 "text": trial.utterance.text,
-                "transcripts": transcripts,
+                "transcripts": _picked(each, lambda score: score.transcript),
+                "scores": _picked(each, lambda score: dict(score.numbers)),
             }
-            for trial, transcripts in zip(self.trials.trials, self.transcripts, strict=True)
+            for trial, each in zip(self.trials.trials, self.each, strict=True)
         ]
         return _plain(
             {
-                "manifest": self.trials.manifest,
+                "manifests": {group or "": path for group, path in self.trials.manifests.items()},
                 "judges": {judge.title: judge.name for judge in self.judges},
                 "bits_per_sample": self.bits_per_sample,
                 **scores,
@@ -160,23 +171,22 @@ def evaluate_conversion(
     bits = bits_per_sample(model, progress(known, "bits per sample"), device)
     recordings = Recordings(
         trials.pools,
+        trials.targets,
         lambda u: synthesised.sources[u.id] if u.id in synthesised.sources else real(u),
     )
     speech = speech_of_trials(trials, synthesised, recordings)
     judged: dict[str, Judged] = {}
-    transcripts: list[dict] = [{} for _ in trials.trials]
+    each: list[dict[str, dict[str, Score]]] = [{} for _ in trials.trials]
     for judge in judges:
-        if judge.needs and not any(getattr(u, judge.needs) for u in trials.utterances.values()):
-            hint = f"; make them with: speechvq-align {trials.manifest}"
-            logger.warning(
-                "%s not judged: no utterance of %s has %s%s", judge.title, trials.manifest,
-                judge.needs, hint if judge.needs == "phones" else "",
-            )  # fmt: skip
-            continue
         pieces = [piece for piece in speech if piece.kind in judge.kinds]
         judged[judge.title] = result = judge_speech(judge, progress(pieces, judge.title))
-        _add_transcripts(transcripts, trials.trials, judge.title, pieces, result)
-    return ConversionEvaluation(trials, synthesised, list(judges), judged, transcripts, bits)
+        found: dict[tuple[str, str | None], dict[str, Score]] = {}
+        for piece, score in zip(pieces, result.each, strict=True):
+            found.setdefault((piece.utterance.id, piece.target), {})[piece.kind] = score
+        for of_trial, trial in zip(each, trials.trials, strict=True):
+            u = trial.utterance.id
+            of_trial[judge.title] = found.get((u, None), {}) | found.get((u, trial.target), {})
+    return ConversionEvaluation(trials, synthesised, list(judges), judged, each, bits)
 
 
 def available_judges(makers: Mapping[str, Callable[[], Judge]]) -> list[Judge]:
@@ -191,56 +201,88 @@ def available_judges(makers: Mapping[str, Callable[[], Judge]]) -> list[Judge]:
 
 
 def choose_trials(
-    manifest: str, model: Model, targets: Sequence[str] | None, count: int, seed: int
+    manifests: str | Mapping[str | None, str],
+    model: Model,
+    targets: Sequence[str] | None,
+    count: int | None,
+    seed: int,
+    recordings: str | None = None,
 ) -> Trials:
-    """Choose trials from a manifest, balanced over sources and targets.
+    """Choose trials from manifests, balanced over sources and targets.
 
     Parameters
     ----------
-    manifest
-        Path; speakers with one utterance only are left out.
+    manifests
+        Path of the utterances to convert, or paths by the name of a group. The model need not know
+        their speakers.
     model
         Knows the targets.
     targets
-        Speakers of the model; by default all that are in the manifest.
+        Speakers of the model; by default all that have two recordings or more.
     count
-        At most so many trials.
+        At most so many trials of each manifest; None for each utterance once.
     seed
         Of the choice.
+    recordings
+        Path of a manifest with recordings of the targets; by default the manifests themselves.
 
     Raises
     ------
     CorpusError
-        The manifest has too few utterances of too few speakers.
+        There are too few recordings of the targets, or nobody else to convert.
     ValueError
         The model does not know a target.
     """
-    utterances = read_usable(manifest)
-    counts = Counter(utterance.speaker for utterance in utterances)
-    speakers = [speaker for speaker, n in counts.items() if n > 1]
-    if alone := sorted(set(counts) - set(speakers)):
-        logger.warning(
-            "%s: left out, as judges compare speech with other utterances of the speaker and there "
-            "is only one: %s", manifest, ", ".join(alone),
-        )  # fmt: skip
-    for speaker in targets or ():
-        model.speaker_index(speaker)
-        if speaker not in speakers:
+    manifests = {None: manifests} if isinstance(manifests, str) else dict(manifests)
+    groups = {group: _read_group(group, path) for group, path in manifests.items()}
+    sources = [utterance for group in groups.values() for utterance in group]
+    of_targets = read_usable(recordings) if recordings else sources
+    where = recordings or ", ".join(manifests.values())
+    targets = _known_targets(of_targets, model, targets, where)
+    trials: list[Trial] = []
+    for group, utterances in groups.items():
+        convertible = {u.speaker for u in utterances if set(targets) - {u.speaker}}
+        if not convertible:
             raise CorpusError(
-                f"{manifest}:1: fewer than two utterances of {speaker}; the judges compare "
-                "conversions with recordings of the target"
+                f"{manifests[group]}:1: expected another speaker than the target {targets[0]}"
             )
-    targets = targets or [speaker for speaker in speakers if speaker in model.speakers]
-    if len(speakers) < 2 or not targets:
+        chosen = choose(utterances, targets, count, seed, group)
+        if left := convertible - {trial.utterance.speaker for trial in chosen}:
+            logger.warning(
+                "%s: %d trials are too few for each of %d speakers; left out: %s",
+                manifests[group], len(chosen), len(convertible), ", ".join(sorted(left)),
+            )  # fmt: skip
+        trials += chosen
+    voices = pools(sources, sorted({u.speaker for u in sources}), seed)
+    return Trials(manifests, trials, targets, voices | pools(of_targets, targets, seed))
+
+
+def _read_group(group: str | None, path: str) -> list[Utterance]:
+    utterances = read_usable(path)
+    if group is None:
+        return utterances
+    return [dataclasses.replace(u, id=f"{group}/{u.id}") for u in utterances]
+
+
+def _known_targets(
+    recordings: Sequence[Utterance], model: Model, wanted: Sequence[str] | None, where: str
+) -> list[str]:
+    """Speakers of the model with recordings to compare with, sorted: the wanted ones, else all."""
+    counts = Counter(utterance.speaker for utterance in recordings)
+    for speaker in wanted or ():
+        model.speaker_index(speaker)
+        if counts[speaker] < 2:
+            raise CorpusError(
+                f"{where}:1: fewer than two utterances of {speaker}; the judges compare "
+                "conversions with recordings of the target; give some with --targets"
+            )
+    found = wanted or [s for s, n in counts.items() if n > 1 and s in model.speakers]
+    if not found:
         raise CorpusError(
-            f"{manifest}:1: expected two utterances or more of at least two speakers, one of them "
-            f"a speaker of the model; got {', '.join(speakers) or 'none'}"
+            f"{where}:1: expected two utterances or more of a speaker of the model, to compare "
+            f"conversions with; got {', '.join(sorted(counts)[:5])}; give some with --targets"
         )
-    usable = [utterance for utterance in utterances if utterance.speaker in speakers]
-    trials = choose(usable, sorted(set(targets)), count, seed)
-    if len(trials) < count:
-        logger.info("%s: %d trials, as there are no more pairs", manifest, len(trials))
-    return Trials(manifest, trials, pools(usable, sorted(speakers), seed))
+    return sorted(set(found))
 
 
 def synthesise(
@@ -291,45 +333,34 @@ def speech_of_trials(
 ) -> list[Speech]:
     """All speech to judge: recordings of targets, then each kind of speech of the trials."""
     utterances = trials.utterances
+    groups = {trial.utterance.id: trial.group for trial in trials.trials}
     speech = [
         Speech(REAL_TARGET, utterance, recordings, target)
-        for target in sorted({trial.target for trial in trials.trials})
+        for target in trials.targets
         for utterance in trials.pools[target]
     ]
-    speech += [Speech(SOURCE, u, recordings, source=u.speaker) for u in utterances.values()]
+
+    def of_source(kind: str, u: Utterance, target: str | None, waveform=None) -> Speech:
+        return Speech(kind, u, recordings, target, u.speaker, waveform, groups[u.id])
+
+    speech += [of_source(SOURCE, u, None) for u in utterances.values()]
     speech += [
-        Speech(RECONSTRUCTION, utterances[u], recordings, None, utterances[u].speaker, waveform)
+        of_source(RECONSTRUCTION, utterances[u], None, waveform)
         for u, waveform in synthesised.reconstructions.items()
     ]
     for trial, waveform in zip(trials.trials, synthesised.conversions, strict=True):
-        utterance, target = trial.utterance, trial.target
-        speech.append(
-            Speech(CONVERSION, utterance, recordings, target, utterance.speaker, waveform)
-        )
-        speech.append(Speech(REAL_SOURCE, utterance, recordings, target, utterance.speaker))
+        speech.append(of_source(CONVERSION, trial.utterance, trial.target, waveform))
+        speech.append(of_source(REAL_SOURCE, trial.utterance, trial.target))
     return speech
 
 
-def _add_transcripts(
-    transcripts: list[dict],
-    trials: Sequence[Trial],
-    title: str,
-    speech: list[Speech],
-    judged: Judged,
-) -> None:
-    found = [
-        (piece, text)
-        for piece, text in zip(speech, judged.transcripts, strict=True)
-        if text is not None
-    ]
-    for of_trial, trial in zip(transcripts, trials, strict=True):
-        texts = {
-            piece.kind: text
-            for piece, text in found
-            if piece.utterance.id == trial.utterance.id and piece.target in (None, trial.target)
-        }
-        if texts:
-            of_trial[title] = texts
+def _picked(each: Mapping[str, Mapping[str, Score]], of: Callable[[Score], Any]) -> dict:
+    """Something of each score, by the title of the judge and the kind of speech."""
+    found = {
+        title: {kind: of(score) for kind, score in kinds.items() if of(score) is not None}
+        for title, kinds in each.items()
+    }
+    return {title: kinds for title, kinds in found.items() if kinds}
 
 
 def _for_judges(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -346,6 +377,6 @@ def _plain(value):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,7 +64,7 @@ class ToneJudge:
         return dict.fromkeys(("overall", "speech", "background", "p808"), frequency(waveform) / 100)
 
     def measure(self, waveform):
-        return PitchOf(frequency(waveform), 0.5, 1.0)
+        return PitchOf(frequency(waveform), 0.5, 1.0, np.geomspace(90, 100, 20))
 
 
 @pytest.fixture()
@@ -136,12 +138,16 @@ def test_known_answers(exp, tone_judges, capsys):
     assert found["pitch by target"]["p226"]["conversion"]["median Hz"]["value"] == pytest.approx(
         400, abs=4
     )
+    assert pitch["conversion"]["more voiced"]["value"] == 0
+    assert pitch["conversion"]["correlation"]["value"] == pytest.approx(1)
     assert found["DNSMOS"]["source"]["overall"]["value"] == pytest.approx(3, abs=0.05)
     assert 0 < found["bits_per_sample"]["value"] < 20
     assert found["bits_per_sample"]["utterances"] == 6
     trial = found["trials"][0]
     assert trial["transcripts"]["WER"]["source"] == trial["text"]
     assert trial["transcripts"]["WER"]["conversion"] != trial["text"]
+    assert trial["scores"]["WER"]["conversion"] == {"WER": [1, 2]}
+    assert trial["scores"]["speaker"]["conversion"]["identification accuracy"] is True
 
 
 def test_a_model_that_ignores_the_speaker(exp, tone_judges, capsys, monkeypatch):
@@ -155,7 +161,7 @@ def test_a_model_that_ignores_the_speaker(exp, tone_judges, capsys, monkeypatch)
 def test_printed_and_written(exp, tone_judges, capsys, tmp_path):
     assert analyze.main(["conversion", "--trials", "2", "--wavs"]) == 0
     out = capsys.readouterr().out
-    assert "2 conversions of 2 utterances of test.jsonl: 2 sources, 2 targets" in out
+    assert "2 conversions of 2 utterances of test.jsonl: 2 sources, 2 targets; with text 2, " in out
     for heading in ("speaker, by tones 1.0", "WER, by", "PER, by", "DNSMOS, by", "pitch, by"):
         assert heading in out
     written = exp / "conversion"
@@ -190,23 +196,59 @@ def test_options_choose(exp, tone_judges, capsys):
     }  # fmt: skip
 
 
-def test_a_source_that_the_model_does_not_know(exp, tone_judges, capsys, tmp_path):
-    """It can be converted, but not reconstructed."""
-    utterances = [
-        Utterance(
-            u.id, "other" if u.speaker == "p226" else u.speaker, u.path, u.duration, text=u.text
+@pytest.fixture()
+def strangers(exp):
+    """Two manifests of people whom the model does not know, the second one without texts."""
+    known = read_manifest("test.jsonl")
+    for name, speaker, voice_of in (("clean", "ann", "p226"), ("noisy", "bob", "p225")):
+        own = [u for u in known if u.speaker == voice_of][: 2 if speaker == "ann" else 1]
+        spoken = [replace(u, speaker=speaker, phones=None) for u in own]
+        write_manifest(
+            f"{name}.jsonl", [replace(u, text=None) if speaker == "bob" else u for u in spoken]
         )
-        for u in read_manifest("test.jsonl")
+
+
+def test_sources_that_the_model_does_not_know(strangers, tone_judges, capsys):
+    """They are converted, not reconstructed; targets have recordings elsewhere."""
+    options = ["--manifest", "clean=clean.jsonl", "noisy=noisy.jsonl", "--targets", "test.jsonl"]
+    found = asked(capsys, *options, "--speaker", "p226", "--trials", "all")
+    assert found["manifests"] == {"clean": "clean.jsonl", "noisy": "noisy.jsonl"}
+    trials = found["trials"]
+    assert sorted((t["group"], t["utterance"], t["source"], t["target"]) for t in trials) == [
+        ("clean", "clean/p226_0", "ann", "p226"),
+        ("clean", "clean/p226_1", "ann", "p226"),
+        ("noisy", "noisy/p225_0", "bob", "p226"),
     ]
-    write_manifest("other.jsonl", utterances)
-    assert analyze.main(["conversion", "--json", "--manifest", "other.jsonl"]) == 0
-    output = capsys.readouterr()
-    found = json.loads(output.out)
-    assert {(trial["source"], trial["target"]) for trial in found["trials"]} == {("other", "p225")}
     assert "reconstruction" not in found["WER"]
     assert found["bits_per_sample"] is None
-    assert "speechvq-align other.jsonl" in output.err  # no phones here
-    assert "PER" not in found
+    groups = found["WER by group"]
+    assert groups["clean"]["source"]["WER"]["value"] == 0
+    assert groups["clean"]["conversion"]["WER"]["value"] == 0
+    assert "WER" not in groups["noisy"]["source"]  # no text: "low tone" is what is heard of it
+    assert groups["noisy"]["conversion"]["WER"]["value"] == 0.5
+    assert found["WER"]["conversion"]["WER"]["value"] == pytest.approx(1 / 6)
+    assert "PER" not in found["PER"]["source"]  # no phones anywhere
+    assert found["PER"]["conversion"]["PER"]["value"] == pytest.approx(1 / 6)
+
+
+def test_groups_are_printed(strangers, tone_judges, capsys):
+    options = ["--manifest", "clean=clean.jsonl", "noisy=noisy.jsonl", "--targets", "test.jsonl"]
+    assert analyze.main(["conversion", *options, "--speaker", "p225", "--wavs"]) == 0
+    out = capsys.readouterr().out
+    assert "2 conversions of 2 utterances of clean.jsonl: 1 sources, 1 targets; with text 2" in out
+    assert "1 conversions of 1 utterances of noisy.jsonl: 1 sources, 1 targets; with text 0" in out
+    assert "per sample" not in out
+    rows = [line.split("  ")[0] for line in out.splitlines()]
+    assert {"clean, conversion", "noisy, conversion", "p225, conversion"} <= set(rows)
+    assert (Path("exp/conversion/wavs") / "noisy_p225_0-p225.wav").is_file()
+
+
+def test_speakers_left_out_are_named(strangers, tone_judges, capsys):
+    both = [*read_manifest("clean.jsonl"), *read_manifest("noisy.jsonl")]
+    write_manifest("both.jsonl", both)
+    options = ["--manifest", "both.jsonl", "--targets", "test.jsonl", "--trials", "1"]
+    assert analyze.main(["conversion", *options]) == 0
+    assert "1 trials are too few for each of 2 speakers; left out: " in capsys.readouterr().err
 
 
 def test_missing_judges_are_skipped_with_a_line_each(exp, capsys, monkeypatch):
@@ -224,17 +266,24 @@ def test_missing_judges_are_skipped_with_a_line_each(exp, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--trials", "0"], "--trials must be 1 or more"),
+        (["--trials", "0"], "argument --trials: must be a whole number, 1 or more"),
         (["--speaker", "p999"], "p999"),
         (["--manifest", "none.jsonl"], "none.jsonl"),
-        (["--manifest", "single.jsonl"], "at least two speakers"),
+        (["--manifest", "alone.jsonl"], "another speaker than the target p225"),
+        (["--manifest", "alone.jsonl", "test.jsonl"], "expected GROUP=FILE"),
+        (["--manifest", "a=alone.jsonl", "a=test.jsonl"], "expected GROUP=FILE"),
+        (["--targets", "none.jsonl"], "none.jsonl"),
+        (["--manifest", "strangers.jsonl"], "give some with --targets"),
         (["--manifest", "single.jsonl", "--speaker", "p226"], "fewer than two utterances of p226"),
         (["--model", "none"], "none: no such model folder"),
         (["--temperature", "0"], "above 0"),
     ],
 )
 def test_mistakes_are_one_line(exp, tone_judges, capsys, options, complaint):
-    write_manifest("single.jsonl", read_manifest("test.jsonl")[:4])  # one of p226 alone
+    utterances = read_manifest("test.jsonl")
+    write_manifest("single.jsonl", utterances[:4])  # one of p226 alone
+    write_manifest("alone.jsonl", utterances[:3])
+    write_manifest("strangers.jsonl", [replace(u, speaker="ann") for u in utterances])
     try:
         code = analyze.main(["conversion", *options])
     except SystemExit as stop:

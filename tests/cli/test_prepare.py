@@ -109,6 +109,18 @@ def test_what_cannot_be_used_is_named_and_the_rest_prepared(corpus, tmp_path, ca
     assert sum(map(len, parts)) == 22
 
 
+def test_only_the_utterances_of_a_list(corpus, tmp_path, capsys):
+    wanted = [f"{speaker}_{n:02d}" for speaker in ("ann", "bob") for n in range(5, 9)]
+    (tmp_path / "list.txt").write_text("# some of them\n\n" + "\n".join([*wanted, "ann_99"]))
+    options = ["--only", str(tmp_path / "list.txt"), "--valid", "0", "--test", "0"]
+    assert main([str(corpus), *options, "--out", str(tmp_path / "out")]) == 2
+    assert [u.id for u in read_manifest(tmp_path / "out/train.jsonl")] == wanted
+    assert "left out (ann_99)" in capsys.readouterr().err
+    (tmp_path / "list.txt").write_text("# none\n")
+    assert main([str(corpus), *options, "--out", str(tmp_path / "out")]) == 2
+    assert "list.txt: no utterance in it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

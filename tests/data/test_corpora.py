@@ -19,6 +19,7 @@ from speechvq.data.corpora import (
     LibriSpeech,
     LibriTTS,
     Recording,
+    SpeechOcean762,
     corpus_root,
     detect,
     read_corpus,
@@ -216,6 +217,18 @@ def test_only_some_speakers(vctk92, warned):
         CorpusError, match=r"unknown speaker '225'.*p225, p226, s5.*did you mean p22"
     ):
         read_corpus(VCTK(), vctk92, speakers=["225"])
+
+
+def test_only_the_utterances_of_a_list(vctk92, warned):
+    put_text(vctk92 / "txt/s5/s5_099.txt", "Of another speaker.")
+    wanted = ["p225_002", "p226_001", "p226_404", "p999_001"]
+    corpus = read_corpus(VCTK(), vctk92, only=wanted)
+    assert [u.id for u in corpus] == wanted[:2]
+    assert warned(vctk92) == [
+        "2 utterances of the list that the corpus does not have, left out (the first: p226_404)"
+    ]
+    with pytest.raises(CorpusError, match="no utterance of the list of 1; .* such as p225_001"):
+        read_corpus(VCTK(), vctk92, only=["p225_1"])
 
 
 def test_a_corpus_one_folder_down(vctk92, vctk80):
@@ -661,6 +674,22 @@ def test_esd_numbers_its_sentences(tmp_path, encoding):
 
 
 # ---- roots on the wrong level
+
+
+@pytest.mark.parametrize("place", ["", "WAVE", "WAVE/SPEAKER0012"])
+def test_speechocean762_on_every_level(tmp_path, warned, place):
+    root = tmp_path / "speechocean762"
+    for number in ("000120015", "000120016"):
+        put_audio(root / f"WAVE/SPEAKER0012/{number}.WAV")
+    put_text(root / "train/text", "000120015\tHE IS HERE\n")
+    put_text(root / "test/text", "000120016 WE ARE\n")
+    assert detect(root / place) == "speechocean762"
+    corpus = read_corpus(SpeechOcean762(), root / place)
+    assert [(u.id, u.speaker, u.text) for u in corpus] == [
+        ("000120015", "so0012", "HE IS HERE"),
+        ("000120016", "so0012", "WE ARE"),
+    ]
+    assert warned(root) == []
 
 
 def test_two_of_one_kind_are_prepared_one_by_one(vctk92, vctk80):

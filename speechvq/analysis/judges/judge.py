@@ -4,7 +4,7 @@ A judge from outside of the package is one class with these attributes, handed t
 :func:`speechvq.evaluation.conversion.evaluate_conversion`. Shapes: T samples.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -44,12 +44,15 @@ class Recordings:
     Attributes
     ----------
     pools : dict
-        By speaker, utterances that represent the speaker's voice.
+        By speaker, utterances that represent the speaker's voice: of targets and sources.
+    targets : collection of str
+        Speakers among which, and the source, a voice is identified.
     waveform : callable
         From an utterance to a waveform (T,) at the judges' sample rate and level.
     """
 
     pools: Mapping[str, Sequence[Utterance]]
+    targets: Collection[str]
     waveform: Callable[[Utterance], np.ndarray]
     _measured: dict[Hashable, Any] = field(default_factory=dict, compare=False)
 
@@ -71,11 +74,14 @@ class Speech:
         SOURCE, RECONSTRUCTION, CONVERSION, REAL_TARGET or REAL_SOURCE.
     utterance : Utterance
         The utterance that is said: its text and phones are the references of recognisers.
+        Recordings of targets are utterances of their own.
     recordings : Recordings
     target, source : str, optional
         Speakers that the voice is compared with.
     synthesised : ndarray, optional
         (T,) at 16 kHz; None for a recording.
+    group : str, optional
+        The group of sources that the utterance belongs to.
     """
 
     kind: str
@@ -84,11 +90,16 @@ class Speech:
     target: str | None = None
     source: str | None = None
     synthesised: np.ndarray | None = None
+    group: str | None = None
 
     def measured(self, measure: Callable[[np.ndarray], Any]) -> Any:
         """Apply a measure to the waveform; recordings are measured once each."""
         if self.synthesised is not None:
             return measure(self.synthesised)
+        return self.of_recording(measure)
+
+    def of_recording(self, measure: Callable[[np.ndarray], Any]) -> Any:
+        """Apply a measure to the recording of the utterance, once for each utterance."""
         return self.recordings.measured(measure, self.utterance)
 
 
@@ -105,8 +116,6 @@ class Judge:
         The kinds of speech that are judged; the rows of the table.
     formats : dict
         The numbers that the table shows, in order, and how each is formatted.
-    needs : str, optional
-        The attribute of an utterance without which there is nothing to judge: "text", "phones".
     by_target : bool
         Whether there is a second table with a row for each target speaker.
     """
@@ -115,7 +124,6 @@ class Judge:
     name: str
     kinds: ClassVar[Sequence[str]] = (SOURCE, RECONSTRUCTION, CONVERSION)
     formats: ClassVar[Mapping[str, str]]
-    needs: ClassVar[str | None] = None
     by_target: ClassVar[bool] = False
 
     def score(self, speech: Speech) -> Score:

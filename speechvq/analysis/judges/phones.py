@@ -5,11 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from speechvq.analysis.frames import normalise
-from speechvq.analysis.judges.edits import count_errors
-from speechvq.analysis.judges.judge import Errors, Judge, Score, Speech
+from speechvq.analysis.judges.edits import ErrorRate
 from speechvq.analysis.judges.missing import importing, named
 from speechvq.data.labels import SILENCE
-from speechvq.data.manifest import Phone
+from speechvq.data.manifest import Phone, Utterance
 
 PADDING, DITHER = 4000, 2.0
 """Samples of near silence at both ends; standard deviation of dither in steps of 16-bit audio."""
@@ -22,8 +21,10 @@ FOLDED = {
 """From phones of TIMIT and flite that CMUdict lacks to phones of CMUdict."""
 
 
-class PhoneErrorRate(Judge):
-    """PER against the phones of the utterance: the 39 of CMUdict, in lower case, without silence.
+class PhoneErrorRate(ErrorRate):
+    """PER against the phones of the utterance, else the phones heard in the recording.
+
+    Phones are the 39 of CMUdict, in lower case, without silence.
 
     Raises
     ------
@@ -33,7 +34,6 @@ class PhoneErrorRate(Judge):
 
     title = "PER"
     formats = {"PER": ".0%", "PER / source": ".2f"}
-    needs = "phones"
 
     def __init__(self) -> None:
         with importing("pocketsphinx"):
@@ -47,14 +47,9 @@ class PhoneErrorRate(Judge):
             beam=1e-20, pbeam=1e-20, loglevel="FATAL",
         )  # fmt: skip
 
-    def score(self, speech: Speech) -> Score:
-        """Count errors against the phones of the utterance, if there are any."""
-        phones = speech.measured(self.transcribe)
-        reference = reference_phones(speech.utterance.phones or ())
-        numbers = {}
-        if reference:
-            numbers["PER"] = Errors(count_errors(reference, phones), len(reference))
-        return Score(numbers, " ".join(phones))
+    def reference(self, utterance: Utterance) -> list[str]:
+        """Return the phones of an utterance."""
+        return reference_phones(utterance.phones or ())
 
     def transcribe(self, waveform: np.ndarray) -> list[str]:
         """Recognise the phones of a waveform (T,) at 16 kHz."""

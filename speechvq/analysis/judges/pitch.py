@@ -24,7 +24,10 @@ from speechvq.analysis.judges.trials import others
 
 @dataclass(frozen=True)
 class PitchOf:
-    """Pitch of an utterance; ``median`` and ``semitones`` are NaN if no frame is voiced."""
+    """Pitch of an utterance; ``median`` and ``semitones`` are NaN if no frame is voiced.
+
+    Shapes: N frames of 5 ms.
+    """
 
     median: float
     """Hz."""
@@ -32,10 +35,16 @@ class PitchOf:
     """From the 5th to the 95th percentile."""
     voiced: float
     """Share of voiced frames."""
+    hertz: np.ndarray
+    """(N,), 0 where a frame is not voiced."""
 
 
 class Pitch(Judge):
-    """Median, range and voiced share, and distance from the median of the target's recordings.
+    """Median, range and voiced share; how far from the target's voice and the source's melody.
+
+    "off target" is the distance from the median of the target's recordings. Of a conversion, "more
+    voiced" is the voiced share minus that of the source, and "correlation" that of log pitch with
+    the source's, over the frames that are voiced in both.
 
     Raises
     ------
@@ -50,6 +59,8 @@ class Pitch(Judge):
         "range in semitones": ".1f",
         "voiced share": ".0%",
         "semitones off target": ".1f",
+        "more voiced": "+.0%",
+        "correlation": ".2f",
     }
     by_target = True
 
@@ -69,14 +80,17 @@ class Pitch(Judge):
         audible = [median for median in of_target if not np.isnan(median)]
         usual = float(np.mean(audible)) if audible else math.nan
         pitch = speech.measured(self.measure)
-        return Score(
-            {
-                "median Hz": pitch.median,
-                "range in semitones": pitch.semitones,
-                "voiced share": pitch.voiced,
-                "semitones off target": abs(12 * np.log2(pitch.median / usual)),
-            }
-        )
+        numbers = {
+            "median Hz": pitch.median,
+            "range in semitones": pitch.semitones,
+            "voiced share": pitch.voiced,
+            "semitones off target": abs(12 * np.log2(pitch.median / usual)),
+        }
+        if speech.kind == CONVERSION:
+            source = speech.of_recording(self.measure)
+            numbers["more voiced"] = pitch.voiced - source.voiced
+            numbers["correlation"] = correlation(pitch.hertz, source.hertz)
+        return Score(numbers)
 
     def measure(self, waveform: np.ndarray) -> PitchOf:
         """Measure the pitch of a waveform (T,) at 16 kHz, T at least 1."""
@@ -85,8 +99,23 @@ class Pitch(Judge):
         pitch = self._world.stonemask(waveform, rough, times, SAMPLE_RATE)  # Hz, 0 for none
         voiced = pitch[pitch > 0]
         if not len(voiced):
-            return PitchOf(math.nan, math.nan, 0.0)
+            return PitchOf(math.nan, math.nan, 0.0, pitch)
         low, high = np.percentile(voiced, [5, 95])
-        return PitchOf(
-            float(np.median(voiced)), float(12 * np.log2(high / low)), len(voiced) / len(pitch)
-        )
+        semitones = float(12 * np.log2(high / low))
+        return PitchOf(float(np.median(voiced)), semitones, len(voiced) / len(pitch), pitch)
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Correlate the log pitch of two utterances in Hz, (N,) and (M,), where both are voiced.
+
+    Returns
+    -------
+    float
+        Pearson's r; NaN where the pitch of one does not change in these frames.
+    """
+    frames = min(len(one), len(other))
+    both = np.stack([one[:frames], other[:frames]])
+    both = np.log(both[:, (both > 0).all(axis=0)])
+    if both.shape[1] < 2 or (np.ptp(both, axis=1) == 0).any():
+        return math.nan
+    return float(np.corrcoef(both)[0, 1])

@@ -37,25 +37,27 @@ class Judged:
         By kind of speech.
     by_target : dict
         Scores of REAL_TARGET and CONVERSION for each target; empty unless the judge asks for it.
-    transcripts : list
-        Of each piece of speech its transcript, or None.
+    by_group : dict
+        Scores by kind of speech for each group of sources; empty where there are no groups.
+    each : list of Score
+        Of each piece of speech.
     """
 
     scores: Scores
     by_target: dict[str, Scores]
-    transcripts: list[str | None]
+    by_group: dict[str, Scores]
+    each: list[Score]
 
 
 def judge_speech(judge: Judge, speech: Iterable[Speech]) -> Judged:
     """Let a judge score speech, and average the scores of each kind."""
     scored = [(piece, judge.score(piece)) for piece in speech]
-    targets = sorted({piece.target for piece, _ in scored if piece.target is not None})
-    by_target = {}
-    for target in targets if judge.by_target else ():
-        own = [entry for entry in scored if entry[0].target == target]
-        by_target[target] = summarise(_by_kind(own, (REAL_TARGET, CONVERSION)))
-    transcripts = [score.transcript for _, score in scored]
-    return Judged(summarise(_by_kind(scored, judge.kinds)), by_target, transcripts)
+    return Judged(
+        summarise(_by_kind(scored, judge.kinds)),
+        _each(scored, "target", (REAL_TARGET, CONVERSION)) if judge.by_target else {},
+        _each(scored, "group", judge.kinds),
+        [score for _, score in scored],
+    )
 
 
 def summarise(kinds: Mapping[str, Sequence[Entry]]) -> Scores:
@@ -92,6 +94,17 @@ def mean(utterances: Iterable[str], values: Iterable[float]) -> Estimate | None:
         return None
     _, index = np.unique([u for u, _ in kept], return_inverse=True)
     return ratio(np.bincount(index, weights=[v for _, v in kept]), np.bincount(index))
+
+
+def _each(
+    scored: Sequence[tuple[Speech, Score]], attribute: str, kinds: Sequence[str]
+) -> dict[str, Scores]:
+    """Scores by kind of speech for each target, or for each group."""
+    parts: dict[str, list[tuple[Speech, Score]]] = {}
+    for entry in scored:
+        if (part := getattr(entry[0], attribute)) is not None:
+            parts.setdefault(part, []).append(entry)
+    return {part: summarise(_by_kind(own, kinds)) for part, own in parts.items()}
 
 
 def _by_kind(

@@ -19,8 +19,9 @@ from speechvq.analysis.judges.trials import others
 class SpeakerSimilarity(Judge):
     """Cosine similarity to the target and the source, and accuracy of naming the target.
 
-    A speaker's embedding is the mean over recordings, without the utterance that is judged and
-    without recordings of the same text.
+    A voice is named among all targets and the source. A speaker's embedding is the mean over
+    recordings, without the utterance that is judged and without recordings of the same text, as
+    far as there are others.
 
     Raises
     ------
@@ -52,17 +53,20 @@ class SpeakerSimilarity(Judge):
         return self._encoder.embed_utterance(speech if len(speech) else waveform)
 
     def score(self, speech: Speech) -> Score:
-        """Compare the voice of speech with those of its target, its source and all speakers."""
-        recordings = speech.recordings
+        """Compare the voice of speech with those of its source and of all targets."""
+        recordings, utterance = speech.recordings, speech.utterance
+        pools = {
+            speaker: others(recordings.pools[speaker], utterance)
+            for speaker in sorted({*recordings.targets, speech.source} - {None})
+        }
         voices = {
-            speaker: voice(
-                [recordings.measured(self.embed, u) for u in others(pool, speech.utterance)]
-            )
-            for speaker, pool in recordings.pools.items()
+            speaker: voice([recordings.measured(self.embed, u) for u in pool])
+            for speaker, pool in pools.items()
         }
         embedding = speech.measured(self.embed)
         numbers = {"similarity to target": similarity(embedding, voices[speech.target])}
-        if speech.source is not None:
+        itself = speech.synthesised is None and utterance in pools.get(speech.source, ())
+        if speech.source is not None and not itself:
             numbers["similarity to source"] = similarity(embedding, voices[speech.source])
         named_target = nearest(embedding, voices) == speech.target
         return Score(numbers | {"identification accuracy": named_target})

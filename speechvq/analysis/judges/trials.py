@@ -13,14 +13,19 @@ REFERENCES = 10
 
 @dataclass(frozen=True)
 class Trial:
-    """One conversion: an utterance and the target speaker."""
+    """One conversion: an utterance, the target speaker, and the group of the source, if any."""
 
     utterance: Utterance
     target: str
+    group: str | None = None
 
 
 def choose(
-    utterances: Sequence[Utterance], targets: Sequence[str], count: int, seed: int = 0
+    utterances: Sequence[Utterance],
+    targets: Sequence[str],
+    count: int | None,
+    seed: int = 0,
+    group: str | None = None,
 ) -> list[Trial]:
     """Choose trials, all different and the same for the same seed.
 
@@ -35,9 +40,11 @@ def choose(
     targets
         Names of speakers, among the sources or not.
     count
-        At most so many trials; fewer when there are no more pairs.
+        At most so many trials; fewer when there are no more pairs. None for each utterance once.
     seed
         Of the order of the speakers and their utterances.
+    group
+        Of all trials.
 
     Raises
     ------
@@ -55,16 +62,17 @@ def choose(
         others = [ring[(start + k) % len(ring)] for k in range(len(ring))] if ring else []
         if others := [target for target in others if target != speaker]:
             lanes.append((sources[speaker], others))
-    if not lanes or count < 1:
+    if not lanes or (count is not None and count < 1):
         raise ValueError(
             f"no trials: {len(sources)} source speakers, {len(ring)} targets, {count} wanted"
         )
     trials: list[Trial] = []
-    for turn in range(max(len(own) * len(others) for own, others in lanes)):
-        for own, others in lanes:
-            if turn < len(own) * len(others):
+    turns = [len(own) * (1 if count is None else len(others)) for own, others in lanes]
+    for turn in range(max(turns)):
+        for (own, others), last in zip(lanes, turns, strict=True):
+            if turn < last:
                 lap, place = divmod(turn, len(own))
-                trials.append(Trial(own[place], others[(place + lap) % len(others)]))
+                trials.append(Trial(own[place], others[(place + lap) % len(others)], group))
                 if len(trials) == count:
                     return trials
     return trials
@@ -89,7 +97,7 @@ def pools(
 
 
 def others(pool: Sequence[Utterance], judged: Utterance) -> list[Utterance]:
-    """Leave the judged utterance out of a pool and, if any remain, those of the same text."""
+    """Leave the judged utterance out of a pool, and those of the same text, if any remain."""
     rest = [utterance for utterance in pool if utterance.id != judged.id]
     differing = [u for u in rest if u.text is None or u.text != judged.text]
-    return differing or rest
+    return differing or rest or list(pool)

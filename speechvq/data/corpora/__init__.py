@@ -17,6 +17,7 @@ from speechvq.data.corpora.libritts import LibriTTS
 from speechvq.data.corpora.read import corpus_root, existing_folder, read_corpus
 from speechvq.data.corpora.reader import CorpusReader
 from speechvq.data.corpora.recording import Recording
+from speechvq.data.corpora.speechocean762 import SpeechOcean762
 from speechvq.data.corpora.timit import TIMIT
 from speechvq.data.corpora.vctk import VCTK
 from speechvq.data.manifest import CorpusError
@@ -34,13 +35,15 @@ __all__ = [
     "LibriSpeech",
     "LibriTTS",
     "Recording",
+    "SpeechOcean762",
     "corpus_root",
     "detect",
     "read_corpus",
 ]
 
 READERS: dict[str, type[CorpusReader]] = {
-    reader.kind: reader for reader in (VCTK, LibriSpeech, LibriTTS, TIMIT, Arctic, ESD, Folder)
+    reader.kind: reader
+    for reader in (VCTK, LibriSpeech, LibriTTS, TIMIT, Arctic, ESD, SpeechOcean762, Folder)
 }
 """Readers by kind of corpus, in the order in which `detect` tries them."""
 

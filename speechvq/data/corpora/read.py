@@ -43,6 +43,7 @@ def read_corpus(
     phones: str | os.PathLike | None = None,
     tier: str | None = None,
     speakers: Iterable[str] | None = None,
+    only: Iterable[str] | None = None,
     check: bool = False,
     trim_silence: bool = False,
     progress: bool = False,
@@ -66,6 +67,8 @@ def read_corpus(
         Name of the tier of TextGrids that holds the phones; by default one of `labels.TIERS`.
     speakers : iterable of str, optional
         Names of the speakers to keep; None keeps all.
+    only : iterable of str, optional
+        Ids of the utterances to keep; None keeps all. Those that are not in the corpus are logged.
     check : bool
         Decode every file to its end.
     trim_silence : bool
@@ -85,10 +88,16 @@ def read_corpus(
     faults = Faults()
     if given in root.parents:
         _doubt_siblings(root, faults)
-    recordings = reader.recordings(root, faults)
+    recordings, missing = reader.recordings(root, faults), []
     if speakers is not None:
         recordings = _of_speakers(recordings, list(speakers), root)
+    if only is not None:
+        recordings, missing = _of_ids(recordings, set(only), root)
+    if speakers is not None or only is not None:
         faults = _faults_of({r.speaker for r in recordings}, faults)
+    for id in missing:
+        what = "of the list that the corpus does not have, left out"
+        faults.add(Fault("utterance", what, id, unusable=True))
     recordings = _with_usable_names(recordings, faults)
     labels = _label_files(root, phones, tier, faults)
     utterances = []
@@ -150,6 +159,19 @@ def _of_speakers(recordings: list[Recording], wanted: list[str], root: Path) -> 
                 + (f"; did you mean {near[0]}?" if near else "")
             )
     return [recording for recording in recordings if recording.speaker in wanted]
+
+
+def _of_ids(
+    recordings: list[Recording], wanted: set[str], root: Path
+) -> tuple[list[Recording], list[str]]:
+    """Return the recordings with these ids, and the ids that no recording has."""
+    found = [recording for recording in recordings if recording.id in wanted]
+    if not found:
+        known = f"such as {recordings[0].id}" if recordings else "none"
+        raise CorpusError(
+            f"{root}: no utterance of the list of {len(wanted)}; this corpus has {known}"
+        )
+    return found, sorted(wanted - {recording.id for recording in found})
 
 
 def _faults_of(speakers: set[str], faults: Faults) -> Faults:

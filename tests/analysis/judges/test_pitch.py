@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("pyworld")
 
 from speechvq.analysis.judges.level import SAMPLE_RATE  # noqa: E402
-from speechvq.analysis.judges.pitch import Pitch  # noqa: E402
+from speechvq.analysis.judges.pitch import Pitch, correlation  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,16 @@ def test_an_octave_of_range_and_half_of_silence(pitch):
     assert found.semitones == pytest.approx(0.9 * 12, abs=0.5)
     assert found.voiced == pytest.approx(0.5, abs=0.06)
     assert found.median == pytest.approx(120 * math.sqrt(2), rel=0.02)
+
+
+def test_a_melody_in_another_voice(pitch):
+    """The same glide an octave up correlates with itself, its reverse does not; a tone has none."""
+    glide = 120 * 2 ** np.linspace(0, 1, SAMPLE_RATE)
+    low, high, back = (pitch.measure(harmonics(h)).hertz for h in (glide, 2 * glide, glide[::-1]))
+    assert correlation(low, high) > 0.99
+    assert correlation(low, back) < -0.99
+    assert math.isnan(correlation(low, np.full(len(low), 100.0)))
+    assert math.isnan(correlation(low, np.zeros(len(low))))
 
 
 def test_no_pitch(pitch):

@@ -22,6 +22,7 @@ from speechvq.analysis.judges.pitch import Pitch, PitchOf
 from speechvq.analysis.judges.scores import judge_speech, summarise
 from speechvq.analysis.judges.speakers import SpeakerSimilarity, nearest, similarity, voice
 from speechvq.analysis.judges.trials import choose, pools
+from speechvq.analysis.judges.words import WordErrorRate
 from speechvq.data.manifest import Utterance
 
 SPEAKERS = ("a", "b", "c")
@@ -51,7 +52,7 @@ def judged(kind, method, converted, real):
             pass
 
     setattr(Told, method, lambda self, waveform: measures[int(waveform[0])])
-    recordings = Recordings(POOLS, lambda u: np.array([place[u.id]]))
+    recordings = Recordings(POOLS, SPEAKERS, lambda u: np.array([place[u.id]]))
     speech = [
         Speech(REAL_TARGET, u, recordings, target)
         for target in sorted({trial.target for trial in TRIALS})
@@ -107,7 +108,7 @@ def test_recordings_are_not_compared_with_themselves():
 
 def test_recordings_are_measured_once():
     calls = []
-    recordings = Recordings(POOLS, lambda u: calls.append(u.id) or np.zeros(1))
+    recordings = Recordings(POOLS, SPEAKERS, lambda u: calls.append(u.id) or np.zeros(1))
     speech = Speech(REAL_SOURCE, UTTERANCES[0], recordings)
     assert speech.measured(len) == speech.measured(len) == 1
     assert calls == [UTTERANCES[0].id]
@@ -159,12 +160,16 @@ def test_floats_are_averaged():
     assert found[SOURCE]["overall"].value == 3.5
 
 
+def pitch_of(median, voiced, hertz=np.zeros(0)):  # noqa: B008
+    return PitchOf(median, 5.0 if voiced else math.nan, voiced, hertz)
+
+
 def test_pitch_off_the_target():
     """Speech an octave below the target's is 12 semitones off; what has no pitch is left out."""
     hertz = {"a": 100.0, "b": 200.0, "c": 400.0}
-    real = {u.id: PitchOf(hertz[u.speaker], 5.0, 0.7) for u in UTTERANCES}
-    made = [PitchOf(hertz[trial.target] / 2, 6.0, 0.5) for trial in TRIALS]
-    made[0] = PitchOf(math.nan, math.nan, 0.0)
+    real = {u.id: pitch_of(hertz[u.speaker], 0.7) for u in UTTERANCES}
+    made = [pitch_of(hertz[trial.target] / 2, 0.5) for trial in TRIALS]
+    made[0] = pitch_of(math.nan, 0.0)
     result = judged(Pitch, "measure", made, real)
     found, targets = result.scores, result.by_target
     assert found[CONVERSION]["semitones off target"].value == pytest.approx(12)
@@ -178,9 +183,96 @@ def test_pitch_off_the_target():
 
 
 def test_a_target_without_pitch():
-    real = {u.id: PitchOf(math.nan, math.nan, 0.0) for u in UTTERANCES}
+    real = {u.id: pitch_of(math.nan, 0.0) for u in UTTERANCES}
     found = judged(Pitch, "measure", [real["a0"]] * len(TRIALS), real).scores
-    assert set(found[CONVERSION]) == {"voiced share"}
+    assert set(found[CONVERSION]) == {"voiced share", "more voiced"}
+
+
+def test_the_melody_of_the_source():
+    """A conversion that follows the source's pitch, one that mirrors it, and one without any."""
+    melody = np.array([0.0, 100, 110, 120, 0, 130])
+    real = {u.id: pitch_of(110.0, 0.7, melody) for u in UTTERANCES}
+    mirrored = np.array([90.0, 1 / 100, 1 / 110, 1 / 120, 80, 1 / 130, 70])  # longer by a frame
+    made = [pitch_of(220.0, 0.8, 2 * melody)] * 8 + [pitch_of(220.0, 0.5, mirrored)] * 3
+    made.append(pitch_of(math.nan, 0.0))
+    found = judged(Pitch, "measure", made, real).scores
+    melodies = found[CONVERSION]["correlation"]
+    assert melodies.value == pytest.approx((8 - 3) / 11)
+    assert melodies.utterances == 11
+    assert found[CONVERSION]["more voiced"].value == pytest.approx((0.8 - 0.6 - 0.7) / 12)
+    assert "correlation" not in found[REAL_SOURCE]
+
+
+def test_a_source_with_one_recording():
+    """It can be named, but not be compared with itself."""
+    lone = Utterance("d0", "d", "x.wav", 1.0)
+    recordings = Recordings({**POOLS, "d": [lone]}, SPEAKERS, lambda u: np.array([u.speaker]))
+    axes = dict(zip("abcd", np.eye(4), strict=True))
+
+    class Told(SpeakerSimilarity):
+        name = "told"
+
+        def __init__(self):
+            pass
+
+        def embed(self, waveform):
+            return axes[waveform[0]]
+
+    speech = [
+        Speech(CONVERSION, lone, recordings, "a", "d", np.array(["a"])),
+        Speech(CONVERSION, lone, recordings, "b", "d", np.array(["d"])),
+        Speech(REAL_SOURCE, lone, recordings, "a", "d"),
+    ]
+    found = judge_speech(Told(), speech).scores
+    assert found[CONVERSION]["identification accuracy"].value == 0.5
+    assert found[CONVERSION]["similarity to source"].value == 0.5
+    assert set(found[REAL_SOURCE]) == {"similarity to target", "identification accuracy"}
+
+
+def test_words_of_a_recording_without_text():
+    """The reference is what is heard of it, and then it has no errors of its own."""
+
+    class Told(WordErrorRate):
+        name = "told"
+
+        def __init__(self):
+            pass
+
+        def words(self, text):
+            return text.split()
+
+        def transcribe(self, waveform):
+            return str(waveform[0]).split()
+
+    silent = Utterance("d0", "d", "x.wav", 1.0)
+    heard = {"d0": "one two", "a0": "a 1"}
+    recordings = Recordings(POOLS, SPEAKERS, lambda u: np.array([heard[u.id]]))
+    speech = [
+        Speech(kind, u, recordings, "b", u.speaker, made)
+        for u in (silent, UTTERANCES[0])  # the text of the latter is: a 0
+        for kind, made in ((SOURCE, None), (CONVERSION, np.array(["one 0"])))
+    ]
+    result = judge_speech(Told(), speech)
+    assert (result.scores[SOURCE]["WER"].value, result.scores[SOURCE]["WER"].utterances) == (0.5, 1)
+    assert [score.numbers.get("WER") for score in result.each] == [None, (1, 2), (1, 2), (1, 2)]
+
+
+def test_groups_have_scores_of_their_own():
+    class Kind(Judge):
+        title, name, formats = "kind", "mine 1.0", {"same": ".0%"}
+
+        def score(self, speech):
+            return Score({"same": speech.group == speech.source})
+
+    recordings = Recordings(POOLS, SPEAKERS, lambda u: np.zeros(1))
+    speech = [
+        Speech(CONVERSION, u, recordings, "b", u.speaker, np.zeros(1), group)
+        for u, group in zip(UTTERANCES[:4], "aaac", strict=True)
+    ]
+    result = judge_speech(Kind(), speech)
+    assert result.scores[CONVERSION]["same"].value == 0.75
+    shares = {g: found[CONVERSION]["same"].value for g, found in result.by_group.items()}
+    assert shares == {"a": 1, "c": 0}
 
 
 def test_tables():
@@ -198,7 +290,7 @@ def test_tables():
 
 
 def test_every_table_shows_numbers_that_exist():
-    real = {u.id: PitchOf(100.0, 5.0, 0.7) for u in UTTERANCES}
+    real = {u.id: pitch_of(100.0, 0.7, np.array([90.0, 110.0])) for u in UTTERANCES}
     pitch = judged(Pitch, "measure", [real["a0"]] * 12, real).scores
     assert set(Pitch.formats) == set(pitch[CONVERSION])
     assert set(SpeakerSimilarity.formats) == set(voices([AXES["a"]] * 12)[CONVERSION])
@@ -213,6 +305,6 @@ def test_a_judge_from_outside():
         def score(self, speech):
             return Score({"seconds": speech.measured(len) / 16000})
 
-    recordings = Recordings(POOLS, lambda u: np.zeros(8000))
+    recordings = Recordings(POOLS, SPEAKERS, lambda u: np.zeros(8000))
     speech = [Speech(SOURCE, u, recordings) for u in UTTERANCES]
     assert judge_speech(Duration(), speech).scores[SOURCE]["seconds"].value == 0.5

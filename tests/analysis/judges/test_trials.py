@@ -38,6 +38,16 @@ def test_all_pairs_and_no_more():
     assert all(trial.utterance.speaker != trial.target for trial in trials)
 
 
+def test_each_utterance_once():
+    """With every speaker, and targets as often as each other."""
+    sources = corpus(x=5, y=1, z=6)
+    trials = choose(sources, ["a", "b", "c"], None)
+    assert sorted(trial.utterance.id for trial in trials) == sorted(u.id for u in sources)
+    assert set(Counter(trial.target for trial in trials).values()) == {4}
+    lone = choose(corpus(**{f"s{i}": 1 for i in range(6)}), ["a", "b", "c"], None)
+    assert sorted(Counter(trial.target for trial in lone).values()) == [2, 2, 2]
+
+
 def test_the_seed_decides():
     utterances = corpus(a=6, b=6, c=6)
     one = pairs(choose(utterances, list("abc"), 6, seed=1))
@@ -68,6 +78,11 @@ def test_pools_and_what_is_left_of_them():
     same_words = next(u for u in corpus(c=3) if u.text == judged.text)
     assert judged not in others(found["b"], same_words)
     assert len(others(found["b"], same_words)) == 2
+
+
+def test_a_pool_of_the_judged_utterance_alone_is_left():
+    (lone,) = corpus(a=1)
+    assert others([lone], lone) == [lone]
 
 
 def test_a_pool_that_says_the_same_is_better_than_none():
