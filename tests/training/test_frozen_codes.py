@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from speechvq.evaluation.encoded import bits_per_sample
+from speechvq.evaluation.likelihood import bits_per_sample
 
 from speechvq.config import ConditionerConfig, DecoderStage, MelPredictorStage, MelStage
 from speechvq.config import TrainingConfig as Training
