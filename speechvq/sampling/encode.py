@@ -155,13 +155,10 @@ class BlockEncoder:
             self.gains = gains_between(level, model.speech_level)
             self.samples = 0
         stream = model.vqvae.encoder.stream()
-        longest = round(ENCODED_SECONDS * model.sample_rate)
         for block in self._checked():
-            for first in range(0, len(block), longest):
-                piece = block[first : first + longest]
-                if again:
-                    self._held = np.concatenate([self._held, self.gains.to_model * piece])
-                yield from self._nearest(stream.add(piece))
+            if again:
+                self._held = np.concatenate([self._held, self.gains.to_model * block])
+            yield from self._nearest(stream.add(block))
         if not self.samples:
             raise ValueError(NO_SAMPLES)
         yield from self._nearest(stream.end())

@@ -8,6 +8,7 @@ import torch
 
 import speechvq
 from speechvq import audio, sampling
+from speechvq.audio.level import frame_powers
 from speechvq.config import ConditionerConfig
 from speechvq.model import Model
 from speechvq.sampling import SamplingOptions
@@ -221,9 +222,11 @@ def test_a_recording_is_read_twice_only_for_its_level(conditioned):
     np.testing.assert_array_equal(codes, encode(conditioned, waveform))  # as loud as it is
     level = audio.speech_level([waveform], RATE)
     assert encoder.gains.to_source == pytest.approx(10 ** ((level + 20) / 20))
+    expected = frame_powers(10 ** ((-20 - level) / 20) * waveform, 96)
+    np.testing.assert_allclose(encoder.powers, expected, rtol=1e-4)
     piped = BlockEncoder(levelled, iter(recording))
     np.testing.assert_array_equal(np.concatenate(list(piped)), codes)
-    assert piped.gains.to_source == 1.0
+    assert piped.gains.to_source == 1.0 and piped.powers == []
 
 
 def make_levelled(model, level):

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from speechvq.evaluation.encoded import bits_per_sample
 
 from speechvq.config import ConditionerConfig, DecoderStage, MelPredictorStage, MelStage
 from speechvq.config import TrainingConfig as Training
 from speechvq.data.manifest import read_manifest, write_manifest
 from speechvq.data.segments import Waveforms
 from speechvq.distributed import Processes
+from speechvq.evaluation.likelihood import bits_per_sample
 from speechvq.model import Model
 from speechvq.model_folder import load_model
 from speechvq.sampling import encode
