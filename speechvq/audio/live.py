@@ -10,7 +10,7 @@ import soundfile
 from speechvq.audio.errors import AudioError
 from speechvq.audio.reading import clipped, mixed
 
-SECONDS = 0.01
+SECONDS = 0.02
 """Length of a block: what the reader waits for."""
 
 

@@ -24,6 +24,9 @@ from speechvq.sampling.encode import BlockEncoder
 from speechvq.sampling.options import SamplingOptions
 from speechvq.sampling.pauses import SourceLevel
 
+LIVE_CODES = 4
+"""Codes whose condition vectors are computed at a time, at most: one by one costs far more."""
+
 
 def stream(
     model: Model,
@@ -62,7 +65,7 @@ def stream(
         return _sampled_at_once(model, pieces, speaker, options)
     sink = MemorySink()
     post_filter = options.post_filter and model.mel_predictor is not None
-    vectors = Conditions(model, post_filter).vectors(cut(pieces, 1), speaker)
+    vectors = Conditions(model, post_filter).vectors(cut(pieces, LIVE_CODES), speaker)
     utterance = Utterance(model, vectors, options.seed, Output(sink), post_filter)
     sampler = BatchedSampler(model, [utterance], 1, options)
 
