@@ -35,6 +35,8 @@ LONGEST_NAME = 200
 """Bytes of an id; file systems allow 255 with the target speaker, suffix and a temporary name."""
 NO_TEXT = "without text, kept"
 
+NOT_THERE = "of the list that the corpus does not have, left out"
+
 
 def read_corpus(
     reader: CorpusReader,
@@ -84,8 +86,7 @@ def read_corpus(
         The directory tree is not of this kind, a speaker is unknown, no label file matches an
         utterance, or no utterance is usable.
     """
-    given, root = existing_folder(root), corpus_root(reader, root)
-    faults = Faults()
+    given, root, faults = existing_folder(root), corpus_root(reader, root), Faults()
     if given in root.parents:
         _doubt_siblings(root, faults)
     recordings, missing = reader.recordings(root, faults), []
@@ -96,8 +97,7 @@ def read_corpus(
     if speakers is not None or only is not None:
         faults = _faults_of({r.speaker for r in recordings}, faults)
     for id in missing:
-        what = "of the list that the corpus does not have, left out"
-        faults.add(Fault("utterance", what, id, unusable=True))
+        faults.add(Fault("utterance", NOT_THERE, id, unusable=True))
     recordings = _with_usable_names(recordings, faults)
     labels = _label_files(root, phones, tier, faults)
     utterances = []
