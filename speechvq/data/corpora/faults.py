@@ -48,9 +48,10 @@ class Faults:
 
     by_kind: dict[tuple[str, str], list[Fault]] = field(default_factory=dict)
 
-    def add(self, fault: Fault) -> None:
-        """Count a fault."""
-        self.by_kind.setdefault((fault.noun, fault.what), []).append(fault)
+    def add(self, *faults: Fault) -> None:
+        """Count faults."""
+        for fault in faults:
+            self.by_kind.setdefault((fault.noun, fault.what), []).append(fault)
 
     def report(self, line: str) -> None:
         """Count a file or folder that cannot be read, entered or named."""

@@ -34,7 +34,6 @@ EARLIEST_END, LATEST_END = 0.5, 1.15
 LONGEST_NAME = 200
 """Bytes of an id; file systems allow 255 with the target speaker, suffix and a temporary name."""
 NO_TEXT = "without text, kept"
-
 NOT_THERE = "of the list that the corpus does not have, left out"
 
 
@@ -102,8 +101,7 @@ def read_corpus(
     labels = _label_files(root, phones, tier, faults)
     utterances = []
     for utterance, found in _read_recordings(recordings, labels, check, trim_silence, progress):
-        for fault in found:
-            faults.add(fault)
+        faults.add(*found)
         if utterance is not None:
             utterances.append(utterance)
     if not reader.expects_text and all(u.text is None for u in utterances):
