@@ -23,8 +23,8 @@ options:
   --speechocean-root DIR  speechocean762, to learn from, too
   --strangers-root DIR    people to judge on, whom the model does not learn from: LibriSpeech's
                           test-clean, or any corpus that speechvq-prepare reads
-  --only DIR              of each corpus only the utterances that DIR/CORPUS.txt lists, such as those
-                          that the model in the package learns from: recipes/librispeech/lists
+  --only DIR              of each corpus only the utterances that DIR/CORPUS.txt lists, such as the
+                          selection in recipes/librispeech/lists
   --targets NAMES         voices that conversions are judged in: p225,19 (default: the eight with the
                           most utterances to learn from)
   --stage N               begin with stage N (default: 1)
