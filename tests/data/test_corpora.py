@@ -718,6 +718,16 @@ def test_vctk_in_other_letters_and_rates_and_by_its_audio(vctk80, name, warned):
     assert warned(vctk80) == []
 
 
+@pytest.mark.parametrize("name", ["wav48", "wav16", "flac"])
+def test_a_root_of_vctk_may_be_named_as_the_folder_of_its_audio(vctk80, name, warned):
+    root = vctk80.rename(vctk80.with_name(name))
+    for place in (root, root / "wav48", root.parent):
+        corpus = read_corpus(VCTK(), place)
+        assert {u.speaker for u in corpus} == {"p225", "p226"}
+        assert all(u.text for u in corpus)
+    assert warned(root.parent) == []
+
+
 @pytest.mark.parametrize("paths", [
     ("train/a/1.wav", "test/b/2.wav"), ("dev-clean/a/1.wav", "other/b/2.wav"),
     ("one/a/1.wav", "one/b/1.wav", "two/c/1.wav"), ("clips/a.wav", "ann/b.wav"),

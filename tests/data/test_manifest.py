@@ -7,16 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechvq.data.label_names import without_context
 from speechvq.data.manifest import CorpusError, Phone, Utterance, read_manifest, write_manifest
 
 times = st.integers(0, 10**9).map(lambda microseconds: microseconds / 10**6)
 words = st.text(min_size=1, max_size=12).filter(lambda s: s.encode("utf-8", "ignore").decode() == s)
+labels = words.filter(lambda s: without_context([s]) == [s])  # others are read as the bare phone
 
 
 @st.composite
 def utterances(draw):
     ends = sorted(draw(st.lists(times, max_size=6)))
-    phones = tuple(Phone(a, b, draw(words)) for a, b in zip(ends, ends[1:], strict=False))
+    phones = tuple(Phone(a, b, draw(labels)) for a, b in zip(ends, ends[1:], strict=False))
     return Utterance(
         id=draw(words),
         speaker=draw(words),

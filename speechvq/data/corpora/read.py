@@ -188,9 +188,9 @@ def _with_usable_names(recordings: list[Recording], faults: Faults) -> list[Reco
     for recording in recordings:
         wrong = None
         if not audio.is_text(f"{recording.path}{recording.id}{recording.speaker}"):
-            wrong = "not UTF-8"
+            wrong = "not UTF-8; rename it"
         elif len(recording.id.encode()) > LONGEST_NAME:
-            wrong = f"the id {recording.id[:20]!r}… is too long for the name of a file"
+            wrong = f"the id {recording.id[:20]!r}… is too long for the name of a file; rename it"
         else:
             try:
                 check_id(recording.id)
@@ -200,7 +200,7 @@ def _with_usable_names(recordings: list[Recording], faults: Faults) -> list[Reco
         if wrong is None:
             kept.append(recording)
         else:
-            what = "with a name that cannot be used, skipped; rename it"
+            what = "with a name that cannot be used, skipped"
             example = f"{str(recording.path)!r}: {wrong}"
             faults.add(Fault("file", what, example, unusable=True))
     return kept

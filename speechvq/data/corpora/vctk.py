@@ -59,7 +59,7 @@ class VCTK(CorpusReader):
 
     def find_root(self, folder: Path) -> Path | None:
         """Return the root of VCTK, of which the folder may be the folder of the audio."""
-        if _AUDIO_FOLDER.fullmatch(folder.name) and _holds_speakers(folder):
+        if _may_be_audio(folder) and _holds_speakers(folder):
             return folder.parent if _audio_folder(folder.parent) == folder else folder
         return super().find_root(folder)
 
@@ -140,12 +140,18 @@ def _texts(folder: Path, faults: Faults) -> dict[str, Path]:
 
 def _audio_folder(root: Path) -> Path | None:
     """Return the folder of the speakers' audio in a root; first that of VCTK as it is published."""
-    inside = [path for path in folders_in(root) if _AUDIO_FOLDER.fullmatch(path.name)]
+    inside = [path for path in folders_in(root) if _may_be_audio(path)]
     for name in AUDIO_FOLDERS:
         for path in inside:
             if path.name.lower() == name:
                 return path
     return next((path for path in reversed(inside) if _holds_speakers(path)), None)
+
+
+def _may_be_audio(folder: Path) -> bool:
+    """Return whether a folder is named as that of the audio, and is not a root of that name."""
+    names = [folder.name, *(path.name for path in folders_in(folder))]
+    return [name for name in names if _AUDIO_FOLDER.fullmatch(name)] == [folder.name]
 
 
 def _holds_speakers(folder: Path) -> bool:
