@@ -192,10 +192,11 @@ def file_fingerprint(path: str | Path | None) -> str | None:
 
 
 def device_name(device: torch.device) -> str:
-    """Name of a GPU, or the number of threads of the CPU, for a model card."""
+    """Name of a GPU, or the largest number of threads of the CPU, for a model card."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return "CPU, 1 thread" if threads == 1 else f"CPU, at most {threads} threads"
 
 
 def _way_out(out: Path) -> str:
