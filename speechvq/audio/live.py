@@ -12,6 +12,8 @@ from speechvq.audio.reading import clipped, mixed
 
 SECONDS = 0.02
 """Length of a block: what the reader waits for."""
+UNKNOWN = 2**29 - 4096
+"""A WAV file whose header states at least so many samples has none to state: 2 GB and more."""
 
 
 def live_blocks(
@@ -39,7 +41,7 @@ def live_blocks(
     Raises
     ------
     AudioError
-        What comes is no WAV file, or has no samples.
+        What comes is no WAV file, has no samples, or ends before the length that its header states.
     """
     raw = {"samplerate": pcm_rate, "channels": 1, "subtype": "PCM_16", "format": "RAW"}
     try:
@@ -59,9 +61,9 @@ def _blocks(file: soundfile.SoundFile, sample_rate: int, name: str) -> Iterator[
         import soxr
 
         resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, quality="MQ")
-    came = False
+    came = 0
     while len(block := file.read(max(1, round(SECONDS * file.samplerate)), "float32", True)):
-        came = True
+        came += len(block)
         if not np.isfinite(block).all():
             raise AudioError(f"{name}: holds NaN or infinite samples; record it again")
         mono = mixed(block)
@@ -78,3 +80,6 @@ def _blocks(file: soundfile.SoundFile, sample_rate: int, name: str) -> Iterator[
         mono = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
         if len(mono):
             yield clipped(mono)
+    if came < file.frames and file.frames * file.channels < UNKNOWN:
+        rate = file.samplerate
+        raise AudioError(f"{name}: truncated, {came / rate:.2f} s of {file.frames / rate:.2f} s")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -65,7 +66,9 @@ print("ready", flush=True)
 time.sleep(60)
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    # Under nohup, signals are ignored from the beginning
+    default = partial(signal.signal, number, signal.SIG_DFL)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=default) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)
         assert process.wait(30) == -number

@@ -90,6 +90,17 @@ def test_what_is_no_audio(content, message):
         read(content)
 
 
+def test_what_ends_too_early_is_told_after_what_came(samples):
+    out, into = os.pipe()
+    os.write(into, wave(None, samples)[: 44 + 2 * 2000])
+    os.close(into)
+    came = []
+    with pytest.raises(audio.AudioError, match=r"stdin: truncated, 0\.12 s of 0\.19 s"):
+        came.extend(audio.live_blocks(out, RATE))
+    os.close(out)
+    assert sum(map(len, came)) == 2000
+
+
 def test_not_finite():
     form = struct.pack("<HHIIHH", 3, 1, RATE, 4 * RATE, 4, 32)
     data = np.array([0, np.nan, 0], "<f4").tobytes()

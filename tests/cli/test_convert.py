@@ -321,9 +321,12 @@ def test_a_piped_source_has_a_name(capsys, monkeypatch):
     pipe(Path("a.wav").read_bytes())
     assert main(["--src", "-", *arguments]) == 0
     assert json.loads(capsys.readouterr().out)["written"][0]["source"] == "stdin"
-    pipe(Path("a.wav").read_bytes()[:200])
+    Path("cut.wav").write_bytes(Path("a.wav").read_bytes()[:200])
     monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: False, buffer=io.BytesIO()))
-    assert main(["--src", "-", "--speaker", "p225", "--stream"]) == 2
+    with open("cut.wav", "rb") as cut:  # as a live pipe
+        stdin = SimpleNamespace(buffer=cut, isatty=lambda: False)
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert main(["--src", "-", "--speaker", "p225", "--stream"]) == 2
     assert "error: stdin: truncated" in capsys.readouterr().err
 
 
