@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -321,9 +322,12 @@ def test_a_piped_source_has_a_name(capsys, monkeypatch):
     pipe(Path("a.wav").read_bytes())
     assert main(["--src", "-", *arguments]) == 0
     assert json.loads(capsys.readouterr().out)["written"][0]["source"] == "stdin"
-    Path("cut.wav").write_bytes(Path("a.wav").read_bytes()[:200])
-    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: False, buffer=io.BytesIO()))
-    with open("cut.wav", "rb") as cut:  # as a live pipe
+    out, into = os.pipe()
+    os.write(into, Path("a.wav").read_bytes()[:200])
+    os.close(into)
+    stdout = SimpleNamespace(isatty=lambda: False, buffer=io.BytesIO(), flush=lambda: None)
+    monkeypatch.setattr("sys.stdout", stdout)
+    with os.fdopen(out, "rb") as cut:
         stdin = SimpleNamespace(buffer=cut, isatty=lambda: False)
         monkeypatch.setattr("sys.stdin", stdin)
         assert main(["--src", "-", "--speaker", "p225", "--stream"]) == 2
