@@ -14,6 +14,17 @@ need_value() { # all that is left of the command line
     [[ -n $2 && $2 != --* ]] || fail "$1 needs a value, got '$2' (see --help)"
 }
 
+take() { # option, value: an option of every recipe
+    need_value "$@"
+    case $1 in
+        --stage) stage=$2 ;;
+        --stop-stage) stop_stage=$2 ;;
+        --conf) conf=$2 ;;
+        --exp-dir) exp=${2%/} ;;
+        --n-gpus) n_gpus=$2 ;;
+    esac
+}
+
 need_number() { # option, value, lowest, highest
     if ! [[ $2 =~ ^[0-9]{1,4}$ ]] || ((10#$2 < $3 || 10#$2 > $4)); then
         fail "$1 must be a whole number from $3 to $4, got '$2'"
@@ -86,6 +97,11 @@ how_to_read() { # root of a corpus: every file, so that a damaged or silent one 
     else
         echo --check
     fi
+}
+
+prepare() { # folder of the manifests, root of the corpus, options
+    rm -f "$1/train.jsonl" # written even where recordings cannot be used, which are named
+    run prepare "$2" --out "$1" "${@:3}" || [[ -s $1/train.jsonl ]]
 }
 
 train_model() {

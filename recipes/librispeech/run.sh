@@ -60,18 +60,8 @@ while (($#)); do
             esac
             shift 2
             ;;
-        --targets | --stage | --stop-stage | --conf | --exp-dir | --n-gpus)
-            need_value "$@"
-            case $1 in
-                --targets) targets=$2 ;;
-                --stage) stage=$2 ;;
-                --stop-stage) stop_stage=$2 ;;
-                --conf) conf=$2 ;;
-                --exp-dir) exp=${2%/} ;;
-                --n-gpus) n_gpus=$2 ;;
-            esac
-            shift 2
-            ;;
+        --stage | --stop-stage | --conf | --exp-dir | --n-gpus) take "$@" && shift 2 ;;
+        --targets) need_value "$@" && targets=$2 && shift 2 ;;
         *) fail "unknown option '$1' (see --help; settings of the training go after --)" ;;
     esac
 done
@@ -86,22 +76,18 @@ find_python
 mkdir -p "$exp" || fail "--exp-dir $exp: cannot be made"
 data=$exp/data model=$exp/vqvae
 
-prepare() { # folder of the manifests, root of the corpus, options
-    rm -f "$1/train.jsonl" # written even where recordings cannot be used, which are named
-    run prepare "$2" --out "$1" "$(how_to_read "$2")" "${@:3}" || [[ -s $1/train.jsonl ]]
-}
-
 if wanted 1; then
     begin 1 "${kinds[*]} to manifests"
     for i in "${!kinds[@]}"; do
         list=()
         [[ -z $only ]] || list=(--only "$only/${kinds[i]}.txt")
-        prepare "$data/${kinds[i]}" "${roots[i]}" --corpus "${kinds[i]}" ${list[@]+"${list[@]}"}
+        prepare "$data/${kinds[i]}" "${roots[i]}" --corpus "${kinds[i]}" \
+            "$(how_to_read "${roots[i]}")" ${list[@]+"${list[@]}"}
     done
     for part in train valid test; do # no id and no speaker's name is in two of these corpora
         for kind in "${kinds[@]}"; do cat "$data/$kind/$part.jsonl"; done >"$data/$part.jsonl"
     done
-    [[ -z $strangers ]] || prepare "$data/strangers" "$strangers" --valid 0 --test 0
+    [[ -z $strangers ]] || prepare "$data/strangers" "$strangers" "$(how_to_read "$strangers")" --valid 0 --test 0
     end "$data/{train,valid,test}.jsonl"
 fi
 

@@ -41,19 +41,9 @@ while (($#)); do
         -h | --help) usage && exit 0 ;;
         --) shift && overrides=("$@") && break ;;
         --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" && continue ;;
-        --stage | --stop-stage | --conf | --prior-conf | --db-root | --exp-dir | --n-gpus)
-            need_value "$@"
-            case $1 in
-                --stage) stage=$2 ;;
-                --stop-stage) stop_stage=$2 ;;
-                --conf) conf=$2 ;;
-                --prior-conf) prior_conf=$2 ;;
-                --db-root) db_root=$2 ;;
-                --exp-dir) exp=${2%/} ;;
-                --n-gpus) n_gpus=$2 ;;
-            esac
-            shift 2
-            ;;
+        --stage | --stop-stage | --conf | --exp-dir | --n-gpus) take "$@" && shift 2 ;;
+        --prior-conf) need_value "$@" && prior_conf=$2 && shift 2 ;;
+        --db-root) need_value "$@" && db_root=$2 && shift 2 ;;
         *) fail "unknown option '$1' (see --help; settings of the training go after --)" ;;
     esac
 done
@@ -74,9 +64,7 @@ data=$exp/data model=$exp/vqvae
 
 if wanted 1; then
     begin 1 "$corpus to manifests"
-    rm -f "$data/train.jsonl" # written even where recordings cannot be used, which are named
-    run prepare "$corpus" --corpus vctk --out "$data" ${check[@]+"${check[@]}"} ||
-        [[ -s $data/train.jsonl ]]
+    prepare "$data" "$corpus" --corpus vctk ${check[@]+"${check[@]}"}
     end "$data/{train,valid,test}.jsonl"
 fi
 
