@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from speechvq.audio.errors import AudioError
-from speechvq.audio.reading import clipped, mixed
+from speechvq.audio.reading import check_peak, mixed, resampled
 
 SECONDS = 0.02
 """Length of a block: what the reader waits for."""
@@ -41,7 +41,8 @@ def live_blocks(
     Raises
     ------
     AudioError
-        What comes is no WAV file, has no samples, or ends before the length that its header states.
+        What comes is no WAV file or no waveform in [-1, 1], has no samples, or ends before the
+        length that its header states.
     """
     raw = {"samplerate": pcm_rate, "channels": 1, "subtype": "PCM_16", "format": "RAW"}
     try:
@@ -52,34 +53,21 @@ def live_blocks(
             "raw 16-bit samples with --pcm RATE"
         ) from error
     with file:
-        yield from _blocks(file, sample_rate, name)
+        yield from resampled(_mono(file, name), file.samplerate, sample_rate, "MQ")
 
 
-def _blocks(file: soundfile.SoundFile, sample_rate: int, name: str) -> Iterator[np.ndarray]:
-    resampler = None
-    if file.samplerate != sample_rate:
-        import soxr
-
-        resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, quality="MQ")
+def _mono(file: soundfile.SoundFile, name: str) -> Iterator[np.ndarray]:
+    """Yield blocks (t,), channels averaged, as they come."""
     came = 0
     while len(block := file.read(max(1, round(SECONDS * file.samplerate)), "float32", True)):
         came += len(block)
-        if not np.isfinite(block).all():
-            raise AudioError(f"{name}: holds NaN or infinite samples; record it again")
-        mono = mixed(block)
-        if resampler is not None:
-            mono = resampler.resample_chunk(np.ascontiguousarray(mono))
-        if len(mono):
-            yield clipped(mono)
+        check_peak(name, block)
+        yield mixed(block)
     if not came:
         raise AudioError(
             f"{name}: no samples came, or its header says that there are none; pipe the samples "
             "alone with --pcm RATE"
         )
-    if resampler is not None:
-        mono = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-        if len(mono):
-            yield clipped(mono)
     if came < file.frames and file.frames * file.channels < UNKNOWN:
         rate = file.samplerate
         raise AudioError(f"{name}: truncated, {came / rate:.2f} s of {file.frames / rate:.2f} s")

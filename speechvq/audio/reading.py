@@ -188,24 +188,38 @@ def _blocks(
             f"{path}: holds {file.frames / rate:.2f} s, so nothing begins at {start:.2f} s; "
             "has the file changed since its manifest was made?"
         )
+    mono = _mono(path, file, first, last, max(1, round(seconds * rate)))
+    yield from resampled(_waveform(path, mono), rate, sample_rate or rate)
+
+
+def _waveform(path: Path, mono: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield blocks (T,) that are a waveform, and warn in the end if it has to be clipped."""
+    peak = 0.0
+    for block in mono:
+        peak = max(peak, check_peak(path, block))
+        yield block
+    if peak > 1.01:
+        logger.warning("%s: samples reach %.2f; clipped to [-1, 1]", path, peak)
+
+
+def resampled(
+    blocks: Iterable[np.ndarray], rate: int, sample_rate: int, quality: str = "HQ"
+) -> Iterator[np.ndarray]:
+    """Resample blocks (T,) from `rate` to `sample_rate`, in Hz, and clip them to [-1, 1]."""
     resampler = None
-    if sample_rate is not None and sample_rate != rate:
+    if sample_rate != rate:
         import soxr
 
-        resampler = soxr.ResampleStream(rate, sample_rate, 1)
-    peak = 0.0
-    for block in _mono(path, file, first, last, max(1, round(seconds * rate))):
-        peak = max(peak, _peak(path, block))
+        resampler = soxr.ResampleStream(rate, sample_rate, 1, quality=quality)
+    for block in blocks:
         if resampler is not None:
             block = resampler.resample_chunk(block)
         if len(block):
-            yield clipped(block)
-    if peak > 1.01:
-        logger.warning("%s: samples reach %.2f; clipped to [-1, 1]", path, peak)
+            yield _clipped(block)
     if resampler is not None:
         block = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
         if len(block):
-            yield clipped(block)
+            yield _clipped(block)
 
 
 def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iterator[np.ndarray]:
@@ -260,8 +274,8 @@ def _decoding(path: Path, file: SoundFile, position: int, samples: int) -> Itera
             ) from error
 
 
-def _peak(path: Path, block: np.ndarray) -> float:
-    """Return the peak magnitude of (T,); AudioError if it is no waveform in [-1, 1]."""
+def check_peak(path: Path | str, block: np.ndarray) -> float:
+    """Return the peak magnitude of a block; AudioError if it is no waveform in [-1, 1]."""
     if not np.isfinite(block).all():
         raise AudioError(f"{path}: holds NaN or infinite samples; export it again")
     peak = float(np.abs(block).max())
@@ -272,5 +286,5 @@ def _peak(path: Path, block: np.ndarray) -> float:
     return peak
 
 
-def clipped(block: np.ndarray) -> np.ndarray:
+def _clipped(block: np.ndarray) -> np.ndarray:
     return np.clip(block, -1.0, 1.0, dtype=np.float32)
