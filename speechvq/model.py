@@ -163,7 +163,7 @@ class Model(nn.Module):
         log-mel frames (B, N, F) of speaker indices (B,) after them: (B, N, D + F).
         """
         quantized = self.vqvae.quantizer.lookup(codes)
-        if not getattr(self.config.decoder, "mel_condition", False):
+        if not self.config.decoder.mel_condition:
             return quantized
         return torch.cat([quantized, self.mel_predictor.standardised(quantized, speaker)], dim=-1)
 

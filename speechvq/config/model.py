@@ -149,6 +149,8 @@ class DecoderConfig:
     """The decoder: from codes and a speaker to a waveform."""
 
     TAG: ClassVar[str] = "kind"
+    mel_condition: ClassVar[bool] = False
+    """Whether it is conditioned on the mel predictor's frames, too; a setting of some decoders."""
 
     def check(self, hop_length: int) -> None:
         """Refuse a hop length, in samples, that the decoder cannot serve (ValueError)."""
@@ -310,8 +312,8 @@ class ModelConfig:
                 "normalised_cepstra take their speaker priors from one codebook; set this to 1, or "
                 "take features of kind waveform"
             )
-        mel_condition = getattr(self.decoder, "mel_condition", False)
-        if mel_condition and not isinstance(self.mel_predictor, StreamingMelPredictorConfig):
+        streaming = isinstance(self.mel_predictor, StreamingMelPredictorConfig)
+        if self.decoder.mel_condition and not streaming:
             raise ValueError(
                 "decoder.mel_condition: wants one log-mel frame a code; take mel_predictor.kind "
                 "streaming, or set this to false"
@@ -324,7 +326,7 @@ class ModelConfig:
     @property
     def condition_dim(self) -> int:
         """Components of what the decoder is conditioned on for each code, but for the speaker."""
-        bands = self.mel_predictor.bands if getattr(self.decoder, "mel_condition", False) else 0
+        bands = self.mel_predictor.bands if self.decoder.mel_condition else 0
         return self.quantizer.codebook_dim + bands
 
     @property

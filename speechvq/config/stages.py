@@ -98,7 +98,7 @@ class LikelihoodStage(StageConfig):
                 "objective: likelihood trains an encoder of the raw waveform by equation 3; take "
                 "the objective decoder, or features of kind waveform"
             )
-        if getattr(model.decoder, "mel_condition", False):
+        if model.decoder.mel_condition:
             raise ValueError(
                 "objective: likelihood trains a decoder conditioned on codes and speaker alone; "
                 "take the objective decoder, or set model.decoder.mel_condition to false"

@@ -30,6 +30,8 @@ class StreamingEncoder(nn.Module):
     config : StreamingEncoderConfig
     codebook_dim : int
         D.
+    sample_rate : int
+        Hz.
     """
 
     def __init__(self, config: StreamingEncoderConfig, codebook_dim: int, sample_rate: int):

@@ -35,7 +35,7 @@ def encode(model: Model, waveform: np.ndarray) -> np.ndarray:
     """Encode a recording.
 
     The recording is scaled to the level of the model's training speech first, where the model
-    knows that level.
+    knows that level and its encoder does not normalise it (`features/streaming_encoder.py`).
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def encode(model: Model, waveform: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray
-        Codes (N,), int64 in 0 … K-1, N = ceil(T / hop_length).
+        Codes (N,), int64 in 0 … K-1, N = ceil(T / hop_length); of a product code (N, G).
 
     Raises
     ------

@@ -37,7 +37,7 @@ class FrozenCodes:
     group : Processes
         Each process encodes its share.
     progress : bool
-        Show a bar on stderr.
+        Show progress on stderr.
     """
 
     def __init__(self, model: Model, waveforms: Waveforms, group: Processes, progress: bool):
@@ -69,7 +69,7 @@ class FrozenCodes:
             found.update(part)
         for i in set(range(len(waveforms))) - set(found):
             waveforms.leave_out(i)
-        none = np.zeros((1, model.codebooks)[: 1 + (model.codebooks > 1)], np.int32)
+        none = np.zeros(1 if model.codebooks == 1 else (1, model.codebooks), np.int32)
         self._codes = [found.get(i, none) for i in range(len(waveforms))]
 
     def crop(self, utterance: int, first: int, count: int) -> np.ndarray:

@@ -81,7 +81,7 @@ class DecoderObjective(Objective):
 
 def margin_of(model: Model) -> int:
     """Codes of context on either side of a segment that its condition needs."""
-    if not getattr(model.config.decoder, "mel_condition", False):
+    if not model.config.decoder.mel_condition:
         return MARGIN
     return max(MARGIN, model.mel_predictor.stack.past)
 
