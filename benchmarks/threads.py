@@ -20,8 +20,10 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import speechvq  # noqa: F401  before torch, as every command does
+from speechvq.cli.training import let_threads_spin
 
+let_threads_spin()  # before torch is imported, as speechvq-train does
+# ruff: noqa: E402
 # isort: split
 import torch
 from measure import table

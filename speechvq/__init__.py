@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 # Read when torch, numba or scikit-learn load their OpenMP. Threads that spin while they wait take
 # the cores from the thread they wait for, as soon as another program uses one of these.
+_WAITS_BY_DEFAULT = "OMP_WAIT_POLICY" not in os.environ
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Public names and where they live: imported when first asked for, so that commands start fast.

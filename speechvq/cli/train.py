@@ -7,7 +7,7 @@ from pathlib import Path
 
 from speechvq.cli.errors import command
 from speechvq.cli.settings import SettingsParser
-from speechvq.cli.training import add_common, check_manifests, finished
+from speechvq.cli.training import add_common, check_manifests, finished, let_threads_spin
 from speechvq.config import DataConfig, ModelConfig, StageConfig, TrainingConfig, check_stages
 
 DESCRIPTION = """Train a VQ-VAE on the manifests of speechvq-prepare. Every setting of the
@@ -37,6 +37,7 @@ def parser() -> SettingsParser:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Train as the configuration says and print the folder."""
+    let_threads_spin()
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["prior"]:
         from speechvq.cli import train_prior

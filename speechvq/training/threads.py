@@ -21,10 +21,13 @@ from speechvq.training.checkpoint import State
 
 logger = logging.getLogger(__name__)
 
-EVERY = 1000
+EVERY = 250
 """Steps from one measurement to the next; the first is at the beginning of a stage."""
 TIMED = 3
 """Steps that are timed on each number of threads, which take turns."""
+HOPELESS = 3.0
+"""Where the first timed step is so many times slower than the fastest, no second one is taken until
+the next measurement: beside another program such a step can take seconds."""
 GAIN = 1.1
 """So many times faster must a step be on more threads: what is less is chance, or not worth it."""
 
@@ -66,17 +69,28 @@ class ThreadChooser:
         numbers, turn = self.candidates, state.step % EVERY - 1
         if state.threads not in numbers:  # at the beginning, or on another machine
             state.threads = numbers[0]
-        timed = len(numbers) > 1 and 0 <= turn < TIMED * len(numbers)
         if turn == 0:
             state.timed = []
-        torch.set_num_threads(numbers[turn % len(numbers)] if timed else state.threads)
+        if not (len(numbers) > 1 and 0 <= turn < TIMED * len(numbers)):
+            torch.set_num_threads(state.threads)
+            yield
+            return
+        own = len(state.timed) % len(numbers)
+        place = self._place(state.timed, own)
+        torch.set_num_threads(numbers[place])
         began = self._clock()
         yield
-        if timed:
-            state.timed.append(self._clock() - began)
-            if len(state.timed) == TIMED * len(numbers):
-                self._choose(state)
-            torch.set_num_threads(state.threads)
+        state.timed.append(self._clock() - began if place == own else state.timed[own])
+        if len(state.timed) == TIMED * len(numbers):
+            self._choose(state)
+        torch.set_num_threads(state.threads)
+
+    def _place(self, timed: list[float], own: int) -> int:
+        """The number to run a step on: its `own`, or the fastest where that is hopeless."""
+        first = timed[: len(self.candidates)]
+        if len(first) < len(self.candidates) or first[own] <= HOPELESS * min(first):
+            return own
+        return first.index(min(first))
 
     def end(self) -> None:
         """Leave torch all threads again."""
