@@ -50,9 +50,11 @@ def work() -> None:
     """
     step, samples = decoder_step()
     chooser, state = ThreadChooser(candidates(Processes(torch.device("cpu")))), State("decoder")
+    chooser.begin(state)
     for line in sys.stdin:
         if line.strip() == "begin":
             state = State("decoder")
+            chooser.begin(state)
             continue
         began, first = time.perf_counter(), state.step
         while state.step == first or time.perf_counter() - began < float(line):

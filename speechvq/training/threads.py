@@ -60,6 +60,12 @@ class ThreadChooser:
         self.candidates = list(candidates)
         self._clock = clock
 
+    def begin(self, state: State) -> None:
+        """Let what precedes the first step of a stage run on the threads that were chosen so far."""
+        if state.threads not in self.candidates:  # at the beginning, or on another machine
+            state.threads = self.candidates[0]
+        torch.set_num_threads(state.threads)
+
     @contextmanager
     def step(self, state: State) -> Iterator[None]:
         """Run the step after `state.step` on the chosen threads, or time it on others.
@@ -67,8 +73,6 @@ class ThreadChooser:
         The first step of a stage is not timed: it makes caches.
         """
         numbers, turn = self.candidates, state.step % EVERY - 1
-        if state.threads not in numbers:  # at the beginning, or on another machine
-            state.threads = numbers[0]
         if turn == 0:
             state.timed = []
         if not (len(numbers) > 1 and 0 <= turn < TIMED * len(numbers)):

@@ -164,13 +164,12 @@ class Trainer:
         except (ValueError, OSError) as error:
             self.state.best, self.state.validated = None, 0
             if self.processes.first:
-                logger.warning(
-                    "%s; going on from %s: the next validation takes its place", error, LAST
-                )
+                logger.warning("%s; going on from %s until the next validation", error, LAST)
         self.processes.wait()  # a first validation must not replace what others still read
 
     def _run(self, stage: Stage, resume: bool) -> None:
         state, steps, objective = self.state, stage.config.steps, stage.objective
+        self._threads.begin(state)
         if not resume:
             self._start(stage)
         optimizer = self._optimizer(stage)

@@ -26,6 +26,7 @@ class Machine:
 
 
 def run(chooser, machine, state, steps):
+    chooser.begin(state)
     for _ in range(steps):
         with chooser.step(state):
             machine.step()
@@ -125,6 +126,14 @@ def test_there_is_a_choice_on_cores_of_ones_own_alone(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert candidates(ALONE) == [1]
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(0, 1), (2, 2), (16, 1)])
+def test_the_beginning_of_a_stage_runs_on_what_was_chosen_so_far(chosen, expected):
+    state = State("decoder", threads=chosen)
+    torch.set_num_threads(2)
+    ThreadChooser([1, 2]).begin(state)
+    assert torch.get_num_threads() == state.threads == expected
 
 
 def test_one_number_is_never_timed():
