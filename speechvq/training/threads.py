@@ -61,7 +61,7 @@ class ThreadChooser:
         self._clock = clock
 
     def begin(self, state: State) -> None:
-        """Let what precedes the first step of a stage run on the threads that were chosen so far."""
+        """Let what precedes the first step of a stage run on the threads chosen so far."""
         if state.threads not in self.candidates:  # at the beginning, or on another machine
             state.threads = self.candidates[0]
         torch.set_num_threads(state.threads)
