@@ -152,11 +152,7 @@ class MelStage(StageConfig):
     def check(self, model: ModelConfig) -> None:
         """Refuse a model without mel predictor, or with nothing to learn in its encoder."""
         _needs_mel_predictor(model, self.objective)
-        if self.perturbation.codec and model.sample_rate not in MP3_RATES:
-            raise ValueError(
-                f"perturbation.codec: MP3 has no sample rate of {model.sample_rate} Hz; set this "
-                f"to 0, or take one of {', '.join(map(str, MP3_RATES))}"
-            )
+        _has_mp3(model, self.perturbation)
         learns = getattr(model.encoder, "residual_layers", 1)
         if not isinstance(model.features, WaveformConfig) and not learns:
             raise ValueError(
@@ -178,19 +174,23 @@ class MelPredictorStage(StageConfig):
         After the last step each speaker vector of the predictor is moved towards their mean, by
         this share of the way: conversions lose fewer words and sound a little less like the
         speaker.
+    perturbation : PerturbationConfig
+        Of the encoder's input: the predictor learns to ignore what codes still have of a voice.
     """
 
     objective: Literal["mel_predictor"] = "mel_predictor"
     codebook: Literal["kmeans", "whitened", "keep"] = "whitened"
     speaker_shrinkage: float = 0.0
+    perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
 
     def __post_init__(self):
         super().__post_init__()
         share("speaker_shrinkage", self.speaker_shrinkage)
 
     def check(self, model: ModelConfig) -> None:
-        """Refuse a model without mel predictor."""
+        """Refuse a model without mel predictor, and MP3 at a rate that it does not have."""
         _needs_mel_predictor(model, self.objective)
+        _has_mp3(model, self.perturbation)
 
 
 @dataclass(frozen=True)
@@ -369,6 +369,14 @@ def _needs_waveform(model: ModelConfig, objective: str) -> None:
         raise ValueError(
             f"objective: {objective} trains an encoder of the waveform; take features of kind "
             "waveform, or leave this stage out"
+        )
+
+
+def _has_mp3(model: ModelConfig, perturbation: PerturbationConfig) -> None:
+    if perturbation.codec and model.sample_rate not in MP3_RATES:
+        raise ValueError(
+            f"perturbation.codec: MP3 has no sample rate of {model.sample_rate} Hz; set this "
+            f"to 0, or take one of {', '.join(map(str, MP3_RATES))}"
         )
 
 

@@ -27,10 +27,22 @@ SECONDS_FOR_SCALES = 120.0
 """Speech from which the scales of the sub-bands are set, if there is so much."""
 
 
-class DecoderObjective(Objective):
-    """-log p(x | z_q, speaker), the first term of equation 3; encoder and codebook stay."""
+class FrozenCodesObjective(Objective):
+    """An objective on codes that stay as they are; `model` has the encoder and the quantizer."""
 
     reads_codes = True
+    model: Model
+
+    def train(self, mode: bool = True) -> "FrozenCodesObjective":
+        """As for every module, but encoder and quantizer stay in eval mode."""
+        super().train(mode)
+        self.model.vqvae.encoder.eval()
+        self.model.vqvae.quantizer.eval()
+        return self
+
+
+class DecoderObjective(FrozenCodesObjective):
+    """-log p(x | z_q, speaker), the first term of equation 3; encoder and codebook stay."""
 
     def __init__(self, config: DecoderStage, model: Model):
         super().__init__()
@@ -45,13 +57,6 @@ class DecoderObjective(Objective):
     def trained(self) -> list[nn.Parameter]:
         """The decoder, its conditioner included."""
         return list(self.model.vqvae.decoder.parameters())
-
-    def train(self, mode: bool = True) -> "DecoderObjective":
-        """As for every module, but encoder and quantizer stay in eval mode."""
-        super().train(mode)
-        self.model.vqvae.encoder.eval()
-        self.model.vqvae.quantizer.eval()
-        return self
 
     def metrics(self) -> dict[str, float]:
         """The constant terms of the ELBO."""

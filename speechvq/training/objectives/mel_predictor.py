@@ -6,31 +6,31 @@ Shapes: B batch, T samples, N codes, D codebook_dim.
 import torch
 from torch import nn
 
-from speechvq.config import MelPredictorStage, StageConfig
+from speechvq.config import MelPredictorStage, PerturbationConfig, StageConfig
 from speechvq.data.segments import Batch
 from speechvq.model import Model
 from speechvq.postfilter.predictor import MelPredictor
 from speechvq.training.corpus import Corpus
-from speechvq.training.objective import Losses, Objective
-from speechvq.training.objectives.decoder import frozen_codes
+from speechvq.training.objective import Losses
+from speechvq.training.objectives.decoder import FrozenCodesObjective, frozen_codes
 
 SECONDS_FOR_SCALES = 120.0
 """Speech from which mean and scale of the log-mel frames are set, if there is so much."""
 
 
-class MelPredictorObjective(Objective):
+class MelPredictorObjective(FrozenCodesObjective):
     """Mean absolute error of standardised log-mel frames predicted from codes and speaker.
 
     Encoder and codebook stay as they are. A constant prediction has a loss of about 0.8.
     """
-
-    reads_codes = True
 
     def __init__(self, config: MelPredictorStage, model: Model):
         super().__init__()
         self.config = config
         self.model = model
         self.predictor = model.mel_predictor
+        # Codes of whole utterances, unless each segment is perturbed in its own way
+        self.reads_codes = config.perturbation == PerturbationConfig()
 
     def start(self, corpus: Corpus) -> None:
         """Set mean and scale of the log-mel frames, and start the codebook."""
@@ -55,7 +55,7 @@ class MelPredictorObjective(Objective):
         with torch.no_grad():
             codes = frozen_codes(vqvae, batch)
             quantized = vqvae.quantizer.lookup(codes)
-        error = self.predictor.error(batch.waveform, quantized, batch.speaker).mean()
+        error = self.predictor.error(batch.waveform, quantized, batch.speaker, batch.speed).mean()
         return Losses(error, {}, codes, weight=batch.waveform.shape[-1])
 
 

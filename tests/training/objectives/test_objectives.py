@@ -171,6 +171,26 @@ class TestMelPredictor:
         assert falls(losses, 0.95)
         assert parts(changed) == {"predictor"}
 
+    def test_codes_are_of_the_perturbed_segments(self, model, corpus):
+        perturbation = PerturbationConfig(gain=20.0, stretch=0.2)
+        config = MelPredictorStage(**FAST | {"segment_length": 3200}, perturbation=perturbation)
+        objective = build_objective(config, model)
+        assert not objective.reads_codes and build_objective(MelPredictorStage(), model).reads_codes
+        objective.start(corpus)
+        batch = corpus.batches(config, perturbation=perturbation)[0]
+        out = objective.eval()(corpus.prepare(batch))
+        codes = model.vqvae.encode(batch.inputs)
+        assert torch.equal(out.codes, codes)
+        quantized = model.vqvae.quantizer.lookup(codes)
+        wave, speaker = batch.waveform, batch.speaker
+        expected = model.mel_predictor.error(wave, quantized, speaker, batch.speed).mean()
+        assert out.total.item() == pytest.approx(expected.item(), rel=1e-6)
+
+    def test_encoder_and_quantizer_stay_in_eval_mode(self, model):
+        build_objective(MelPredictorStage(**FAST), model).train()
+        assert model.mel_predictor.training
+        assert not model.vqvae.encoder.training and not model.vqvae.quantizer.training
+
     def test_speaker_vectors_move_towards_their_mean_at_the_end(self, model):
         objective = build_objective(MelPredictorStage(speaker_shrinkage=0.25), model)
         table = model.mel_predictor.conditioner.speakers.weight
