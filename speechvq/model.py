@@ -49,6 +49,9 @@ from speechvq.postfilter.predictor import (
     StreamingMelPredictor,
 )
 
+SHOWN_SPEAKERS = 12
+"""Names that a message lists."""
+
 
 class Model(nn.Module):
     """A VQ-VAE for the voices of `speakers`, with what stands around it.
@@ -277,7 +280,9 @@ def check_one_codebook(model: Model, what: str) -> None:
 
 def unknown_speaker(speaker: str, speakers: Sequence[str]) -> str:
     """The message for a speaker that a model does not know."""
-    shown = ", ".join(speakers)
+    shown = ", ".join(speakers[:SHOWN_SPEAKERS])
+    if len(speakers) > SHOWN_SPEAKERS:
+        shown += f" and {len(speakers) - SHOWN_SPEAKERS} more (speakers.json in its folder)"
     near = difflib.get_close_matches(speaker, speakers, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown speaker {speaker!r}; this model knows {shown}{hint}"

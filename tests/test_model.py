@@ -31,7 +31,13 @@ from speechvq.features.context_encoder import ContextEncoder
 from speechvq.features.filterbank import LearnedFilterbank
 from speechvq.features.normalised_cepstra import NormalisedCepstra
 from speechvq.features.waveform import WaveformFeatures
-from speechvq.model import Model, build_decoder, build_encoder, build_features
+from speechvq.model import (
+    Model,
+    build_decoder,
+    build_encoder,
+    build_features,
+    unknown_speaker,
+)
 from speechvq.models.decoder import WaveNetDecoder
 from speechvq.models.encoder import Encoder, StridedConvolution
 from speechvq.settings import build
@@ -168,6 +174,14 @@ def test_unknown_speaker_gets_the_list_and_the_nearest(model):
         model.speaker_index("P226")
     with pytest.raises(ValueError, match=r"unknown speaker 'zoe'; .* p225, p226, p227$"):
         model.speaker_index("zoe")
+
+
+def test_of_hundreds_of_speakers_some_are_named():
+    names = [f"p{i}" for i in range(300)]
+    assert unknown_speaker("p300", names).endswith(
+        "knows p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11 and 288 more (speakers.json in its "
+        "folder); did you mean p30?"
+    )
 
 
 def test_the_level_of_speech_is_saved_with_the_weights(model):
