@@ -34,6 +34,8 @@ import numpy as np
 from speechvq.audio import write_bytes
 from speechvq.text import EncodingError, known
 
+PIECE = 4096
+"""Codes that are written as text at a time: as text they take a hundred times the memory."""
 _FIRST = "# speechvq codes 1"
 
 
@@ -98,8 +100,10 @@ def check_id(id: str) -> str:
 def line(id: str, codes: np.ndarray) -> str:
     """Return the line of an utterance with codes (N,) or (N, G), with line end."""
     codes = np.asarray(codes)
-    of_codebooks = codes.reshape(len(codes), -1).tolist()
-    return f"{check_id(id)}\t{' '.join(':'.join(map(str, code)) for code in of_codebooks)}\n"
+    of_codebooks = codes.reshape(len(codes), -1)
+    pieces = (of_codebooks[i : i + PIECE].tolist() for i in range(0, len(codes), PIECE))
+    words = (" ".join(":".join(map(str, code)) for code in piece) for piece in pieces)
+    return f"{check_id(id)}\t{' '.join(words)}\n"
 
 
 def lines(codebook: Codebook, utterances: Iterable[tuple[str, np.ndarray]]) -> Iterator[str]:

@@ -1,11 +1,14 @@
 """The text format of codes: a golden file, round trips, and every wrong line."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechvq.codes import Codebook, parse_codes, read_codes, write_codes
+from speechvq.codes import PIECE, Codebook, header, line, parse_codes, read_codes, write_codes
 
 CODEBOOK = Codebook(codebook_size=128, hop_length=640, sample_rate=16000, model="595857f535cf")
 GOLDEN = """\
@@ -53,6 +56,19 @@ def test_round_trip(tmp_path_factory, utterances):
     write_codes(path, CODEBOOK, ((id, np.array(codes)) for id, codes in utterances.items()))
     _, got = read_codes(path)
     assert {id: codes.tolist() for id, codes in got.items()} == utterances
+
+
+@pytest.mark.parametrize("shape", [(10 * PIECE + 1,), (10 * PIECE, 4)])
+def test_hours_are_written_in_the_memory_of_their_text(shape):
+    codes = np.random.default_rng(0).integers(0, 128, shape)
+    tracemalloc.start()
+    text = line("a", codes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * len(text) + 250 * PIECE * (codes.size // len(codes))
+    codebook = replace(CODEBOOK, codebooks=codes.size // len(codes))
+    found = parse_codes(header(codebook) + text, "here")[1]["a"]
+    np.testing.assert_array_equal(found, codes)
 
 
 @pytest.mark.parametrize(
