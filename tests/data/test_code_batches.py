@@ -73,3 +73,6 @@ def test_padded():
     codes, there = padded([np.array([1, 2, 3]), np.array([4])], 7)
     assert codes.tolist() == [[1, 2, 3], [4, 7, 7]]
     assert there.tolist() == [[True] * 3, [True, False, False]]
+    codes, there = padded([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])], 7)
+    assert codes.tolist() == [[[1, 2], [3, 4]], [[5, 6], [7, 7]]]
+    assert there.tolist() == [[True, True], [True, False]]
