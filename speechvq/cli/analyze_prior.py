@@ -94,7 +94,7 @@ def _write(out: Path, result: PriorEvaluation, scores: dict) -> None:
 
 
 def _print(folder: Path, result: PriorEvaluation, out: Path) -> None:
-    from speechvq.analysis.generation import DISTRIBUTIONS
+    from speechvq.analysis.generation import DISTRIBUTIONS, OF_PRODUCT_CODES
     from speechvq.evaluation.prior import HELD_OUT
 
     rate, decoder = result.frame_rate, result.decoder_bits_per_second
@@ -109,10 +109,7 @@ def _print(folder: Path, result: PriorEvaluation, out: Path) -> None:
         )
     print(f"\nthe decoder's bits are {decoder:,.0f} per second, included in the last column")
     if result.codebooks > 1:
-        print(
-            f"bits are sums over the {result.codebooks} codebooks; n-grams are of each codebook "
-            "apart, phones of the first"
-        )
+        print(OF_PRODUCT_CODES)
     if result.divergences:
         print("\nJensen-Shannon divergence from held-out speech, in bits")
         print(f"{'':30}{'codes':>9}" + "".join(f"{name:>24}" for name in DISTRIBUTIONS))
