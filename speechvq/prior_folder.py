@@ -94,16 +94,10 @@ def load_prior(folder: str | os.PathLike, codebook: Codebook) -> Prior:
     FileNotFoundError
         There is no prior.
     ValueError
-        Its file is damaged, or it was trained on the codes of another model; or the codes wanted
-        are product codes, which no prior has.
+        Its file is damaged, or it was trained on the codes of another model.
     """
     from speechvq.models.prior import Prior
 
-    if codebook.codebooks > 1:
-        raise ValueError(
-            f"model.quantizer.codebooks: a prior draws codes of one codebook, and those of this "
-            f"model are of {codebook.codebooks}; take another model with --model"
-        )
     folder = find_prior(folder)
     path = folder / WEIGHTS
     header = read_header(path) if path.is_file() else {"format": FORMAT}
@@ -128,7 +122,8 @@ def load_prior(folder: str | os.PathLike, codebook: Codebook) -> Prior:
             f"{path}: trained on the codes of model {trained_on.model}, and this model is "
             f"{codebook.model}; train a prior for it with: speechvq-train prior"
         )
-    prior = Prior(config, codebook.codebook_size, speakers_of(path, header))
+    speakers = speakers_of(path, header)
+    prior = Prior(config, codebook.codebook_size, speakers, codebook.codebooks)
     tensors, _ = read_weights(path)
     fill(prior, tensors, path)
     return prior.eval()

@@ -27,6 +27,10 @@ from speechvq.data.labels import SILENCE
 DISTRIBUTIONS = ("phones", "bigrams", "durations", "pauses")
 LONGEST = 1.0
 """Seconds; longer segments count as segments of this length."""
+OF_PRODUCT_CODES = (
+    "Bits are sums over the codebooks; n-grams are of each codebook apart, phones of the first."
+)
+"""What the scores of product codes are."""
 
 
 class Counter:

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 NOTES = """\
 1. Bits per code of held-out speech: under the uniform prior, under n-grams of the training codes
 (interpolated Kneser-Ney), and under the prior. With the decoder's bits this is a bound on the bits
-per second of speech.
+per second of speech. Bits of a product code are sums over its codebooks, and its n-grams are of
+each codebook apart.
 
 2. Unconditional generation: frequencies of phones and phone bigrams, and durations of segments and
 pauses, as Jensen-Shannon divergences from held-out speech. Codes drawn from the prior are compared
 with as many codes drawn from the bigram, and with as much training speech. Codes are mapped to
-their most likely phones in the training data; without phone labels this part is left out.
+their most likely phones in the training data, product codes by the first codebook alone; without
+phone labels this part is left out.
 
 Writes scores.json and babble.png.
 """
@@ -92,7 +94,7 @@ def _write(out: Path, result: PriorEvaluation, scores: dict) -> None:
 
 
 def _print(folder: Path, result: PriorEvaluation, out: Path) -> None:
-    from speechvq.analysis.generation import DISTRIBUTIONS
+    from speechvq.analysis.generation import DISTRIBUTIONS, OF_PRODUCT_CODES
     from speechvq.evaluation.prior import HELD_OUT
 
     rate, decoder = result.frame_rate, result.decoder_bits_per_second
@@ -106,6 +108,8 @@ def _print(folder: Path, result: PriorEvaluation, out: Path) -> None:
             f"{bits.value * rate + decoder:>16,.0f}"
         )
     print(f"\nthe decoder's bits are {decoder:,.0f} per second, included in the last column")
+    if result.codebooks > 1:
+        print(OF_PRODUCT_CODES)
     if result.divergences:
         print("\nJensen-Shannon divergence from held-out speech, in bits")
         print(f"{'':30}{'codes':>9}" + "".join(f"{name:>24}" for name in DISTRIBUTIONS))

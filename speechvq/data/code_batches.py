@@ -1,6 +1,6 @@
 """Training batches of codes for a prior: random segments of the utterances, by training step.
 
-Shapes: B batch, N codes.
+Shapes: B batch, N codes, G codebooks.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class CodeBatch(NamedTuple):
     Attributes
     ----------
     codes : Tensor
-        (B, N) int64, 0 after the end of a row.
+        (B, N) int64, of product codes (B, N, G); `CodeBatches.padding` after the end of a row.
     scored : Tensor
         (B, N) bool, the codes that the loss is over.
     speaker : Tensor
@@ -45,7 +45,7 @@ class CodeBatches(RandomSegments):
     Parameters
     ----------
     utterances : sequence of ndarray
-        Codes (N,) of each.
+        Codes (N,) of each, or product codes (N, G).
     speakers : sequence of int
         Speaker index of each.
     seed : int
@@ -55,6 +55,8 @@ class CodeBatches(RandomSegments):
         Largest number of codes of a row.
     context : int
         Receptive field of the prior, in codes; at most half of a segment is left unscored.
+    padding : int
+        What stands after the end of a row.
     steps : int
         Length of the data set.
     rank, world_size : int
@@ -75,6 +77,7 @@ class CodeBatches(RandomSegments):
         batch_size: int,
         segment_length: int,
         context: int,
+        padding: int,
         steps: int,
         rank: int = 0,
         world_size: int = 1,
@@ -91,6 +94,7 @@ class CodeBatches(RandomSegments):
         self._utterances = list(utterances)
         self._speakers = np.asarray(speakers)
         self._context = min(context, segment_length // 2)
+        self.padding = padding
 
     @property
     def steps_per_epoch(self) -> int:
@@ -109,18 +113,21 @@ class CodeBatches(RandomSegments):
             self._utterances[utterance][start:][: self.segment_length]
             for utterance, start in zip(utterances, starts, strict=True)
         ]
-        codes, scored = padded(segments)
+        codes, scored = padded(segments, self.padding)
         for row, start in enumerate(starts):
             if start:
                 scored[row, : self._context] = False
         return CodeBatch(codes, scored, torch.from_numpy(self._speakers[utterances]))
 
 
-def padded(utterances: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Pad utterances (N,) to one batch (B, longest N); also the mask of the codes, bool (B, N)."""
-    longest = max(len(codes) for codes in utterances)
-    codes = torch.zeros(len(utterances), longest, dtype=torch.int64)
-    mask = torch.zeros(len(utterances), longest, dtype=torch.bool)
+def padded(utterances: Sequence[np.ndarray], padding: int) -> tuple[Tensor, Tensor]:
+    """Pad utterances (N,) or (N, G) to a batch (B, longest N) or (B, longest N, G).
+
+    Also the mask of the codes, bool (B, longest N).
+    """
+    shape = len(utterances), max(len(codes) for codes in utterances)
+    codes = torch.full((*shape, *utterances[0].shape[1:]), padding, dtype=torch.int64)
+    mask = torch.zeros(shape, dtype=torch.bool)
     for row, utterance in enumerate(utterances):
         codes[row, : len(utterance)] = torch.from_numpy(utterance)
         mask[row, : len(utterance)] = True

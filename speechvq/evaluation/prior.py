@@ -1,7 +1,8 @@
 """What a prior knows of the codes of speech, and how its unconditional generation compares with it.
 
 Bits per code of held-out speech are compared with those of n-grams; phones and durations of sampled
-codes are compared with those of held-out speech by Jensen-Shannon divergences.
+codes are compared with those of held-out speech by Jensen-Shannon divergences. Of product codes the
+n-grams are of each codebook apart, and phones are those of the first codebook's codes.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ Progress = Callable[[Iterable, str], Iterable]
 
 @dataclass(frozen=True)
 class CodesOfSpeech:
-    """The utterances of a manifest and their codes (N,)."""
+    """The utterances of a manifest and their codes, (N,) or (N, G)."""
 
     manifest: str
     utterances: list[Utterance]
@@ -72,7 +73,7 @@ class PriorEvaluation:
     Attributes
     ----------
     bits_per_code : dict
-        By the name of the prior.
+        By the name of the prior. Of product codes, sums over the codebooks.
     decoder_bits_per_second : float
         Of waveforms given codes, the reconstruction term of the ELBO.
     codes : dict
@@ -84,6 +85,7 @@ class PriorEvaluation:
     """
 
     codebook_size: int
+    codebooks: int
     frame_rate: float
     score_on: str
     seed: int
@@ -97,6 +99,7 @@ class PriorEvaluation:
         """For JSON."""
         return {
             "codebook_size": self.codebook_size,
+            "codebooks": self.codebooks,
             "frame_rate": self.frame_rate,
             "score_on": self.score_on,
             "codes": self.codes[HELD_OUT],
@@ -140,8 +143,11 @@ def evaluate_prior(
     progress
         Shows a progress bar.
     """
-    K = prior.codebook_size
-    ngrams = {name: NGram(train.codes, order, K) for name, order in NGRAMS.items()}
+    K, G = prior.codebook_size, prior.codebooks
+    of_codebooks = [of_codebook(train.codes, g) for g in range(G)]
+    ngrams = {
+        name: [NGram(codes, order, K) for codes in of_codebooks] for name, order in NGRAMS.items()
+    }
     bits = bits_per_code(prior, ngrams, held_out)
     decoder = bits_per_sample(model, progress(held_out.utterances, "decoder"))
     lengths = [len(codes) for codes in held_out.codes] * times
@@ -152,16 +158,17 @@ def evaluate_prior(
     drawn = sample_codes(prior, max(lengths), speakers, seeds=seeds)
     order = random.permutation(len(train.codes))
     enough = np.cumsum([len(train.codes[i]) for i in order]).searchsorted(sum(lengths)) + 1
-    bigram = ngrams["bigram"]
+    bigram, first = ngrams["bigram"][0], dataclasses.replace(train, codes=of_codebooks[0])
     sets = {
-        HELD_OUT: held_out.codes,
-        DRAWN: [codes[:n] for codes, n in zip(drawn, lengths, strict=True)],
+        HELD_OUT: of_codebook(held_out.codes, 0),
+        DRAWN: [codes[:n] for codes, n in zip(of_codebook(drawn, 0), lengths, strict=True)],
         BIGRAM: [bigram.sample(n, random) for n in progress(lengths, "bigram")],
-        TRAINING: [train.codes[i] for i in order[:enough]],
+        TRAINING: [first.codes[i] for i in order[:enough]],
     }
-    counts = phone_counts(model, train, sets)
+    counts = phone_counts(model, first, sets)
     return PriorEvaluation(
         K,
+        G,
         model.frame_rate,
         held_out.manifest,
         seed,
@@ -187,15 +194,29 @@ def read_codes_of_speech(
     return CodesOfSpeech(manifest, known, [e.codes for e in encoded])
 
 
+def of_codebook(utterances: list[np.ndarray], g: int) -> list[np.ndarray]:
+    """Codes (N,) of codebook g, of utterances (N,) or (N, G)."""
+    return [codes.reshape(len(codes), -1)[:, g] for codes in utterances]
+
+
 def bits_per_code(
-    prior: Prior, ngrams: dict[str, NGram], held_out: CodesOfSpeech
+    prior: Prior, ngrams: dict[str, list[NGram]], held_out: CodesOfSpeech
 ) -> dict[str, Estimate]:
-    """Bits per code of held-out speech under the uniform prior, n-grams and the prior."""
+    """Bits per code of held-out speech under the uniform prior, n-grams and the prior.
+
+    Of product codes the bits are sums over the codebooks, of which each has n-grams of its own.
+    """
     lengths = [len(codes) for codes in held_out.codes]
     speakers = prior.speaker([u.speaker for u in held_out.utterances]).tolist()
-    found = {UNIFORM: [n * math.log2(prior.codebook_size) for n in lengths]}
-    for name, ngram in ngrams.items():
-        found[name] = [float(ngram.bits(codes).sum()) for codes in held_out.codes]
+    K, G = prior.codebook_size, prior.codebooks
+    found = {UNIFORM: [n * G * math.log2(K) for n in lengths]}
+    of_codebooks = [of_codebook(held_out.codes, g) for g in range(G)]
+    for name, of_name in ngrams.items():
+        of_each = [
+            [float(ngram.bits(codes).sum()) for codes in utterances]
+            for ngram, utterances in zip(of_name, of_codebooks, strict=True)
+        ]
+        found[name] = [sum(bits) for bits in zip(*of_each, strict=True)]
     learned = held_out_bits(prior, held_out.codes, speakers)
     found[LEARNED] = [float(bits.sum()) for bits in learned]
     return {name: ratio(sums, lengths) for name, sums in found.items()}
@@ -204,7 +225,10 @@ def bits_per_code(
 def phone_counts(
     model: Model, train: CodesOfSpeech, sets: dict[str, list[np.ndarray]]
 ) -> PhoneCounts | None:
-    """Count phones in sets of utterances; None if no utterance of `train` has phone labels."""
+    """Count phones in sets of utterances of codes (N,), of one codebook.
+
+    None if no utterance of `train` has phone labels.
+    """
     labelled = [i for i, u in enumerate(train.utterances) if u.phones is not None]
     if not labelled:
         logger.warning(

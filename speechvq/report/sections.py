@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from speechvq import audio
+from speechvq.analysis.generation import OF_PRODUCT_CODES
 from speechvq.config import DecoderConfig, ModelConfig, WaveNetDecoderConfig
 from speechvq.data.manifest import read_manifest
 from speechvq.report.page import Section, Sound, SoundGroup, Table, data_uri
@@ -174,7 +175,7 @@ def generation_section(folder: Path, out: Path) -> Section:
         ]
         return rows, apart
 
-    _, (rows, apart) = _read_scores(path, parse, "speechvq-analyze prior")
+    result, (rows, apart) = _read_scores(path, parse, "speechvq-analyze prior")
     sounds = _sounds([(path.stem, path) for path in sorted(folder.glob("*.wav"))], out)
     picture = folder / "babble.png"
     pictures = []
@@ -185,6 +186,8 @@ def generation_section(folder: Path, out: Path) -> Section:
         "bits per held-out code, the better the prior."
     )
     notes = ["Jensen-Shannon divergences, in bits. " + "; ".join(apart) + "."] if apart else []
+    if result.get("codebooks", 1) > 1:
+        notes.append(OF_PRODUCT_CODES)
     return Section(
         title,
         intro,

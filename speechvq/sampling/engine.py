@@ -98,6 +98,10 @@ class Streams:
         state.position[slot] = 0
         state.level.reshape(count, -1)[slot] = self._engine.start_level
 
+    def replace(self, slots: Sequence[int], levels: np.ndarray) -> None:
+        """Take `levels` (B, J) for those of the last step, where these were known beforehand."""
+        self._state.level.reshape(-1, self._bands)[list(slots)] = levels
+
     def draw(
         self,
         slots: Sequence[int],

@@ -1,6 +1,6 @@
 """Unconditional generation: codes drawn from the autoregressive prior by ancestral sampling.
 
-Shapes: B utterances, N codes, G condition_channels, K codebook_size.
+Shapes: B utterances, N codes, G codebooks, C condition_channels, K codebook_size.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from speechvq.models.prior import Prior
+from speechvq.models.prior import Prior, delayed, undelayed
 from speechvq.sampling.options import SamplingOptions, check_seed
 
 CHUNK_CODES = 256
@@ -42,7 +42,7 @@ def sample_codes(
     options : SamplingOptions
         Distribution, seed and precision. The post-filter does not concern codes.
     prompt : ndarray, optional
-        Codes (n,) that each utterance continues.
+        Codes (n,), of a product code (n, G), that each utterance continues.
     seeds : sequence of int, optional
         One for each utterance; `options.seed`, `options.seed + 1`, … by default. An utterance does
         not depend on the rest of the batch.
@@ -50,12 +50,13 @@ def sample_codes(
     Returns
     -------
     list of ndarray
-        The new codes (length,) int64 of each utterance, without the prompt.
+        The new codes (length,) int64 of each utterance, of a product code (length, G), without the
+        prompt.
 
     Raises
     ------
     ValueError
-        A length or seed out of range; a prompt with other codes than 0 … K-1.
+        A length or seed out of range; a prompt of another shape, or with other codes than 0 … K-1.
     """
     from speechvq.sampling.engine import Engine  # importing numba is slow
 
@@ -67,38 +68,58 @@ def sample_codes(
     if len(seeds) != len(speakers):
         raise ValueError(f"{len(speakers)} speakers and {len(seeds)} seeds; expected one of each")
     check_seed(min(seeds, default=0))
-    before = np.zeros(0, np.int64) if prompt is None else np.asarray(prompt)
+    of_code = () if prior.codebooks == 1 else (prior.codebooks,)
+    before = np.zeros((0, *of_code), np.int64) if prompt is None else np.asarray(prompt)
+    if not before.ndim or before.shape[1:] != of_code:
+        expected = "(n,)" if prior.codebooks == 1 else f"(n, {prior.codebooks})"
+        raise ValueError(f"prompt: expected codes of shape {expected}, got {before.shape}")
     if len(before) and not 0 <= before.min() <= before.max() < prior.codebook_size:
         raise ValueError(f"prompt: codes must be 0 … {prior.codebook_size - 1}")
+    G = prior.codebooks
+    given = torch.from_numpy(before.astype(np.int64)).view(1, -1, G)
+    known = delayed(given, start=prior.codebook_size)[0].numpy()
     engine = Engine(prior.wavenet, options.precision)
     found: list[np.ndarray] = []
     for first in range(0, len(speakers), PRIOR_BATCH):
         rows = slice(first, first + PRIOR_BATCH)
         with torch.inference_mode():
-            condition = prior.condition(prior.speaker(speakers[rows]))  # (B, 1, G)
-        found += _draw(engine, condition.numpy(), before, length, seeds[rows], options)
+            condition = prior.condition(prior.speaker(speakers[rows]))  # (B, 1, C)
+        drawn = _draw(engine, condition.numpy(), known, length, seeds[rows], options)
+        found += list(drawn.reshape(len(drawn), length, *of_code))
     return found
 
 
-def _draw(engine, condition, before, length, seeds, options) -> list[np.ndarray]:
-    """Draw utterances in lock-step, a chunk at a time."""
-    B = len(condition)
+def _draw(engine, condition, known, length, seeds, options) -> np.ndarray:
+    """Draw utterances in lock-step, a chunk at a time: codes (B, length, G).
+
+    The steps `known`, (n + G - 1, G), are those of a prompt of n codes. In step n + i, the prompt's
+    last codes of the codebooks g > i stand beside new ones of the others.
+    """
+    B, G = len(condition), known.shape[1]
     slots = list(range(B))
     streams = engine.streams(B)
-    for start in range(0, len(before), CHUNK_CODES):
-        given = np.tile(before[start : start + CHUNK_CODES], (B, 1))[:, :, None]
+    n = len(known) - (G - 1)
+    for start in range(0, n, CHUNK_CODES):
+        given = np.tile(known[start : min(n, start + CHUNK_CODES)], (B, 1, 1))
         streams.score(slots, condition, given.shape[1], given)
     generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
-    chunks = []
-    for start in range(0, length, CHUNK_CODES):
-        count = min(CHUNK_CODES, length - start)
-        uniforms = np.stack([random.random((count, 1)) for random in generators])
-        chunks.append(streams.draw(slots, condition, count, uniforms, options)[:, :, 0])
-    return list(np.concatenate(chunks, axis=1).astype(np.int64))
+    chunks, done = [], 0
+    while done < length + G - 1:
+        partly = done < G - 1
+        count = 1 if partly else min(CHUNK_CODES, length + G - 1 - done)
+        uniforms = np.stack([random.random((count, G)) for random in generators])
+        chunks.append(streams.draw(slots, condition, count, uniforms, options))
+        if partly:
+            chunks[-1][:, 0, done + 1 :] = known[n + done, done + 1 :]
+            streams.replace(slots, chunks[-1][:, 0])
+        done += count
+    steps = torch.from_numpy(np.concatenate(chunks, axis=1).astype(np.int64))
+    return undelayed(steps).numpy()
 
 
 def longest_run(codes: np.ndarray) -> int:
-    """Length of the longest run of one code in codes (N,)."""
-    changes = np.flatnonzero(np.diff(codes)) + 1
+    """Length of the longest run of one code in codes (N,), or of one product code in (N, G)."""
+    others = tuple(range(1, codes.ndim))
+    changes = np.flatnonzero(np.diff(codes, axis=0).any(axis=others)) + 1
     edges = np.concatenate([[0], changes, [len(codes)]])
     return int(np.diff(edges).max(initial=0))

@@ -60,6 +60,10 @@ class ReferenceStreams:
         self.position[slot] = 0
         self.level[slot] = self.decoder.start
 
+    def replace(self, slots: Sequence[int], levels: np.ndarray) -> None:
+        """Take `levels` (B, J) for those of the last step, where these were known beforehand."""
+        self.level[list(slots)] = torch.tensor(levels).to(self.level)
+
     @torch.inference_mode()
     def draw(
         self,

@@ -2,7 +2,7 @@
 
 The codes are computed once; a WaveNet learns to predict each code from the codes before.
 
-Shapes: B batch, N codes, K codebook_size.
+Shapes: B batch, N codes, K codebook_size, G codebooks.
 """
 
 import logging
@@ -20,7 +20,7 @@ from speechvq.config import LoopConfig, PriorConfig, PriorStage
 from speechvq.data.code_batches import CodeBatch, CodeBatches, padded
 from speechvq.data.manifest import Utterance, read_known
 from speechvq.distributed import Processes, processes
-from speechvq.model import Model, check_one_codebook
+from speechvq.model import Model
 from speechvq.model_folder import codebook_of, load_model
 from speechvq.models.prior import Prior
 from speechvq.prior_folder import CODES, FOLDER, save_prior
@@ -91,11 +91,10 @@ def train_prior(
         The user stopped the training.
     """
     out = Path(out or Path(model) / FOLDER)
-    folder = Path(codes or out / CODES)
     with processes(device) as group:
         vqvae = load_model(model, str(group.device))
         codebook = codebook_of(vqvae)
-        utterances, corpus = _encode(vqvae, manifests, folder, group, progress)
+        utterances, corpus = _encode(vqvae, manifests, Path(codes or out / CODES), group, progress)
         settings = {
             "prior": asdict(prior),
             "data": dict(manifests),
@@ -107,7 +106,8 @@ def train_prior(
         kept = {key: settings[key] for key in ("data", "stages", "training")}
 
         def build(_: bool) -> Plan:
-            trained = Prior(prior, codebook.codebook_size, vqvae.speakers).to(group.device)
+            K, G = codebook.codebook_size, codebook.codebooks
+            trained = Prior(prior, K, vqvae.speakers, G).to(group.device)
             objective = PriorObjective(trained, codebook.frame_rate)
             built = _stage(objective, stage, training, utterances, corpus, group)
 
@@ -126,7 +126,6 @@ def _encode(
     model: Model, manifests: Mapping[str, str], folder: Path, group: Processes, progress: bool
 ) -> tuple[dict[str, list[Utterance]], dict[str, list[np.ndarray]]]:
     """Utterances and codes of each part; the first process writes missing files of codes."""
-    check_one_codebook(model, "a prior")
     utterances, codes = {}, {}
     for part, manifest in manifests.items():
         utterances[part] = listed = read_known(manifest, model.speakers, "the model")
@@ -159,7 +158,9 @@ def _stage(
             seed=training.seed,
             batch_size=config.batch_size,
             segment_length=config.segment_length,
-            context=prior.config.wavenet.receptive_field,
+            # Of product codes, a segment's first G - 1 steps lack codes
+            context=prior.config.wavenet.receptive_field + prior.codebooks - 1,
+            padding=prior.codebook_size,
             steps=config.steps,
             rank=group.rank,
             world_size=group.world_size,
@@ -169,7 +170,8 @@ def _stage(
 
     def held_out() -> Iterator[CodeBatch]:
         share = slice(group.rank, None, group.world_size)
-        for _, batch in _whole_utterances(codes["valid"][share], speakers["valid"][share]):
+        rows = codes["valid"][share], speakers["valid"][share]
+        for _, batch in _whole_utterances(*rows, prior.codebook_size):
             yield batch
 
     return Stage(
@@ -181,13 +183,14 @@ def _stage(
         batches.codes_per_step,
         batches.steps_per_epoch,
         prior.codebook_size,
+        prior.codebooks,
     )
 
 
 def codes_of(
     model: Model, utterances: list[Utterance], path: Path, progress: bool, manifest: str
 ) -> list[np.ndarray]:
-    """Read the codes (N,) of utterances from a file, which is written first if it is missing.
+    """Read the codes of utterances, (N,) or (N, G), from a file, which is made if it is missing.
 
     Raises
     ------
@@ -226,10 +229,10 @@ def codes_of(
 def held_out_bits(
     prior: Prior, utterances: list[np.ndarray], speakers: list[int]
 ) -> list[np.ndarray]:
-    """-log2 p of each code of whole utterances (N,), in the order given."""
+    """-log2 p (N,) of each code of whole utterances (N,) or (N, G), in the order given."""
     device = prior.wavenet.embed.weight.device
     found: list[np.ndarray] = [np.zeros(0)] * len(utterances)
-    for rows, batch in _whole_utterances(utterances, speakers):
+    for rows, batch in _whole_utterances(utterances, speakers, prior.codebook_size):
         batch = batch.to(device)
         bits = prior.nll(batch.codes, batch.speaker).double().cpu().numpy() / math.log(2)
         for row, i in enumerate(rows):
@@ -238,11 +241,11 @@ def held_out_bits(
 
 
 def _whole_utterances(
-    utterances: list[np.ndarray], speakers: list[int]
+    utterances: list[np.ndarray], speakers: list[int], padding: int
 ) -> Iterator[tuple[np.ndarray, CodeBatch]]:
     """Batches of whole utterances, with the indices of the utterances."""
     order = np.argsort([len(codes) for codes in utterances])  # similar lengths need little padding
     for first in range(0, len(order), VALIDATION_BATCH):
         rows = order[first : first + VALIDATION_BATCH]
-        codes, scored = padded([utterances[i] for i in rows])
+        codes, scored = padded([utterances[i] for i in rows], padding)
         yield rows, CodeBatch(codes, scored, torch.tensor([speakers[i] for i in rows]))

@@ -20,14 +20,16 @@ def prior_card(
     state: State,
 ) -> str:
     """Markdown for the README.md of a prior folder."""
-    uniform = math.log2(codebook.codebook_size)
+    K, G = codebook.codebook_size, codebook.codebooks
+    uniform = G * math.log2(K)
+    origin = f"a codebook of {K}" if G == 1 else f"{G} codebooks of {K}"
     learned = state.validation.get("bits_per_code", math.nan)
     rate = codebook.frame_rate
     given = "conditioned on the speaker" if prior.config.by_speaker else "without a speaker"
     return f"""# A speechvq prior
 
 Autoregressive prior over the codes of model {codebook.model}, {given}: {rate:g} codes per \
-second from a codebook of {codebook.codebook_size}.
+second from {origin}.
 
     speechvq-sample --seconds 5 --speaker {prior.speakers[0]}
 

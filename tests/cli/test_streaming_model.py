@@ -11,11 +11,16 @@ import torch
 
 import speechvq
 from speechvq import audio, codes, model_folder
+from speechvq.analysis.generation import DISTRIBUTIONS, OF_PRODUCT_CODES
+from speechvq.analysis.ngrams import NGram
 from speechvq.cli import analyze, convert, decode, encode, enroll, report, sample, train
 from speechvq.data.manifest import Phone, read_manifest, write_manifest
 from speechvq.model import Model
+from speechvq.prior_folder import load_prior
 from speechvq.sampling import SamplingOptions
+from speechvq.sampling.generation import sample_codes
 from speechvq.training import enroll as enrolling
+from speechvq.training.prior import held_out_bits
 
 RATE = 8000
 
@@ -121,18 +126,69 @@ def test_what_wants_one_codebook_says_so(tiny_corpus, capsys):
     utterances = read_manifest(tiny_corpus.train)
     phones = [replace(u, phones=(Phone(0.0, u.duration, "aa"),)) for u in utterances]
     write_manifest("phones.jsonl", phones)
-    both = ["--train", "phones.jsonl", "--valid", "phones.jsonl"]
     says = "model.quantizer.codebooks: ", "codes of one codebook, and those of this model are of 2"
     run(analyze, "phonemes", "--map-on", "phones.jsonl", "--score-on", "phones.jsonl", code=2)
     err = capsys.readouterr().err.splitlines()
     assert all(word in err[-1] for word in ("speechvq-analyze: error: ", *says))
-    run(train, "prior", *both, "--out", "prior", code=2)
-    one_line(capsys, "speechvq-train: error: ", "a prior wants", *says)
-    run(sample, "--speaker", "p225", "--seconds", "0.1", code=2)
-    one_line(capsys, "speechvq-sample: error: ", "a prior draws", *says)
-    run(analyze, "prior", "--train", "phones.jsonl", "--score-on", "phones.jsonl", code=2)
-    one_line(capsys, "speechvq-analyze: error: ", "a prior draws", *says)
-    assert not Path("prior").exists() and not list(Path().glob("*-p225*"))
+
+
+def test_a_prior(saved, tiny_corpus, capsys):
+    """Trained, drawn from, and compared with n-grams."""
+    utterances = read_manifest(tiny_corpus.train)
+    half = [(Phone(0.0, u.duration / 2, "aa"), Phone(u.duration / 2, u.duration, "t"))
+            for u in utterances]  # fmt: skip
+    labelled = [replace(u, phones=phones) for u, phones in zip(utterances, half, strict=True)]
+    write_manifest("train.jsonl", labelled)
+    small = ["--prior.wavenet.layers", "2", "--prior.condition_channels", "4"]
+    Path("conf.yaml").write_text(
+        "stages: [{objective: prior, steps: 20, batch_size: 4, segment_length: 30}]\n"
+        "training: {valid_every: 10, tensorboard: false}\n"
+    )
+    manifests = ["--train", "train.jsonl", "--valid", tiny_corpus.valid]
+    run(train, "prior", "--config", "conf.yaml", *manifests, "--out", "prior", *small)
+    model = speechvq.load(saved)
+    prior = load_prior("prior", model_folder.codebook_of(model))
+    assert prior.codebooks == 2
+    card = Path("prior/README.md").read_text()
+    assert "100 codes per second from 2 codebooks of 8." in card
+    assert "| uniform (log2 K) | 6.000 | 600.0 |" in card
+
+    words = ["--prior", "prior", "--speaker", "p226", "--seconds", "0.5", "--seed", "3"]
+    run(sample, *words, "--codes", "c.txt")
+    codebook, drawn = codes.read_codes("c.txt")
+    assert codebook == model_folder.codebook_of(model)
+    (expected,) = sample_codes(prior, 50, ["p226"], seeds=[3])
+    np.testing.assert_array_equal(drawn["sample-p226-3"], expected)
+    assert soundfile.info("sample-p226-3.wav").frames == RATE // 2
+
+    run(sample, *words, "--prompt", "a.wav", "--codes", "d.txt", "--out", "d.wav")
+    prompt = speechvq.encode(model, audio.read("a.wav")[0])
+    (expected,) = sample_codes(prior, 50, ["p226"], seeds=[3], prompt=prompt)
+    found = codes.read_codes("d.txt")[1]["d"]
+    np.testing.assert_array_equal(found, np.concatenate([prompt, expected]))
+
+    scored = ["--train", "train.jsonl", "--score-on", tiny_corpus.test, "--times", "2"]
+    capsys.readouterr()
+    run(analyze, "prior", "--prior", "prior", *scored, "--out", "babble")
+    printed = capsys.readouterr().out
+    assert OF_PRODUCT_CODES in printed and "drawn from the prior" in printed
+    scores = json.loads(Path("babble/scores.json").read_text())
+    bits = {name: value["value"] for name, value in scores["bits_per_code"].items()}
+    assert scores["codebooks"] == 2 and bits["uniform (log2 K)"] == pytest.approx(6)
+    learned = list(codes.read_codes("prior/codes/train.txt")[1].values())
+    held_out = [
+        speechvq.encode(model, audio.read(u.path)[0]) for u in read_manifest(tiny_corpus.test)
+    ]
+    apart = [NGram([x[:, g] for x in learned], 2, 8) for g in range(2)]
+    total = sum(apart[g].bits(x[:, g]).sum() for x in held_out for g in range(2))
+    assert bits["bigram"] == pytest.approx(total / sum(map(len, held_out)))
+    speakers = prior.speaker([u.speaker for u in read_manifest(tiny_corpus.test)]).tolist()
+    own = np.concatenate(held_out_bits(prior, held_out, speakers)).mean()
+    assert bits["prior"] == pytest.approx(own)
+    assert set(scores["divergences"]["drawn from the prior"]) == set(DISTRIBUTIONS)
+
+    run(report, "--model", str(saved), "--babble", "babble", "--out", "page.html")
+    assert OF_PRODUCT_CODES in Path("page.html").read_text()
 
 
 def test_report(saved, capsys):

@@ -13,6 +13,7 @@ def batches(**settings) -> CodeBatches:
         "batch_size": 8,
         "segment_length": 16,
         "context": 4,
+        "padding": 0,
         "steps": 50,
     }
     return CodeBatches(UTTERANCES, [0, 1, 2], **(defaults | settings))
@@ -69,6 +70,9 @@ def test_how_much_a_step_is():
 
 
 def test_padded():
-    codes, there = padded([np.array([1, 2, 3]), np.array([4])])
-    assert codes.tolist() == [[1, 2, 3], [4, 0, 0]]
+    codes, there = padded([np.array([1, 2, 3]), np.array([4])], 7)
+    assert codes.tolist() == [[1, 2, 3], [4, 7, 7]]
     assert there.tolist() == [[True] * 3, [True, False, False]]
+    codes, there = padded([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])], 7)
+    assert codes.tolist() == [[[1, 2], [3, 4]], [[5, 6], [7, 7]]]
+    assert there.tolist() == [[True, True], [True, False]]

@@ -3,6 +3,7 @@
 import logging
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +13,15 @@ from speechvq import model_folder
 from speechvq.codes import read_codes
 from speechvq.config import LoopConfig, PriorConfig, PriorStage, WaveNetConfig
 from speechvq.data.manifest import read_manifest, write_manifest
+from speechvq.distributed import Processes
 from speechvq.model import Model
+from speechvq.models.prior import Prior
 from speechvq.prior_folder import load_prior
 from speechvq.sampling import encode
 from speechvq.training.checkpoint import LAST, _load
 from speechvq.training.metrics import FILE
-from speechvq.training.prior import held_out_bits, train_prior
+from speechvq.training.objectives.prior import PriorObjective
+from speechvq.training.prior import _stage, held_out_bits, train_prior
 from speechvq.training.trainer import Interrupted, Trainer
 
 CONFIG = PriorConfig(condition_channels=4, wavenet=WaveNetConfig(2, 2, 2, 8, 8, 16, dropout=0.1))
@@ -72,6 +76,37 @@ def test_the_folder(model, manifests, read_lines):
     assert valid[-1]["bits_per_second"] == pytest.approx(valid[-1]["bits_per_code"] * 500)
     card = (folder / "README.md").read_text()
     assert codebook.model in card and f"{bits.mean():.3f}" in card and "3.000" in card
+
+
+@pytest.mark.parametrize("G", [1, 4])
+def test_codes_of_a_cut_are_scored_where_the_past_is_known(G):
+    """There they cost what they cost in the whole utterance, up to the end that K stands after."""
+    torch.manual_seed(0)
+    prior = Prior(CONFIG, 8, ["p225"], G).eval()
+    shape = (60,) if G == 1 else (60, G)
+    whole = np.random.default_rng(0).integers(0, 8, shape)
+    utterances = {part: [SimpleNamespace(speaker="p225")] for part in ("train", "valid")}
+    stage = _stage(
+        PriorObjective(prior, 1.0),
+        replace(STAGE, segment_length=20),
+        TRAINING,
+        utterances,
+        {"train": [whole], "valid": [whole]},
+        Processes(torch.device("cpu")),
+    )
+    expected = held_out_bits(prior, [whole], [0])[0]
+    cuts = 0
+    for codes, scored, speaker in (stage.batches[step] for step in range(5)):
+        with torch.no_grad():
+            found = prior.nll(codes, speaker).numpy() / np.log(2)
+        for row, marks, bits in zip(codes.numpy(), scored.numpy(), found, strict=True):
+            (start,) = [i for i in range(41) if (whole[i : i + 20] == row).all()]
+            first = CONFIG.wavenet.receptive_field + G - 1 if start else 0
+            assert marks.tolist() == [False] * first + [True] * (20 - first)
+            known = slice(first, 20 - (G - 1))
+            np.testing.assert_allclose(bits[known], expected[start:][known], rtol=1e-4)
+            cuts += start > 0
+    assert cuts > 5
 
 
 def test_codes_are_found_once(model, manifests, monkeypatch):

@@ -8,7 +8,7 @@ from speechvq.training.objective import Losses, Objective
 
 
 class PriorObjective(Objective):
-    """-log p(z_n | z_<n, speaker), the mean over the scored codes of a batch.
+    """-log p(z_n | z_<n, speaker), the mean over the scored codes, or product codes, of a batch.
 
     Parameters
     ----------
