@@ -269,15 +269,6 @@ def _(config: StreamingMelPredictorConfig, model: ModelConfig, n_speakers: int) 
     return StreamingMelPredictor(config, D, model.hop_length, n_speakers, model.sample_rate)
 
 
-def check_one_codebook(model: Model, what: str) -> None:
-    """Refuse a model of product codes (ValueError); `what` wants codes of one codebook."""
-    if model.codebooks > 1:
-        raise ValueError(
-            f"model.quantizer.codebooks: {what} wants codes of one codebook, and those of this "
-            f"model are of {model.codebooks}; take another model with --model"
-        )
-
-
 def unknown_speaker(speaker: str, speakers: Sequence[str]) -> str:
     """The message for a speaker that a model does not know."""
     shown = ", ".join(speakers[:SHOWN_SPEAKERS])

@@ -27,15 +27,27 @@ def score_table(rows: Mapping[str, PhonemeScores]) -> str:
                 f"{scores.accuracy:.3f}",
                 f"({interval[0]:.3f} to {interval[1]:.3f})" if interval else "",
                 f"{scores.chance:.3f}",
-                f"{scores.phone_purity:.3f}",
-                f"{scores.cluster_purity:.3f}",
-                f"{scores.pnmi:.3f}",
-                f"{scores.v_measure:.3f}",
-                f"{scores.perplexity:.1f}",
-                f"{scores.codes_used} of {scores.codebook_size}",
+                known("{:.3f}", scores.phone_purity),
+                known("{:.3f}", scores.cluster_purity),
+                known("{:.3f}", scores.pnmi),
+                known("{:.3f}", scores.v_measure),
+                known("{:.1f}", scores.perplexity),
+                known("{} of {}", scores.codes_used, scores.codebook_size),
             ]
         )
     return aligned(cells)
+
+
+def known(form: str, value: float | None, *more: float) -> str:
+    """A cell of a table; a dash for a value that there is not."""
+    return "-" if value is None else form.format(value, *more)
+
+
+def code_files(codebooks: int) -> dict[str, str]:
+    """Files of the phones of each codebook's codes: the stem, and what follows "each code"."""
+    if codebooks == 1:
+        return {"codes": ""}
+    return {f"codes-{g}": f" of codebook {g}" for g in range(1, codebooks + 1)}
 
 
 def aligned(cells: Sequence[Sequence[str]], width: int = 0) -> str:

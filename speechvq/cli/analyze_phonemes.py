@@ -22,6 +22,9 @@ part. The phone of a code is the one at the centre of the code's frame. The base
 number of codes: k-means on the latents of an untrained encoder, on MFCCs, and on cepstra that are
 speaker-normalised, without transcripts, by the speech that codes are mapped on.
 
+Product codes, of several codebooks, are mapped by a linear classifier (logistic regression) on all
+of them. Each codebook is scored alone, too, and has tables and pictures of its own: codes-1.tsv, …
+
 Default: the last trained model, mapped on its training data and scored on its test data.
 Writes scores.json, codes.tsv (the codes and their phones), confusion.png and codes.png.
 """
@@ -43,7 +46,8 @@ def parser() -> Parser:
         "--seed",
         type=int,
         default=0,
-        help="seed of the baselines and of --max-minutes (default: 0)",
+        help="seed of the baselines, of --max-minutes and of the frames that the map of product "
+        "codes is fitted on (default: 0)",
     )
     add("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
     return parser
@@ -108,47 +112,57 @@ def _map_manifest(given: str | None, config: dict) -> str:
 def _write(out: Path, result: PhonemeEvaluation, scores: dict) -> None:
     import numpy as np
 
-    from speechvq.analysis.phonemes import code_to_phone
-    from speechvq.analysis.table import code_table
+    from speechvq.analysis.table import code_files, code_table
     from speechvq.audio import write_bytes
     from speechvq.evaluation.phonemes import LEARNED
     from speechvq.report.phone_pictures import codes_png, confusion_png
 
-    mapped, scored, K = result.mapped, result.scored, result.codebook_size
-    map_codes, map_labels = np.concatenate(mapped.codes), np.concatenate(mapped.labels)
-    score_codes, score_labels = np.concatenate(scored.codes), np.concatenate(scored.labels)
-    predicted = code_to_phone(map_codes, map_labels, K)[score_codes]
-    codes = f"{result.frame_rate:g} codes/s, K = {K}"
+    G, K = result.codebooks, result.codebook_size
+    map_labels = np.concatenate(result.mapped.labels)
+    score_labels = np.concatenate(result.scored.labels)
+    codes = f"{result.frame_rate:g} codes/s, {_codebooks(result)}"
     title = (
-        f"Confusion of phones\n{codes}, {len(score_codes):,} scored frames: "
+        f"Confusion of phones\n{codes}, {len(score_labels):,} scored frames: "
         f"accuracy {result.scores[LEARNED].accuracy:.1%}"
     )
     write_bytes(out / "scores.json", (json.dumps(scores, indent=1) + "\n").encode())
-    write_bytes(out / "codes.tsv", code_table(map_codes, map_labels, K).encode())
-    write_bytes(out / "confusion.png", confusion_png(score_labels, predicted, title))
-    write_bytes(
-        out / "codes.png", codes_png(map_codes, map_labels, K, f"Phones of each code: {codes}")
-    )
+    write_bytes(out / "confusion.png", confusion_png(score_labels, result.predicted, title))
+    by_codebook = np.concatenate(result.mapped.codes).reshape(-1, G).T
+    for (name, which), own in zip(code_files(G).items(), by_codebook, strict=True):
+        title = f"Phones of each code{which}: {codes}"
+        write_bytes(out / f"{name}.tsv", code_table(own, map_labels, K).encode())
+        write_bytes(out / f"{name}.png", codes_png(own, map_labels, K, title))
+
+
+def _codebooks(result: PhonemeEvaluation) -> str:
+    several = f"{result.codebooks} codebooks, " if result.codebooks > 1 else ""
+    return f"{several}K = {result.codebook_size}"
 
 
 def _print(folder: Path, result: PhonemeEvaluation, out: Path) -> None:
-    from speechvq.analysis.table import score_table
+    from speechvq.analysis.phonemes import PRODUCT_NOTE
+    from speechvq.analysis.table import code_files, score_table
     from speechvq.evaluation.phonemes import LEARNED, WELL_USED
 
-    learned, K = result.scores[LEARNED], result.codebook_size
+    G, K = result.codebooks, result.codebook_size
     print(f"model      {folder}")
     print(
-        f"codes      K = {K}, {result.frame_rate:g} codes/s, {result.bitrate:.0f} bits/s; "
-        f"{learned.phone_classes} phone classes"
+        f"codes      {_codebooks(result)}, {result.frame_rate:g} codes/s, "
+        f"{result.bitrate:.0f} bits/s; {result.scores[LEARNED].phone_classes} phone classes"
     )
     print(f"mapped on  {result.mapped.description}")
     print(f"scored on  {result.scored.description}\n")
     print(score_table(result.scores))
+    if G > 1:
+        print(f"\n{PRODUCT_NOTE}")
+    perplexity = f"{'perplexity' if G == 1 else 'the lowest perplexity'} {result.perplexity:.1f}"
     if result.codebook_well_used:
-        print(f"\ncodebook well used: perplexity {learned.perplexity:.1f} is over K/{WELL_USED}")
+        print(f"\ncodebook well used: {perplexity} is over K/{WELL_USED}")
     else:
         print(
-            f"\ncodebook poorly used: perplexity {learned.perplexity:.1f} is under K/{WELL_USED} = "
+            f"\ncodebook poorly used: {perplexity} is under K/{WELL_USED} = "
             f"{K / WELL_USED:g}; the scores are those of a smaller codebook"
         )
-    print(f"written    {out}/: scores.json, codes.tsv, confusion.png, codes.png")
+    tables, pictures = ([f"{name}.{end}" for name in code_files(G)] for end in ("tsv", "png"))
+    written = ", ".join(["scores.json", *tables, "confusion.png", *pictures])
+    print(f"written    {out}/: {written}")

@@ -1,7 +1,8 @@
 """How well the codes of a model tell phones, beside baselines with the same number of codes.
 
 Each code is mapped to its most likely phone on one part of the data; the map is scored on another
-part. The phone of a code is the one at the centre of the code's frame.
+part. The phone of a code is the one at the centre of the code's frame. Product codes are mapped by
+a linear classifier, and each of their codebooks is scored alone, too.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import torch
 
 from speechvq.analysis.baselines import kmeans_codes, mfcc
 from speechvq.analysis.frames import frame_labels, normalise
-from speechvq.analysis.phonemes import PhonemeScores, score
+from speechvq.analysis.phonemes import PhonemeScores, phone_map, score, score_map
 from speechvq.config import SpeakerNormalisationConfig
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.manifest import CorpusError, Utterance, read_usable
 from speechvq.evaluation.normalised import speaker_normalised_cepstra, whitened_kmeans
-from speechvq.model import Model, check_one_codebook
+from speechvq.model import Model
 from speechvq.sampling.utterances import Encoded, encode_utterances
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class LabelledCodes:
 
     @property
     def codes(self) -> list[np.ndarray]:
-        """Codes (N,) of each utterance."""
+        """Codes (N,), of product codes (N, G), of each utterance."""
         return [encoded.codes for encoded in self.speech]
 
     @property
@@ -64,24 +65,35 @@ class LabelledCodes:
 
 @dataclass(frozen=True)
 class PhonemeEvaluation:
-    """Scores of the learned codes and the baselines, by name, and the data they come from."""
+    """Scores of the learned codes and the baselines, by name, and the data they come from.
 
+    `predicted` are the phones (M,) that the learned codes of the scored frames are mapped to.
+    """
+
+    codebooks: int
     codebook_size: int
     frame_rate: float
     bitrate: float
     mapped: LabelledCodes
     scored: LabelledCodes
     scores: dict[str, PhonemeScores]
+    predicted: np.ndarray
     seed: int
 
     @property
+    def perplexity(self) -> float:
+        """The perplexity of the learned codes; of several codebooks the lowest."""
+        return min(self.scores[name].perplexity for name in codebook_names(self.codebooks))
+
+    @property
     def codebook_well_used(self) -> bool:
-        """Whether the perplexity of the learned codes is at least K / `WELL_USED`."""
-        return self.scores[LEARNED].perplexity >= self.codebook_size / WELL_USED
+        """Whether the perplexity of each codebook is at least K / `WELL_USED`."""
+        return self.perplexity >= self.codebook_size / WELL_USED
 
     def to_dict(self) -> dict:
         """For JSON."""
         return {
+            "codebooks": self.codebooks,
             "codebook_size": self.codebook_size,
             "frame_rate": self.frame_rate,
             "bitrate": self.bitrate,
@@ -92,6 +104,13 @@ class PhonemeEvaluation:
             "codebook_well_used": self.codebook_well_used,
             "scores": {name: dataclasses.asdict(row) for name, row in self.scores.items()},
         }
+
+
+def codebook_names(codebooks: int) -> list[str]:
+    """Names of the rows with the scores of each codebook."""
+    if codebooks == 1:
+        return [LEARNED]
+    return [f"codebook {g} of {codebooks}" for g in range(1, codebooks + 1)]
 
 
 def evaluate_phonemes(
@@ -115,40 +134,38 @@ def evaluate_phonemes(
         Whether to score k-means codes of MFCCs, of speaker-normalised cepstra and of the latents
         of an untrained encoder, too.
     seed
-        Of the baselines.
+        Of the baselines, and of the frames that the map of product codes is fitted on.
     progress
         Shows a progress bar.
     normalisation
         Of the baseline of speaker-normalised cepstra: the model's own (`normalisation_of`), or the
         default.
-
-    Raises
-    ------
-    ValueError
-        The model has product codes.
     """
-    check_one_codebook(model, "a phoneme analysis")
     mapped, scored = (
         label_codes(model, path, progress(utterances, f"encode {Path(path).name}"))
         for path, utterances in (map_on, score_on)
     )
-    codes = {LEARNED: (mapped.codes, scored.codes)}
+    G, K = model.codebooks, model.codebook_size
+    map_codes, score_codes = np.concatenate(mapped.codes), np.concatenate(scored.codes)
+    map_labels, score_labels = np.concatenate(mapped.labels), np.concatenate(scored.labels)
+    index = np.repeat(np.arange(len(scored.speech)), scored.frames)
+    with _one_thread():
+        predicted = phone_map(map_codes, map_labels, K, seed)(score_codes)
+    # The row of one codebook replaces this one.
+    scores = {LEARNED: score_map(predicted, map_labels, score_labels, K, index)}
+    by_codebook = map_codes.reshape(-1, G).T, score_codes.reshape(-1, G).T
+    codes = dict(zip(codebook_names(G), zip(*by_codebook, strict=True), strict=True))
     if baselines:
-        codes |= baseline_codes(model, mapped, scored, normalisation, seed, progress)
-    K = model.codebook_size
-    scores = {
-        name: score(
-            np.concatenate(map_codes),
-            np.concatenate(mapped.labels),
-            np.concatenate(score_codes),
-            np.concatenate(scored.labels),
-            K,
-            np.repeat(np.arange(len(scored.speech)), scored.frames),
-        )
-        for name, (map_codes, score_codes) in codes.items()
+        found = baseline_codes(model, mapped, scored, normalisation, seed, progress)
+        codes |= {name: tuple(map(np.concatenate, parts)) for name, parts in found.items()}
+    scores |= {
+        name: score(to_map, map_labels, to_score, score_labels, K, index)
+        for name, (to_map, to_score) in codes.items()
     }
-    bitrate = model.frame_rate * float(np.log2(K))
-    return PhonemeEvaluation(K, model.frame_rate, bitrate, mapped, scored, scores, seed)
+    bitrate = model.frame_rate * G * float(np.log2(K))
+    return PhonemeEvaluation(
+        G, K, model.frame_rate, bitrate, mapped, scored, scores, predicted, seed
+    )
 
 
 def label_codes(model: Model, manifest: str, utterances: Iterable[Utterance]) -> LabelledCodes:
@@ -193,7 +210,8 @@ def labelled_utterances(path: str, max_minutes: float, seed: int) -> list[Uttera
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Compute on one thread: last digits depend on their number, and clusters on last digits."""
-    import sklearn.cluster  # noqa: F401  what is not loaded yet would not be limited
+    import sklearn.cluster  # what is not loaded yet would not be limited
+    import sklearn.linear_model  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()

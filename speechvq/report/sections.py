@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 from speechvq import audio
 from speechvq.analysis.generation import OF_PRODUCT_CODES
+from speechvq.analysis.phonemes import PRODUCT_NOTE
+from speechvq.analysis.table import code_files, known
 from speechvq.config import DecoderConfig, ModelConfig, WaveNetDecoderConfig
 from speechvq.data.manifest import read_manifest
 from speechvq.report.page import Section, Sound, SoundGroup, Table, data_uri
@@ -109,19 +111,22 @@ def phoneme_section(folder: Path) -> Section:
         return Section(title, missing=[f"no {path}; speechvq-analyze phonemes writes it"])
 
     def parse(result: dict) -> tuple[list, list[str]]:
+        several = f"{G} codebooks, " if (G := result.get("codebooks", 1)) > 1 else ""
         return [_score_row(name, scores) for name, scores in result["scores"].items()], [
-            f"K = {result['codebook_size']}, {result['frame_rate']:g} codes/s, "
+            f"{several}K = {result['codebook_size']}, {result['frame_rate']:g} codes/s, "
             f"{result['bitrate']:.0f} bits/s, {result['phone_classes']} phone classes; "
             "scores are comparable at equal values only.",
             f"Mapped on {result['map_on']}, scored on {result['score_on']}.",
+            *([PRODUCT_NOTE] if several else []),
         ]
 
     result, (rows, notes) = _read_scores(path, parse, "speechvq-analyze phonemes")
     if result.get("codebook_well_used") is False:
         notes.append("The codebook is poorly used: its perplexity is under K/4.")
+    files = code_files(result.get("codebooks", 1))
     captions = {
         "confusion.png": "Confusion of phones: for each true phone, the phones of its codes.",
-        "codes.png": "The phones of each code.",
+        **{f"{name}.png": f"The phones of each code{which}." for name, which in files.items()},
     }
     found = [(text, folder / name) for name, text in captions.items()]
     pictures = [(text, picture.read_bytes()) for text, picture in found if picture.is_file()]
@@ -130,10 +135,11 @@ def phoneme_section(folder: Path) -> Section:
         for _, picture in found
         if not picture.is_file()
     ]
-    codes = folder / "codes.tsv"
-    folded = []
-    if codes.is_file():
-        folded.append(("Every code and its phones", codes.read_text("utf-8").expandtabs(9)))
+    folded = [
+        (f"Every code{which} and its phones", table.read_text("utf-8").expandtabs(9))
+        for name, which in files.items()
+        if (table := folder / f"{name}.tsv").is_file()
+    ]
     intro = (
         "Each code is mapped to its most likely phone on one part of the data; the map is scored "
         "on another part. Chance is the accuracy of always choosing the most likely phone."
@@ -221,12 +227,10 @@ _MEASURES = {
 
 def _score_row(name: str, scores: dict) -> list[str]:
     row = [name]
+    forms = {"perplexity": "{:.1f}", "codes_used": "{} of {}"}
     for measure in _MEASURES:
-        value = scores[measure]
-        if measure == "codes_used":
-            row.append(f"{value} of {scores['codebook_size']}")
-        else:
-            row.append(f"{value:.1f}" if measure == "perplexity" else f"{value:.3f}")
+        form = forms.get(measure, "{:.3f}")
+        row.append(known(form, scores[measure], scores["codebook_size"]))
     if scores.get("accuracy_interval"):
         low, high = scores["accuracy_interval"]
         row[1] += f" ({low:.3f} to {high:.3f})"

@@ -1,6 +1,6 @@
 """Utterances of a manifest as a model sees them: waveforms and codes.
 
-Shapes: T samples, N codes.
+Shapes: T samples, N codes, G codebooks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from speechvq.sampling.encode import encode
 
 @dataclass(frozen=True)
 class Encoded:
-    """An utterance, its waveform (T,) at the model's sample rate, and its codes (N,)."""
+    """An utterance, its waveform (T,) at the model's sample rate, and its codes.
+
+    Codes are (N,), of product codes (N, G).
+    """
 
     utterance: Utterance
     waveform: np.ndarray

@@ -6,8 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.metrics import homogeneity_score, mutual_info_score, v_measure_score
 
-from speechvq.analysis.phonemes import code_to_phone, joint_counts, score
-from speechvq.analysis.table import code_table
+from speechvq.analysis import phonemes
+from speechvq.analysis.phonemes import code_to_phone, joint_counts, phone_map, score, score_map
+from speechvq.analysis.table import code_table, score_table
 
 PHONES = np.array(["a", "b", "sil"])
 
@@ -161,6 +162,78 @@ def test_interval_is_over_utterances():
 def test_bad_input(codes, labels, complaint):
     with pytest.raises(ValueError, match=complaint):
         code_to_phone(np.array(codes, dtype=int), np.array(labels, dtype=str), 5)
+
+
+def added(frames, seed):
+    """Codes (N, 2) of 8, each standing for a number, and as the phone the sum of the two."""
+    codes = np.random.default_rng(seed).integers(0, 8, (frames, 2))
+    numbers = np.array([[3, 1, 7, 0, 5, 2, 6, 4], [6, 2, 0, 7, 1, 4, 3, 5]])
+    total = numbers[0, codes[:, 0]] + numbers[1, codes[:, 1]]
+    return codes, np.array([f"p{number}" for number in range(15)])[total]
+
+
+def test_a_linear_map_adds_what_no_codebook_tells():
+    """Of a sum of two even draws, neither tells the most likely value better than chance."""
+    codes, labels = added(20000, 0)
+    held_out, true = added(4000, 1)
+    assert (phone_map(codes, labels, 8)(held_out) == true).all()
+    for g in range(2):
+        alone = score(codes[:, g], labels, held_out[:, g], true, 8)
+        assert alone.accuracy < alone.chance + 0.03 < 0.2
+
+
+def test_the_linear_map_of_one_codebook_is_the_table():
+    """Where the phones of a code are not nearly as likely as each other."""
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 6, 5000)
+    labels = np.where(generator.random(5000) < 0.6, PHONES[codes % 3], generator.choice(PHONES))
+    linear = phone_map(codes[:, None], labels, 7)
+    assert np.array_equal(linear(np.arange(6)[:, None]), code_to_phone(codes, labels, 7)[:6])
+
+
+def test_the_order_of_codebooks_and_the_names_of_codes_do_not_matter():
+    codes, labels = added(500, 0)
+    labels[::3] = np.roll(labels, 1)[::3]  # some that cannot be told
+    held_out = added(500, 1)[0]
+    rename = np.random.default_rng(2).permutation(8)
+    one = phone_map(codes, labels, 8)(held_out)
+    other = phone_map(rename[codes[:, ::-1]], labels, 8)(rename[held_out[:, ::-1]])
+    assert (one == other).mean() > 0.99
+
+
+def test_a_linear_map_of_drawn_frames(monkeypatch):
+    monkeypatch.setattr(phonemes, "FITTED_FRAMES", 100)
+    (codes, labels), (held_out, _) = added(1000, 0), added(1000, 1)
+    found = [phone_map(codes, labels, 8, seed)(held_out) for seed in (0, 0, 1)]
+    assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2])
+
+
+def test_a_linear_map_of_one_phone():
+    codes = np.zeros((3, 2), int)
+    assert phone_map(codes, np.array(["a"] * 3), 4)(codes[:2]).tolist() == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "labels", "complaint"),
+    [
+        ([[0, 5], [0, 1]], ["a", "b"], "expected 0 to 4"),
+        ([[0, 1]], ["a", "b"], "as long"),
+        (np.zeros((0, 2), int), [], "no frames"),
+    ],
+)
+def test_product_codes_that_are_none(codes, labels, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        phone_map(np.array(codes), np.array(labels, dtype=str), 5)
+
+
+def test_scores_of_a_map_alone():
+    predicted, true = np.array(["a", "b", "a", "a"]), np.array(["a", "b", "b", "c"])
+    scores = score_map(predicted, np.array(["b", "b", "a"]), true, 8)
+    assert (scores.accuracy, scores.chance, scores.phone_classes) == (0.5, 0.5, 3)
+    assert (scores.frames_map, scores.frames_score) == (3, 4)
+    assert score_table({"codes": scores}).splitlines()[1].split() == [
+        "codes", "0.500", "0.500", *"------"
+    ]  # fmt: skip
 
 
 def test_code_table():

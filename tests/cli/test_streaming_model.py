@@ -1,7 +1,7 @@
 """The commands with a streaming model of product codes."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ import torch
 
 import speechvq
 from speechvq import audio, codes, model_folder
+from speechvq.analysis.frames import frame_labels, normalise
 from speechvq.analysis.generation import DISTRIBUTIONS, OF_PRODUCT_CODES
 from speechvq.analysis.ngrams import NGram
+from speechvq.analysis.phonemes import phone_map, score
 from speechvq.cli import analyze, convert, decode, encode, enroll, report, sample, train
 from speechvq.data.manifest import Phone, read_manifest, write_manifest
 from speechvq.model import Model
@@ -121,17 +123,6 @@ def test_enroll(saved, tmp_path, capsys):
     assert soundfile.info("b.wav").frames == 3 * RATE + 33
 
 
-def test_what_wants_one_codebook_says_so(tiny_corpus, capsys):
-    """Before anything is encoded or written."""
-    utterances = read_manifest(tiny_corpus.train)
-    phones = [replace(u, phones=(Phone(0.0, u.duration, "aa"),)) for u in utterances]
-    write_manifest("phones.jsonl", phones)
-    says = "model.quantizer.codebooks: ", "codes of one codebook, and those of this model are of 2"
-    run(analyze, "phonemes", "--map-on", "phones.jsonl", "--score-on", "phones.jsonl", code=2)
-    err = capsys.readouterr().err.splitlines()
-    assert all(word in err[-1] for word in ("speechvq-analyze: error: ", *says))
-
-
 def test_a_prior(saved, tiny_corpus, capsys):
     """Trained, drawn from, and compared with n-grams."""
     utterances = read_manifest(tiny_corpus.train)
@@ -189,6 +180,71 @@ def test_a_prior(saved, tiny_corpus, capsys):
 
     run(report, "--model", str(saved), "--babble", "babble", "--out", "page.html")
     assert OF_PRODUCT_CODES in Path("page.html").read_text()
+
+
+def of_halves(path, manifest):
+    """Write a manifest again, with two phones to each utterance."""
+    halves = [
+        replace(
+            u, phones=(Phone(0.0, u.duration / 2, "aa"), Phone(u.duration / 2, u.duration, "s"))
+        )
+        for u in read_manifest(manifest)
+    ]
+    write_manifest(path, halves)
+
+
+def test_phonemes(saved, tiny_corpus, capsys):
+    """A linear map of both codebooks, each of them alone, baselines, pictures and the page."""
+    of_halves("map.jsonl", tiny_corpus.train)
+    of_halves("score.jsonl", tiny_corpus.test)
+    on = ["--map-on", "map.jsonl", "--score-on", "score.jsonl", "--out", "phonemes"]
+    run(analyze, "phonemes", *on)
+    out = capsys.readouterr().out
+    assert "2 codebooks, K = 8, 100 codes/s, 600 bits/s; 2 phone classes" in out
+    assert "linear classifier on all codebooks" in out and "the lowest perplexity" in out
+    files = {path.name: path.read_bytes() for path in Path("phonemes").iterdir()}
+    assert sorted(files) == [
+        "codes-1.png", "codes-1.tsv", "codes-2.png", "codes-2.tsv", "confusion.png", "scores.json",
+    ]  # fmt: skip
+    result = json.loads(files["scores.json"])
+    scores = result["scores"]
+    assert list(scores)[:3] == ["learned codes", "codebook 1 of 2", "codebook 2 of 2"]
+    assert scores["MFCC k-means"]["codebook_size"] == 8 and len(scores) == 7
+    assert result["codebooks"] == 2 and scores["learned codes"]["pnmi"] is None
+
+    model = speechvq.load(saved)
+    (map_codes, map_labels, _), (score_codes, labels, index) = (
+        encoded(model, f"{part}.jsonl") for part in ("map", "score")
+    )
+    right = phone_map(map_codes, map_labels, 8)(score_codes) == labels
+    assert scores["learned codes"]["accuracy"] == right.mean()
+    for g in range(2):
+        parts = map_codes[:, g], map_labels, score_codes[:, g], labels
+        alone = asdict(score(*parts, 8, index))
+        assert scores[f"codebook {g + 1} of 2"] == json.loads(json.dumps(alone))
+        rows = files[f"codes-{g + 1}.tsv"].decode().splitlines()[1:]
+        counts = {int(code): int(count) for code, count, *_ in (row.split("\t") for row in rows)}
+        assert counts == dict(enumerate(np.bincount(map_codes[:, g], minlength=8).tolist()))
+
+    run(analyze, "phonemes", *on)
+    assert files == {path.name: path.read_bytes() for path in Path("phonemes").iterdir()}
+    run(report, "--model", str(saved), "--phonemes", "phonemes", "--out", "page.html")
+    text = Path("page.html").read_text()
+    assert "2 codebooks, K = 8" in text and "linear classifier on all codebooks" in text
+    for which in ("The phones of each code of codebook 2.", "Every code of codebook 1 and"):
+        assert which in text
+
+
+def encoded(model, manifest):
+    """Codes by speechvq.encode, phone labels, and the utterance of each code."""
+    utterances = read_manifest(manifest)
+    found = [speechvq.encode(model, audio.read(u.path, RATE)[0]) for u in utterances]
+    labels = [
+        frame_labels(normalise(u.phones), len(c), 1 / model.frame_rate)
+        for u, c in zip(utterances, found, strict=True)
+    ]
+    index = np.repeat(np.arange(len(found)), [len(c) for c in found])
+    return np.concatenate(found), np.concatenate(labels), index
 
 
 def test_report(saved, capsys):
