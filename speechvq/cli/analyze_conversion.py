@@ -21,7 +21,6 @@ from speechvq.cli.speaking import (
 
 if TYPE_CHECKING:
     from speechvq.evaluation.conversion import ConversionEvaluation
-    from speechvq.sampling import SamplingOptions
 
 NOTES = """\
 Utterances of the test data, or of any people, are synthesised by another speaker (conversion)
@@ -64,6 +63,9 @@ def parser() -> Parser:
     add("--recogniser", metavar="DIR",
         help="model folder of faster-whisper for the WER (default: tiny.en)")  # fmt: skip
     add("--out", metavar="DIR", help="folder to write to (default: conversion beside the model)")
+    add("--griffin-lim", action="store_true",
+        help="speech of the mel predictor alone, with phases by Griffin-Lim: for a model whose "
+        "decoder has not learned yet")  # fmt: skip
     add("--wavs", action="store_true", help="write the judged speech to DIR/wavs")
     add("--json", action="store_true", help="print the scores as JSON")
     add_sampling_options(parser)
@@ -101,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
         evaluate_conversion,
         seconds_to_draw,
     )
+    from speechvq.sampling.griffin_lim import griffin_lim_batch
 
     folder = model_folder.find_model(options.model)
     if options.manifest:
@@ -122,10 +125,11 @@ def run(options: argparse.Namespace) -> int:
             options.device,
             progress,
             drawn,
+            griffin_lim_batch if options.griffin_lim else None,
         )
     scores = {
         "model": str(folder),
-        "sampling": dataclasses.asdict(drawing),
+        "sampling": {**dataclasses.asdict(drawing), "griffin_lim": options.griffin_lim},
         "seconds": round(time.monotonic() - started, 1),
         **result.to_dict(),
     }
@@ -134,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(scores, indent=1))
     else:
-        _print(folder, result, drawing)
+        _print(folder, result, scores["sampling"])
         print(f"\nwritten    {out}/: scores.json" + (", wavs" if options.wavs else ""))
     return 0
 
@@ -148,7 +152,7 @@ def _write(out: Path, result: ConversionEvaluation, scores: dict, wavs: bool) ->
         audio.write(out / "wavs" / f"{name.replace('/', '_')}.wav", waveform, SAMPLE_RATE)
 
 
-def _print(folder: Path, result: ConversionEvaluation, options: SamplingOptions) -> None:
+def _print(folder: Path, result: ConversionEvaluation, sampling: dict) -> None:
     from speechvq.analysis.judges.table import formatted, score_table
 
     print(f"model      {folder}")
@@ -163,10 +167,7 @@ def _print(folder: Path, result: ConversionEvaluation, options: SamplingOptions)
             f"{sum(u.text is not None for u in utterances)}, with phones "
             f"{sum(u.phones is not None for u in utterances)}"
         )
-    print(
-        "sampling   "
-        + ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(options).items() if v is not None)
-    )
+    print("sampling   " + ", ".join(f"{k} {v}" for k, v in sampling.items() if v is not None))
     if result.bits_per_sample:
         bits = formatted(result.bits_per_sample, ".3f")
         print(f"bits       {bits} per sample of the recordings, given their codes")

@@ -148,6 +148,7 @@ def evaluate_conversion(
     device: str = "cpu",
     progress: Progress = lambda items, _: items,
     drawn: Callable[[int], None] | None = None,
+    draw: Callable[..., list[np.ndarray]] | None = None,
 ) -> ConversionEvaluation:
     """Reconstruct and convert the utterances of trials, and let judges score the speech.
 
@@ -165,8 +166,11 @@ def evaluate_conversion(
         Where the model is.
     progress, drawn
         Show progress; `drawn` gets numbers of samples.
+    draw
+        Makes the speech, by default `sample_batch`; another is
+        :func:`~speechvq.sampling.griffin_lim.griffin_lim_batch`.
     """
-    synthesised = synthesise(model, trials, options, drawn)
+    synthesised = synthesise(model, trials, options, drawn, draw)
     known = [trials.utterances[u] for u in synthesised.reconstructions]
     bits = bits_per_sample(model, progress(known, "bits per sample"), device)
     recordings = Recordings(
@@ -290,6 +294,7 @@ def synthesise(
     trials: Trials,
     options: SamplingOptions = SamplingOptions(),  # noqa: B008
     drawn: Callable[[int], None] | None = None,
+    draw: Callable[..., list[np.ndarray]] | None = None,
 ) -> Synthesised:
     """Draw all reconstructions and conversions of trials in one batch."""
     codes, lengths = {}, {}
@@ -298,7 +303,7 @@ def synthesise(
     known = [u for u in trials.utterances.values() if u.speaker in model.speakers]
     pairs = [(u.id, u.speaker) for u in known]
     pairs += [(trial.utterance.id, trial.target) for trial in trials.trials]
-    waveforms = sample_batch(
+    waveforms = (draw or sample_batch)(
         model,
         [codes[u] for u, _ in pairs],
         [speaker for _, speaker in pairs],

@@ -26,6 +26,7 @@ from speechvq.cli import analyze  # noqa: E402
 from speechvq.data.manifest import Phone, Utterance, read_manifest, write_manifest  # noqa: E402
 from speechvq.evaluation import conversion as experiment  # noqa: E402
 from speechvq.model import Model  # noqa: E402
+from speechvq.sampling import griffin_lim  # noqa: E402
 
 HERTZ = {"p225": 200.0, "p226": 400.0}  # of the voices here
 MODEL_RATE = 8000
@@ -192,8 +193,19 @@ def test_options_choose(exp, tone_judges, capsys):
     assert len(only["trials"]) == 3
     assert only["sampling"]["temperature"] == 0.5
     assert set(only["sampling"]) == {
-        "temperature", "top_k", "top_p", "seed", "precision", "post_filter",
+        "temperature", "top_k", "top_p", "seed", "precision", "post_filter", "griffin_lim",
     }  # fmt: skip
+
+
+def test_griffin_lim_stands_for_the_decoder(exp, tone_judges, capsys, monkeypatch):
+    def low(model, codes, speakers, *_, **__):
+        return [voice("p225", len(k) * model.hop_length / MODEL_RATE, MODEL_RATE) for k in codes]
+
+    monkeypatch.setattr(griffin_lim, "griffin_lim_batch", low)
+    found = asked(capsys, "--griffin-lim", "--speaker", "p226")
+    assert found["sampling"]["griffin_lim"] is True
+    named = found["speaker"]["conversion"]["identification accuracy"]
+    assert named["value"] == 0  # the decoder's are all named
 
 
 @pytest.fixture()

@@ -1,0 +1,94 @@
+"""Speech of the mel predictor alone: phases by Griffin-Lim, in place of a decoder.
+
+It tells what codes and mel predictor say while the decoder has not learned yet, which takes
+longer. After Griffin and Lim, "Signal Estimation from Modified Short-Time Fourier Transform", 1984.
+
+Shapes: T samples, N codes, M frames, F mel bands, bins of the power spectrum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from speechvq.features.log_mel import LogMel
+from speechvq.model import Model
+from speechvq.sampling.conditions import check_codes
+from speechvq.sampling.options import SamplingOptions
+
+ROUNDS = 60
+"""Iterations of the phases."""
+SPECTRUM_ROUNDS = 80
+"""Multiplicative updates from mel bands to a power spectrum."""
+
+
+def griffin_lim_batch(
+    model: Model,
+    codes: Sequence[np.ndarray],
+    speakers: Sequence[str],
+    options: SamplingOptions = SamplingOptions(),  # noqa: B008
+    *,
+    seeds: Sequence[int] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[np.ndarray]:
+    """As `sample_batch`, but of the predicted log-mel frames; of the options the seed alone counts.
+
+    Raises
+    ------
+    ValueError
+        The model has no mel predictor; else as `sample_batch`.
+    """
+    if model.mel_predictor is None:
+        raise ValueError(
+            "model.mel_predictor.bands: this model has no mel predictor, so there are no frames "
+            "for Griffin-Lim; draw from the decoder"
+        )
+    found = []
+    seeds = [options.seed] * len(codes) if seeds is None else seeds
+    for own, speaker, seed in zip(codes, speakers, seeds, strict=True):
+        waveform = griffin_lim(model.mel_predictor.mel, _frames(model, own, speaker), seed)
+        found.append(waveform[: len(own) * model.hop_length])
+        if progress is not None:
+            progress(len(found[-1]))
+    return found
+
+
+@torch.inference_mode()
+def _frames(model: Model, codes: np.ndarray, speaker: str) -> np.ndarray:
+    """Log-mel frames (M, F) that the mel predictor predicts."""
+    device = next(model.parameters()).device
+    checked = torch.from_numpy(check_codes(codes, model)).unsqueeze(0).to(device)
+    index = torch.tensor([model.speaker_index(speaker)], device=device)
+    return model.mel_predictor(model.vqvae.quantizer.lookup(checked), index)[0].cpu().numpy()
+
+
+def griffin_lim(mel: LogMel, frames: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A waveform (M · hop_length,) float32 whose log-mel frames are near to `frames` (M, F)."""
+    import librosa
+
+    power = _spectrum(mel.filters.cpu().numpy(), np.exp(frames) - mel.floor)
+    margin = (mel.n_fft - mel.hop_length) // 2
+    waveform = librosa.griffinlim(
+        np.sqrt(power).T,
+        n_iter=ROUNDS,
+        hop_length=mel.hop_length,
+        win_length=mel.window_length,
+        center=False,
+        random_state=seed,
+    )
+    return waveform[margin:][: len(frames) * mel.hop_length].astype(np.float32)
+
+
+def _spectrum(filters: np.ndarray, bands: np.ndarray) -> np.ndarray:
+    """Power spectra (M, bins) at least 0 with mel powers near to `bands` (M, F).
+
+    Multiplicative updates for non-negative least squares, from a spectrum that is flat in a band.
+    """
+    bands = np.maximum(bands, 1e-12)
+    wanted = bands @ filters
+    power = bands @ (filters / (filters.sum(1, keepdims=True) + 1e-12)) + 1e-12
+    for _ in range(SPECTRUM_ROUNDS):
+        power *= wanted / (power @ filters.T @ filters + 1e-20)
+    return power
