@@ -36,13 +36,17 @@ def main() -> None:
         3, 1, figsize=(9, 5.6), sharex=True, height_ratios=[4, 2, 4], layout="constrained"
     )
     spectrogram(axes[0], waveform, rate, f"recording, speaker {RECORDING.parent.name}")
-    times = (np.arange(len(codes)) + 0.5) / model.frame_rate
-    axes[1].vlines(times, codes - 80, codes + 80, color="tab:blue", linewidth=3)
-    axes[1].set_ylim(-150, model.codebook_size + 150)
-    axes[1].set_ylabel("code")
+    of_codebooks = codes.reshape(len(codes), -1)  # (N, G)
+    extent = (0, len(codes) / model.frame_rate, model.codebooks + 0.5, 0.5)
+    axes[1].imshow(
+        of_codebooks.T, aspect="auto", extent=extent, cmap="viridis", interpolation="none"
+    )
+    axes[1].set_yticks(range(1, model.codebooks + 1))
+    axes[1].set_ylabel("codebook")
+    words = " ".join(":".join(map(str, code)) for code in of_codebooks[:3].tolist())
     axes[1].set_title(
-        f"codes: {len(codes)} integers, {model.frame_rate:g} a second, "
-        f"K = {model.codebook_size:,}; the first are {' '.join(map(str, codes[:6]))} …",
+        f"codes: {model.frame_rate:g} a second of {model.codebooks} times K = "
+        f"{model.codebook_size:,}, a colour each; the first are {words} …",
         loc="left",
         fontsize=10,
     )
