@@ -226,7 +226,7 @@ from speechvq.config import (
             {"speaker_shrinkage": 1.5},
             "speaker_shrinkage: must lie between 0 and 1, got 1.5",
         ),
-        (PerturbationConfig, {"stretch": 0.6}, "stretch: must be at most 0.5, got 0.6"),
+        (PerturbationConfig, {"speed": 0.6}, "speed: must be at most 0.5, got 0.6"),
         (PerturbationConfig, {"noise": 2.0}, "noise: must lie between 0 and 1, got 2.0"),
         (
             PerturbationConfig,

@@ -14,7 +14,7 @@ class PerturbationConfig:
 
     Attributes
     ----------
-    stretch : float
+    speed : float
         Logarithm of the largest factor by which the speed changes, and with it formants and pitch;
         in steps of 320 samples of the segment, so segments are to be of half a second at least.
     equaliser : float
@@ -35,7 +35,7 @@ class PerturbationConfig:
         Share of the segments that go through an MP3 of 16 to 40 kbit/s.
     """
 
-    stretch: float = 0.0
+    speed: float = 0.0
     equaliser: float = 0.0
     gain: float = 0.0
     low_pass: float = 0.0
@@ -50,10 +50,10 @@ class PerturbationConfig:
     def __post_init__(self):
         for name in ("equaliser", "gain"):
             at_least(0, name, getattr(self, name))
-        for name in ("stretch", "low_pass", "noise", "reverberation", "codec"):
+        for name in ("speed", "low_pass", "noise", "reverberation", "codec"):
             share(name, getattr(self, name))
-        if self.stretch > 0.5:
-            raise ValueError(f"stretch: must be at most 0.5, got {self.stretch}")
+        if self.speed > 0.5:
+            raise ValueError(f"speed: must be at most 0.5, got {self.speed}")
         above_zero("low_pass_from", self.low_pass_from)
         for low, high in (("low_pass_from", "low_pass_to"), ("noise_from", "noise_to")):
             if getattr(self, low) > getattr(self, high):

@@ -65,7 +65,7 @@ class PerturbedBatches(Dataset):
 
 def source_length(length: int, config: PerturbationConfig) -> int:
     """S, samples of which `length` samples are perturbed, whatever the speed."""
-    return -(-math.ceil(length * math.exp(config.stretch)) // GRID) * GRID + GRID
+    return -(-math.ceil(length * math.exp(config.speed)) // GRID) * GRID + GRID
 
 
 def perturb(
@@ -93,8 +93,8 @@ def perturb(
     frequency = np.linspace(0, sample_rate / 2, spectrum.shape[1])
     inputs, speeds = [], []
     for row in spectrum:
-        speed = np.exp(random.uniform(-config.stretch, config.stretch))
-        samples = max(round(S / speed / GRID), -(-length // GRID)) * GRID if config.stretch else S
+        speed = np.exp(random.uniform(-config.speed, config.speed))
+        samples = max(round(S / speed / GRID), -(-length // GRID)) * GRID if config.speed else S
         decibels = _equaliser(frequency, config, random) + _low_pass(frequency, config, random)
         shaped = row * torch.from_numpy(10 ** (decibels / 20)).float()
         resampled = torch.fft.irfft(shaped, samples)[:length] * (samples / S)

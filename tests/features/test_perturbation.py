@@ -20,7 +20,7 @@ from speechvq.features.perturbation import (
 
 RATE = 16000
 EVERYTHING = PerturbationConfig(
-    stretch=0.1, equaliser=6.0, gain=10.0, low_pass=0.5, noise=0.5, reverberation=0.5, codec=0.5
+    speed=0.1, equaliser=6.0, gain=10.0, low_pass=0.5, noise=0.5, reverberation=0.5, codec=0.5
 )
 
 
@@ -32,10 +32,10 @@ def perturbed(waveform: torch.Tensor, seed: int = 0, **settings) -> torch.Tensor
     return inputs
 
 
-def stretched(waveform: torch.Tensor, length: int, stretch: float, seed: int = 0):
+def faster(waveform: torch.Tensor, length: int, speed: float, seed: int = 0):
     """Inputs and speeds where nothing but the speed changes."""
     random = np.random.default_rng(seed)
-    return perturb(waveform, length, PerturbationConfig(stretch=stretch), RATE, random)
+    return perturb(waveform, length, PerturbationConfig(speed=speed), RATE, random)
 
 
 def noise(rows: int, T: int = RATE) -> torch.Tensor:
@@ -80,21 +80,21 @@ def test_length_and_type(length, seed):
     assert torch.equal(waveform, before), "the target must stay as it is"
 
 
-@pytest.mark.parametrize("stretch", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("speed", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("length", [1, 320, 321, 4000])
-def test_the_source_is_long_enough_at_any_speed(length, stretch):
-    S = source_length(length, PerturbationConfig(stretch=stretch))
-    assert S % GRID == 0 and length * np.exp(stretch) + 2 * GRID >= S
-    _, speeds = stretched(noise(50, S), length, stretch)
+def test_the_source_is_long_enough_at_any_speed(length, speed):
+    S = source_length(length, PerturbationConfig(speed=speed))
+    assert S % GRID == 0 and length * np.exp(speed) + 2 * GRID >= S
+    _, speeds = faster(noise(50, S), length, speed)
     assert (length * speeds <= S).all()
 
 
 @pytest.mark.parametrize("frequency", [300, 1010, 2222])
 def test_speed_multiplies_the_frequency_of_a_tone(frequency):
     """By the factor that is returned; it stays a tone, as loud as before."""
-    stretch, rows = 0.2, 12
-    found, speeds = stretched(tones(frequency, rows, 20800), 16000, stretch)
-    assert (speeds.log().abs() < stretch + 0.02).all()
+    speed, rows = 0.2, 12
+    found, speeds = faster(tones(frequency, rows, 20800), 16000, speed)
+    assert (speeds.log().abs() < speed + 0.02).all()
     assert speeds.min() < 0.9 and speeds.max() > 1.1
     middle = found[:, 2000:-2000]
     for x, speed in zip(middle, speeds, strict=True):
@@ -106,7 +106,7 @@ def test_speed_multiplies_the_frequency_of_a_tone(frequency):
 
 
 def test_harmonics_keep_their_ratio():
-    found, _ = stretched(tones(400, 1, 20800) + tones(1400, 1, 20800), 16000, 0.2, seed=3)
+    found, _ = faster(tones(400, 1, 20800) + tones(1400, 1, 20800), 16000, 0.2, seed=3)
     found = found[0, 2000:-2000]
     power = torch.fft.rfft(found * torch.hann_window(len(found))).abs()
     split = round(900 * len(found) / RATE)
@@ -120,7 +120,7 @@ def test_speed_tells_where_a_sample_is_from(place):
     """A click at sample i of the inputs lies at i · speed of the source."""
     waveform = torch.zeros(12, 20800)
     waveform[:, place] = 1.0
-    found, speeds = stretched(waveform, 16000, 0.25)
+    found, speeds = faster(waveform, 16000, 0.25)
     found, speeds = found[place / speeds < 15900], speeds[place / speeds < 15900]
     assert len(speeds) > 5 and (speeds - 1).abs().max() > 0.15
     places = found.abs().argmax(1)
@@ -128,7 +128,7 @@ def test_speed_tells_where_a_sample_is_from(place):
 
 
 def test_speeds_are_spread_evenly_on_a_logarithmic_scale():
-    _, speeds = stretched(noise(300, 20800), 16000, 0.2)
+    _, speeds = faster(noise(300, 20800), 16000, 0.2)
     logarithms = speeds.log()
     assert logarithms.mean().abs() < 0.03
     assert logarithms.std() == pytest.approx(0.2 / 3**0.5, rel=0.15)
@@ -314,7 +314,7 @@ def test_only_the_inputs_are_perturbed():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stretch": 0.6}, "stretch: must be at most 0.5, got 0.6"),
+        ({"speed": 0.6}, "speed: must be at most 0.5, got 0.6"),
         ({"noise": 1.5}, "noise"),
         ({"gain": -1.0}, "gain"),
         ({"reverberation": 1.1}, "reverberation"),

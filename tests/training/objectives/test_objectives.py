@@ -149,7 +149,7 @@ class TestMel:
 
     def test_the_target_is_not_perturbed(self, model, corpus):
         objective = build_objective(MelStage(**FAST, quantization="none"), model).eval()
-        perturbation = PerturbationConfig(gain=20.0, stretch=0.2)
+        perturbation = PerturbationConfig(gain=20.0, speed=0.2)
         config = replace(objective.config, segment_length=3200)
         batch = corpus.batches(config, perturbation=perturbation)[0]
         longer = source_length(3200, perturbation)
@@ -172,7 +172,7 @@ class TestMelPredictor:
         assert parts(changed) == {"predictor"}
 
     def test_codes_are_of_the_perturbed_segments(self, model, corpus):
-        perturbation = PerturbationConfig(gain=20.0, stretch=0.2)
+        perturbation = PerturbationConfig(gain=20.0, speed=0.2)
         config = MelPredictorStage(**FAST | {"segment_length": 3200}, perturbation=perturbation)
         objective = build_objective(config, model)
         assert not objective.reads_codes and build_objective(MelPredictorStage(), model).reads_codes
