@@ -55,8 +55,15 @@ def at_first_import(program: str, wish: str | None) -> list[str | None]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def test_a_fixed_number_of_threads_sleeps(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    program = "from speechvq.cli.training import let_threads_spin\nlet_threads_spin()"
+    assert at_first_import(program, None) == ["PASSIVE", None]
+
+
 @pytest.mark.parametrize("entry", entry_points())
-def test_every_command_but_a_training_lets_threads_sleep(entry):
+def test_every_command_but_a_training_lets_threads_sleep(entry, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     module, function = entry.split(":")
     program = (
         f"from {module} import {function}\ntry:\n    {function}(['--help'])\n"
@@ -80,6 +87,7 @@ def test_and_so_does_python(program):
 
 
 @pytest.mark.parametrize("wish", ["ACTIVE", "PASSIVE"])
-def test_ones_own_wish_stays(wish):
+def test_ones_own_wish_stays(wish, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     program = "from speechvq.cli.training import let_threads_spin\nlet_threads_spin()"
     assert at_first_import(program, wish) == [wish, None]

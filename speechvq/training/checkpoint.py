@@ -48,8 +48,8 @@ class State:
     """Metrics of the best validation of this stage."""
     threads: int = 0
     """Of the CPU, for the steps; 0 before there is a choice."""
-    timed: list[float] = field(default_factory=list)
-    """Seconds of the steps that are timed to choose anew (`ThreadChooser`)."""
+    timed: list[tuple[int, float]] = field(default_factory=list)
+    """Threads and seconds of the steps that are timed to choose anew (`ThreadChooser`)."""
 
     def next(self, stage: str) -> "State":
         """The state at the beginning of the next stage."""

@@ -2,9 +2,9 @@
 
 On cores of its own a step is fastest on all threads; beside other programs, or on a host that
 lends its cores to others, mostly on one, since all threads wait for the slowest many times in a
-step. Sums depend in their last digits on the number of threads. So which step is timed on how many
-threads is a function of the step alone, and what was timed and chosen is in the checkpoint: a
-resume goes on on the threads that the training had.
+step. Sums depend in their last digits on the number of threads. So which steps are timed is a
+function of the step alone, and what was timed and chosen is in the checkpoint: a resume goes on on
+the threads that the training had.
 """
 
 import logging
@@ -72,43 +72,47 @@ class ThreadChooser:
 
         The first step of a stage is not timed: it makes caches.
         """
-        numbers, turn = self.candidates, state.step % EVERY - 1
+        numbers, turn = self._numbers(state), state.step % EVERY - 1
         if turn == 0:
             state.timed = []
-        if not (len(numbers) > 1 and 0 <= turn < TIMED * len(numbers)):
+        if len(numbers) == 1 or not 0 <= turn < TIMED * len(numbers):
             torch.set_num_threads(state.threads)
             yield
             return
-        own = len(state.timed) % len(numbers)
-        place = self._place(state.timed, own)
-        torch.set_num_threads(numbers[place])
+        own = numbers[turn % len(numbers)]
+        first = dict(reversed(state.timed))  # the first time of each number
+        hopeless = own in first and first[own] > HOPELESS * min(first.values())
+        torch.set_num_threads(min(first, key=first.get) if hopeless else own)
         began = self._clock()
         yield
-        state.timed.append(self._clock() - began if place == own else state.timed[own])
-        if len(state.timed) == TIMED * len(numbers):
+        state.timed.append((own, first[own] if hopeless else self._clock() - began))
+        if turn == TIMED * len(numbers) - 1:
             self._choose(state)
         torch.set_num_threads(state.threads)
-
-    def _place(self, timed: list[float], own: int) -> int:
-        """The number to run a step on: its `own`, or the fastest where that is hopeless."""
-        first = timed[: len(self.candidates)]
-        if len(first) < len(self.candidates) or first[own] <= HOPELESS * min(first):
-            return own
-        return first.index(min(first))
 
     def end(self) -> None:
         """Leave torch all threads again."""
         torch.set_num_threads(self.candidates[-1])
 
+    def _numbers(self, state: State) -> list[int]:
+        """What to choose from: all numbers first in a stage, later those next to the chosen one.
+
+        With many cores a look at all of them would cost a good part of the steps.
+        """
+        if state.step < EVERY:
+            return self.candidates
+        place = self.candidates.index(state.threads)
+        return self.candidates[max(0, place - 1) : place + 2]
+
     def _choose(self, state: State) -> None:
         """Take the fewest threads that are about as fast as the fastest."""
-        count = len(self.candidates)
-        seconds = [statistics.median(state.timed[i::count]) for i in range(count)]
-        places = range(count)
-        chosen = next(self.candidates[i] for i in places if seconds[i] <= GAIN * min(seconds))
+        seconds = {
+            n: statistics.median(own for m, own in state.timed if m == n)
+            for n in sorted({n for n, _ in state.timed})
+        }
+        fastest = min(seconds.values())
+        chosen = next(n for n, own in seconds.items() if own <= GAIN * fastest)
         if chosen != state.threads:
-            measured = ", ".join(
-                f"{1 / s:.3g} with {n}" for n, s in zip(self.candidates, seconds, strict=True)
-            )
+            measured = ", ".join(f"{1 / own:.3g} with {n}" for n, own in seconds.items())
             logger.info("threads of a step: %d from now on; steps/s: %s", chosen, measured)
         state.threads, state.timed = chosen, []

@@ -95,6 +95,25 @@ def test_a_load_that_comes_later_is_met_and_the_next_stage_begins_so():
     assert state.step == 0 and state.threads == 1
 
 
+def test_of_many_numbers_the_neighbours_are_looked_at_again():
+    seconds = {1: 8.0, 2: 4.0, 4: 2.0, 8: 1.9, 16: 1.9}
+    machine, state = Machine(seconds), State("decoder")
+    chooser = ThreadChooser(list(seconds), machine.clock)
+    run(chooser, machine, state, EVERY)
+    assert state.threads == 4
+    run(chooser, machine, state, EVERY)
+    assert machine.used[EVERY + 1 :][: 3 * TIMED] == [2, 4, 8] * TIMED
+    assert set(machine.used[EVERY + 1 + 3 * TIMED :]) == {4}
+
+
+def test_a_measurement_that_another_machine_began_is_not_mixed_with_ones_own():
+    machine, state = Machine({1: 1.0, 2: 0.6}), State("decoder")
+    run(ThreadChooser([1, 2], machine.clock), machine, state, 4)
+    machine.seconds = {1: 1.0, 2: 0.6, 4: 0.1}
+    run(ThreadChooser([1, 2, 4], machine.clock), machine, state, 3 * TIMED)
+    assert state.threads == 4
+
+
 @pytest.mark.parametrize("stop", [0, 1, 3, 2 * TIMED, 2 * TIMED + 1, EVERY + 2])
 def test_a_resume_uses_the_threads_that_would_have_been(stop):
     def used(*parts):
