@@ -100,6 +100,8 @@ def check_id(id: str) -> str:
 def line(id: str, codes: np.ndarray) -> str:
     """Return the line of an utterance with codes (N,) or (N, G), with line end."""
     codes = np.asarray(codes)
+    if not len(codes):
+        raise ValueError(f"utterance {id!r}: no codes; leave it out")
     of_codebooks = codes.reshape(len(codes), -1)
     pieces = (of_codebooks[i : i + PIECE].tolist() for i in range(0, len(codes), PIECE))
     words = (" ".join(":".join(map(str, code)) for code in piece) for piece in pieces)

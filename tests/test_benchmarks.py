@@ -75,6 +75,29 @@ def test_prior(capsys):
     assert all(0 < row["lowest"] <= row["codes_per_second"] <= row["highest"] for row in rows)
 
 
+@pytest.mark.parametrize("paced", [False, True])
+def test_live(tiny_streaming_config, tmp_path, monkeypatch, capsys, paced):
+    torch.manual_seed(0)
+    model = Model(tiny_streaming_config, ["p225"]).eval()
+    with torch.no_grad():
+        model.vqvae.quantizer.initialise(model.latents(0.1 * torch.randn(1, 8000))[0])
+    save_model(tmp_path, model, {}, "a card")
+    monkeypatch.syspath_prepend(FOLDER)
+    spec = importlib.util.spec_from_file_location("benchmark_live", FOLDER / "live.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    threads = torch.get_num_threads()
+    words = ["--model", str(tmp_path), "--minutes", "0.02", "--json", *["--paced"] * paced]
+    try:
+        assert module.main(words) == 0
+    finally:
+        torch.set_num_threads(threads)
+    row = json.loads(capsys.readouterr().out)
+    # Encoder 25 ms, predictor 20, conditioner 10, block 20, and the post-filter's
+    assert 75 <= row["delay_ms"] <= 160
+    assert not paced or row["times_real_time"] < 1.01
+
+
 def test_memory(monkeypatch, capsys):
     """Of processes of their own: a command that does little takes less than this one."""
     monkeypatch.syspath_prepend(FOLDER)

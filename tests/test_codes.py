@@ -58,6 +58,12 @@ def test_round_trip(tmp_path_factory, utterances):
     assert {id: codes.tolist() for id, codes in got.items()} == utterances
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 4)])
+def test_an_utterance_without_codes_is_refused(shape):
+    with pytest.raises(ValueError, match="utterance 'a': no codes; leave it out"):
+        line("a", np.zeros(shape, np.int64))
+
+
 @pytest.mark.parametrize("shape", [(10 * PIECE + 1,), (10 * PIECE, 4)])
 def test_hours_are_written_in_the_memory_of_their_text(shape):
     codes = np.random.default_rng(0).integers(0, 128, shape)

@@ -11,18 +11,20 @@ import shutil
 import sys
 from pathlib import Path
 
+from speechvq.cli.errors import one_line
 from speechvq.model_folder import CARD, CONFIG, SPEAKERS, WEIGHTS
 from speechvq.weights import read_weights, write_weights
 
 
 def halved(tensors: dict) -> dict:
     """The tensors by name, those of more than one dimension that are no codebook in half."""
-    return {
-        name: tensor.half()
-        if tensor.dtype.is_floating_point and tensor.ndim > 1 and "quantizer" not in name
-        else tensor
-        for name, tensor in tensors.items()
-    }
+    found = {}
+    for name, tensor in tensors.items():
+        rounds = tensor.dtype.is_floating_point and tensor.ndim > 1 and "quantizer" not in name
+        found[name] = tensor.half() if rounds else tensor
+        if tensor.isfinite().all() and not found[name].isfinite().all():
+            raise ValueError(f"{name}: too large for half precision")
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,12 +35,17 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if not (options.model / WEIGHTS).is_file():
         parser.error(f"{options.model}: no {WEIGHTS} in it; pass a model folder")
-    tensors, header = read_weights(options.model / WEIGHTS)
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name in (CONFIG, CARD, SPEAKERS):  # a prior has no speakers.json
-        if (options.model / name).is_file():
-            shutil.copy(options.model / name, options.out / name)
-    write_weights(options.out / WEIGHTS, halved(tensors), header)
+    try:
+        tensors, header = read_weights(options.model / WEIGHTS)
+        options.out.mkdir(parents=True, exist_ok=True)
+        if any(options.out.iterdir()):
+            raise ValueError(f"{options.out}: is not empty; name another folder")
+        for name in (CONFIG, CARD, SPEAKERS):  # a prior has no speakers.json
+            if (options.model / name).is_file():
+                shutil.copy(options.model / name, options.out / name)
+        write_weights(options.out / WEIGHTS, halved(tensors), header)
+    except (ValueError, OSError) as error:
+        parser.error(one_line(error))
     return 0
 
 

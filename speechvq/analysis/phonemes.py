@@ -17,9 +17,9 @@ All but chance increase with K and with the frame rate, and the purities and PNM
 scored frames: compare them only at the same K, frame rate, labels and data.
 
 A product code has a code of each of G codebooks, and nearly every frame a combination of its own.
-So the map is a linear one, of which the table of a codebook's phones is the case G = 1: logistic
-regression on the one-hot vectors of the G codes side by side. It gives accuracy and chance; the
-other measures, and the same two again, are those of each codebook alone.
+So the map is a linear one: logistic regression on the one-hot vectors of the G codes side by side.
+But for its penalty, the table of a codebook's phones is the case G = 1. It gives accuracy and
+chance; the other measures, and the same two again, are those of each codebook alone.
 
 Shapes: N and M frames, G codebooks, K codebook_size, Y phones.
 """
@@ -175,7 +175,7 @@ def phone_map(
 
     classifier = LogisticRegression()
     with warnings.catch_warnings():
-        # Iterations beyond its 100 were seen to change the accuracy by less than a thousandth.
+        # Few phones change after its 100 iterations
         warnings.simplefilter("ignore", ConvergenceWarning)
         classifier.fit(_one_hot(codes, codebook_size), labels)
     return lambda codes: classifier.predict(_one_hot(codes, codebook_size))

@@ -129,7 +129,9 @@ def run(options: argparse.Namespace) -> int:
         )
     scores = {
         "model": str(folder),
-        "sampling": {**dataclasses.asdict(drawing), "griffin_lim": options.griffin_lim},
+        "sampling": {"griffin_lim": True, "seed": drawing.seed}
+        if options.griffin_lim
+        else dataclasses.asdict(drawing),
         "seconds": round(time.monotonic() - started, 1),
         **result.to_dict(),
     }

@@ -47,6 +47,12 @@ class PerturbationConfig:
     reverberation: float = 0.0
     codec: float = 0.0
 
+    @property
+    def changes(self) -> bool:
+        """Whether the input is changed at all."""
+        shares = self.low_pass, self.noise, self.reverberation, self.codec
+        return any((self.speed, self.equaliser, self.gain, *shares))
+
     def __post_init__(self):
         for name in ("equaliser", "gain"):
             at_least(0, name, getattr(self, name))

@@ -57,6 +57,9 @@ class CodeBatches(RandomSegments):
         Receptive field of the prior, in codes; at most half of a segment is left unscored.
     padding : int
         What stands after the end of a row.
+    delay : int
+        Codes before a cut that are not scored either: a prior of product codes takes the cut for
+        the end (G - 1; at most a quarter of a segment).
     steps : int
         Length of the data set.
     rank, world_size : int
@@ -79,6 +82,7 @@ class CodeBatches(RandomSegments):
         context: int,
         padding: int,
         steps: int,
+        delay: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ):
@@ -95,6 +99,7 @@ class CodeBatches(RandomSegments):
         self._speakers = np.asarray(speakers)
         self._context = min(context, segment_length // 2)
         self.padding = padding
+        self._delay = min(delay, segment_length // 4)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -114,9 +119,11 @@ class CodeBatches(RandomSegments):
             for utterance, start in zip(utterances, starts, strict=True)
         ]
         codes, scored = padded(segments, self.padding)
-        for row, start in enumerate(starts):
+        for row, (utterance, start) in enumerate(zip(utterances, starts, strict=True)):
             if start:
                 scored[row, : self._context] = False
+            if self._delay and start + self.segment_length < self.lengths[utterance]:
+                scored[row, self.segment_length - self._delay :] = False
         return CodeBatch(codes, scored, torch.from_numpy(self._speakers[utterances]))
 
 

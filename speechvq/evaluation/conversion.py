@@ -167,12 +167,12 @@ def evaluate_conversion(
     progress, drawn
         Show progress; `drawn` gets numbers of samples.
     draw
-        Makes the speech, by default `sample_batch`; another is
+        Makes the speech in place of the decoder, whose bits per sample are then left out:
         :func:`~speechvq.sampling.griffin_lim.griffin_lim_batch`.
     """
     synthesised = synthesise(model, trials, options, drawn, draw)
     known = [trials.utterances[u] for u in synthesised.reconstructions]
-    bits = bits_per_sample(model, progress(known, "bits per sample"), device)
+    bits = None if draw else bits_per_sample(model, progress(known, "bits per sample"), device)
     recordings = Recordings(
         trials.pools,
         trials.targets,

@@ -162,10 +162,8 @@ def evaluate_phonemes(
         name: score(to_map, map_labels, to_score, score_labels, K, index)
         for name, (to_map, to_score) in codes.items()
     }
-    bitrate = model.frame_rate * G * float(np.log2(K))
-    return PhonemeEvaluation(
-        G, K, model.frame_rate, bitrate, mapped, scored, scores, predicted, seed
-    )
+    rates = model.frame_rate, model.bitrate
+    return PhonemeEvaluation(G, K, *rates, mapped, scored, scores, predicted, seed)
 
 
 def label_codes(model: Model, manifest: str, utterances: Iterable[Utterance]) -> LabelledCodes:

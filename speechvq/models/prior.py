@@ -94,7 +94,7 @@ class Prior(nn.Module):
         nats = F.cross_entropy(
             logits.movedim(-1, 1), codes, reduction="none", ignore_index=self.codebook_size
         )
-        return nats.view(*nats.shape[:2], -1).sum(-1)
+        return nats.view(*nats.shape[:2], self.codebooks).sum(-1)
 
     def forward(self, codes: Tensor, condition: Tensor) -> Tensor:
         """Logits (B, N, K) of codes (B, N), each given those before; condition (B, M, C).

@@ -6,7 +6,7 @@ Shapes: N codes, M = N · upsample condition vectors, G condition_channels, F me
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from speechvq.model import Model
 from speechvq.postfilter.predictor import MelPredictor
 from speechvq.sampling.decoder import wavenet_parts
+from speechvq.sampling.options import SamplingOptions
 
 
 class Conditions:
@@ -158,3 +159,28 @@ def check_codes(codes: np.ndarray, model: Model) -> np.ndarray:
     if len(wrong):
         raise ValueError(f"codes: {wrong[0]} is out of range; this model's codes are 0 … {K - 1}")
     return codes.astype(np.int64)
+
+
+def check_batch(
+    model: Model,
+    codes: Sequence[np.ndarray],
+    speakers: Sequence[str],
+    seeds: Sequence[int] | None,
+    options: SamplingOptions,
+) -> tuple[list[np.ndarray], list[int]]:
+    """The codes and seeds of utterances to draw, or ValueError before anything is drawn."""
+    if isinstance(speakers, str):
+        raise ValueError(f"speakers: one name an utterance expected, got the text {speakers!r}")
+    count = len(codes)
+    seeds = [options.seed] * count if seeds is None else list(seeds)
+    if not count == len(speakers) == len(seeds):
+        raise ValueError(
+            f"{count} utterances, {len(speakers)} speakers and {len(seeds)} seeds; "
+            "expected one of each an utterance"
+        )
+    for speaker in speakers:
+        model.speaker_index(speaker)
+    codes = [check_codes(one, model) for one in codes]
+    if not all(map(len, codes)):
+        raise ValueError("codes: expected integers of shape (N,), N at least 1; got none")
+    return codes, seeds

@@ -21,7 +21,7 @@ from speechvq.sampling.batched_sampler import (
     Sink,
     Utterance,
 )
-from speechvq.sampling.conditions import Conditions, check_codes
+from speechvq.sampling.conditions import Conditions, check_batch
 from speechvq.sampling.decoder import sample_decoder, samples_itself, wavenet_parts
 from speechvq.sampling.encode import encode_source
 from speechvq.sampling.options import SamplingOptions
@@ -146,29 +146,17 @@ def sample_into(
     levels : sequence of SourceLevel, optional
         Of conversions, one for each utterance; the level as it is drawn by default.
     """
-    if isinstance(speakers, str):
-        raise ValueError(f"speakers: one name an utterance expected, got the text {speakers!r}")
+    codes, seeds = check_batch(model, codes, speakers, seeds, options)
     count = len(codes)
-    seeds = [options.seed] * count if seeds is None else list(seeds)
-    if not count == len(speakers) == len(seeds):
-        raise ValueError(
-            f"{count} utterances, {len(speakers)} speakers and {len(seeds)} seeds; "
-            "expected one of each an utterance"
-        )
     if threads is not None and threads < 1:
         raise ValueError(f"threads: must be 1 or more, got {threads}")
     if not count:
         return
-    codes = [check_codes(one, model) for one in codes]
-    if not all(map(len, codes)):
-        raise ValueError("codes: expected integers of shape (N,), N at least 1; got none")
     if lengths is None:
         lengths = [len(one) * model.hop_length for one in codes]
     levels = [None] * count if levels is None else levels
     outputs = [Output(*parts) for parts in zip(sinks, lengths, levels, strict=True)]
     if samples_itself(model):
-        for speaker in speakers:
-            model.speaker_index(speaker)
         for output, one, speaker, seed in zip(outputs, codes, speakers, seeds, strict=True):
             waveform = sample_decoder(model, one, speaker, replace(options, seed=seed))
             output.write(waveform)

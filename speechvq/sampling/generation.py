@@ -70,6 +70,10 @@ def sample_codes(
     check_seed(min(seeds, default=0))
     of_code = () if prior.codebooks == 1 else (prior.codebooks,)
     before = np.zeros((0, *of_code), np.int64) if prompt is None else np.asarray(prompt)
+    if before.shape == (0,):
+        before = np.zeros((0, *of_code), np.int64)
+    if not np.issubdtype(before.dtype, np.integer):
+        raise ValueError(f"prompt: expected integers, got {before.dtype}")
     if not before.ndim or before.shape[1:] != of_code:
         expected = "(n,)" if prior.codebooks == 1 else f"(n, {prior.codebooks})"
         raise ValueError(f"prompt: expected codes of shape {expected}, got {before.shape}")

@@ -15,7 +15,7 @@ import torch
 
 from speechvq.features.log_mel import LogMel
 from speechvq.model import Model
-from speechvq.sampling.conditions import check_codes
+from speechvq.sampling.conditions import check_batch
 from speechvq.sampling.options import SamplingOptions
 
 ROUNDS = 60
@@ -45,11 +45,11 @@ def griffin_lim_batch(
             "model.mel_predictor.bands: this model has no mel predictor, so there are no frames "
             "for Griffin-Lim; draw from the decoder"
         )
+    codes, seeds = check_batch(model, codes, speakers, seeds, options)
     found = []
-    seeds = [options.seed] * len(codes) if seeds is None else seeds
     for own, speaker, seed in zip(codes, speakers, seeds, strict=True):
         waveform = griffin_lim(model.mel_predictor.mel, _frames(model, own, speaker), seed)
-        found.append(waveform[: len(own) * model.hop_length])
+        found.append(np.clip(waveform[: len(own) * model.hop_length], -1, 1))
         if progress is not None:
             progress(len(found[-1]))
     return found
@@ -59,9 +59,9 @@ def griffin_lim_batch(
 def _frames(model: Model, codes: np.ndarray, speaker: str) -> np.ndarray:
     """Log-mel frames (M, F) that the mel predictor predicts."""
     device = next(model.parameters()).device
-    checked = torch.from_numpy(check_codes(codes, model)).unsqueeze(0).to(device)
+    quantized = model.vqvae.quantizer.lookup(torch.from_numpy(codes).unsqueeze(0).to(device))
     index = torch.tensor([model.speaker_index(speaker)], device=device)
-    return model.mel_predictor(model.vqvae.quantizer.lookup(checked), index)[0].cpu().numpy()
+    return model.mel_predictor(quantized, index)[0].cpu().numpy()
 
 
 def griffin_lim(mel: LogMel, frames: np.ndarray, seed: int = 0) -> np.ndarray:

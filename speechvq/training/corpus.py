@@ -166,7 +166,7 @@ class Corpus(nn.Module):
             Codes of the utterances.
         """
         hop_length = self.model.hop_length
-        perturbed = perturbation is not None and perturbation != PerturbationConfig()
+        perturbed = perturbation is not None and perturbation.changes
         length = -(-config.segment_length // hop_length) * hop_length
         try:
             segments = SegmentBatches(

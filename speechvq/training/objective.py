@@ -50,7 +50,7 @@ class Objective(nn.Module):
     margin: int = 0
     """Codes of context before and after each segment of a training batch."""
     reads_codes: bool = False
-    """Whether the stage learns on codes of an encoder and a codebook that stay as they are."""
+    """Whether the stage is given codes of whole utterances, by an encoder that stays as it is."""
 
     def start(self, corpus: Any) -> None:
         """Prepare the stage, once, before the first step: statistics, k-means, and the like.

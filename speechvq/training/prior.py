@@ -161,6 +161,7 @@ def _stage(
             # Of product codes, a segment's first G - 1 steps lack codes
             context=prior.config.wavenet.receptive_field + prior.codebooks - 1,
             padding=prior.codebook_size,
+            delay=prior.codebooks - 1,
             steps=config.steps,
             rank=group.rank,
             world_size=group.world_size,

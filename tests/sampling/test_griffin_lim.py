@@ -54,7 +54,26 @@ def test_a_batch_is_of_the_predicted_frames(model):
     with torch.no_grad():
         frames = model.mel_predictor(quantized, torch.tensor([1]))[0].numpy()
     expected = griffin_lim(model.mel_predictor.mel, frames, 1)
-    np.testing.assert_array_equal(made[1], expected[: len(made[1])])
+    np.testing.assert_array_equal(made[1], np.clip(expected[: len(made[1])], -1, 1))
+
+
+@pytest.mark.parametrize(
+    ("speakers", "seeds", "message"),
+    [
+        ("p225", None, "got the text 'p225'"),
+        (["p225", "p999"], None, "unknown speaker 'p999'"),
+        (["p225", "p226"], [1], "2 utterances, 2 speakers and 1 seeds"),
+        (["p225", "p226"], None, "got none"),
+    ],
+)
+def test_a_batch_is_checked_before_it_is_drawn(model, speakers, seeds, message):
+    shape = () if model.codebooks == 1 else (model.codebooks,)
+    codes = [
+        np.zeros((3, *shape), np.int64),
+        np.zeros((0 if "none" in message else 3, *shape), int),
+    ]
+    with pytest.raises(ValueError, match=message):
+        griffin_lim_batch(model, codes, speakers, seeds=seeds)
 
 
 def test_a_model_without_mel_predictor_is_refused(tiny_config):

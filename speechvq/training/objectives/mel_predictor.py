@@ -6,7 +6,7 @@ Shapes: B batch, T samples, N codes, D codebook_dim.
 import torch
 from torch import nn
 
-from speechvq.config import MelPredictorStage, PerturbationConfig, StageConfig
+from speechvq.config import MelPredictorStage, StageConfig
 from speechvq.data.segments import Batch
 from speechvq.model import Model
 from speechvq.postfilter.predictor import MelPredictor
@@ -30,7 +30,7 @@ class MelPredictorObjective(FrozenCodesObjective):
         self.model = model
         self.predictor = model.mel_predictor
         # Codes of whole utterances, unless each segment is perturbed in its own way
-        self.reads_codes = config.perturbation == PerturbationConfig()
+        self.reads_codes = not config.perturbation.changes
 
     def start(self, corpus: Corpus) -> None:
         """Set mean and scale of the log-mel frames, and start the codebook."""

@@ -1,0 +1,67 @@
+"""A model folder in half precision."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import speechvq
+from speechvq.model import Model
+from speechvq.model_folder import fingerprint, save_model
+
+SCRIPT = Path(__file__).parents[2] / "recipes" / "librispeech" / "half.py"
+
+
+@pytest.fixture(scope="module")
+def half():
+    spec = importlib.util.spec_from_file_location("half", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def folder(tiny_streaming_config, tmp_path) -> Path:
+    torch.manual_seed(0)
+    model = Model(tiny_streaming_config, ["p225", "p226"]).eval()
+    with torch.no_grad():
+        model.vqvae.quantizer.initialise(model.latents(0.1 * torch.randn(1, 8000))[0])
+    save_model(tmp_path / "model", model, {}, "a card")
+    return tmp_path / "model"
+
+
+def test_matrices_are_rounded_and_nothing_else(half, folder, tmp_path):
+    assert half.main([str(folder), str(tmp_path / "half")]) == 0
+    whole, rounded = (speechvq.load(path) for path in (folder, tmp_path / "half"))
+    for (name, x), y in zip(whole.state_dict().items(), rounded.state_dict().values(), strict=True):
+        exact = x.ndim < 2 or "quantizer" in name or not x.is_floating_point()
+        expected = x if exact else x.half().float()
+        torch.testing.assert_close(y, expected, rtol=0, atol=0, equal_nan=True, msg=name)
+    assert fingerprint(rounded) != fingerprint(whole)  # other codes, in places
+    assert rounded.speakers == whole.speakers
+    assert (tmp_path / "half" / "README.md").read_text() == "a card"
+    waveform = 0.1 * np.random.default_rng(0).standard_normal(8000).astype(np.float32)
+    same = speechvq.encode(whole, waveform) == speechvq.encode(rounded, waveform)
+    assert same.mean() > 0.9
+
+
+def test_what_is_there_stays(half, folder, capsys):
+    before = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(SystemExit):
+        half.main([str(folder), str(folder)])
+    assert f"{folder}: is not empty; name another folder" in capsys.readouterr().err
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_a_number_beyond_half_precision_is_refused(half):
+    with pytest.raises(ValueError, match="input.weight: too large for half precision"):
+        half.halved({"input.weight": torch.full((2, 2), 1e6)})
+
+
+def test_a_folder_without_a_model_is_refused(half, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        half.main([str(tmp_path), str(tmp_path / "half")])
+    assert "no model.safetensors in it; pass a model folder" in capsys.readouterr().err
+    assert not (tmp_path / "half").exists()
