@@ -65,3 +65,23 @@ def test_a_folder_without_a_model_is_refused(half, tmp_path, capsys):
         half.main([str(tmp_path), str(tmp_path / "half")])
     assert "no model.safetensors in it; pass a model folder" in capsys.readouterr().err
     assert not (tmp_path / "half").exists()
+
+
+def test_the_level_of_drawn_speech(folder, tiny_corpus, capsys, monkeypatch):
+    spec = importlib.util.spec_from_file_location("drawn", SCRIPT.with_name("drawn_level.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    before = speechvq.load(folder).state_dict()
+
+    def tones(model, codes, *_):
+        return [0.1 * np.sin(np.arange(8000) * 0.3) for _ in codes]
+
+    monkeypatch.setattr(module, "sample_batch", tones)
+    arguments = [str(folder), "--manifest", tiny_corpus.valid, "--utterances", "3"]
+    assert module.main(arguments) == 0
+    assert "conversions have -23.0 dB" in capsys.readouterr().out
+    model = speechvq.load(folder)
+    assert model.speech_level == pytest.approx(-23, abs=0.1)
+    for name, x in model.state_dict().items():
+        if name != "level":
+            assert torch.equal(x, before[name]), name
