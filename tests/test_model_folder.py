@@ -398,7 +398,7 @@ class TestFind:
         with caplog.at_level(logging.INFO, "speechvq"):
             model = speechvq.load()
         assert caplog.messages == [f"model: {model_folder.PRETRAINED} (inside the package)"]
-        assert model.speakers == ["p225", "p226", "p227", "p232"]
+        assert {"p225", "19"} <= set(model.speakers)
 
     def test_a_folder_that_is_no_model(self, monkeypatch):
         with pytest.raises(FileNotFoundError, match="gone: no such model folder"):
