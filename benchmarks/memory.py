@@ -80,9 +80,14 @@ def write_sources(folder: Path, minutes: float, model) -> dict[str, str]:
         write(folder / "folder" / f"{i}.wav", RATE, 1)
     for name in "abc":
         write(folder / "corpus" / "speaker" / f"{name}.wav", STUDIO_RATE, repeats)
-    codes = np.random.default_rng(0).integers(model.codebook_size, size=125)
+    shape = (125,) if model.codebooks == 1 else (125, model.codebooks)
+    codes = np.random.default_rng(0).integers(model.codebook_size, size=shape)
     count = round(60 * minutes * model.frame_rate)
-    write_codes(folder / "codes.txt", codebook_of(model), {"a": np.resize(codes, max(1, count))})
+    write_codes(
+        folder / "codes.txt",
+        codebook_of(model),
+        {"a": np.resize(codes, (max(1, count), *shape[1:]))},
+    )
     return {
         "speech": str(folder / "speech.wav"),
         "folder": str(folder / "folder"),
