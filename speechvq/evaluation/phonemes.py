@@ -151,8 +151,9 @@ def evaluate_phonemes(
     index = np.repeat(np.arange(len(scored.speech)), scored.frames)
     with _one_thread():
         predicted = phone_map(map_codes, map_labels, K, seed)(score_codes)
-    # The row of one codebook replaces this one.
-    scores = {LEARNED: score_map(predicted, map_labels, score_labels, K, index)}
+    scores = {}
+    if G > 1:  # one codebook has this row, with all of its scores, below
+        scores[LEARNED] = score_map(predicted, map_labels, score_labels, K, index)
     by_codebook = map_codes.reshape(-1, G).T, score_codes.reshape(-1, G).T
     codes = dict(zip(codebook_names(G), zip(*by_codebook, strict=True), strict=True))
     if baselines:
