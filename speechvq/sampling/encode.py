@@ -170,7 +170,8 @@ class BlockEncoder:
             samples = n * self._model.hop_length
             self._measure(self._held[:samples])
             self._held = self._held[samples:]
-            yield self._model.vqvae.quantizer.nearest(latents)[0].cpu().numpy()
+            codes = self._model.vqvae.quantizer.nearest(latents)[0].cpu().numpy()
+            yield codes.copy()  # else what is kept stands between large buffers that are freed
 
     def _in_windows(self) -> Iterator[np.ndarray]:
         """Codes of an encoder of windows of the recording with context on either side."""
