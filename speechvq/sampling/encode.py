@@ -6,6 +6,7 @@ Shapes: T samples, N codes.
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -100,8 +101,18 @@ class EncodedSource:
 def encode_source(model: Model, blocks: Iterable[np.ndarray]) -> EncodedSource:
     """Encode a recording for conversion; arguments and errors as those of `encode_blocks`."""
     encoder = BlockEncoder(model, blocks)
-    codes = np.concatenate(list(encoder))
-    return EncodedSource(codes, encoder.samples, encoder.gains.to_source, np.array(encoder.powers))
+    # In one array that grows, as `encoder.powers`: many small ones that are kept would stand in
+    # the places of the network's large arrays, which then need new memory for each block
+    codes, shape = array("q"), ()
+    for piece in encoder:
+        codes.frombytes(piece.tobytes())
+        shape = piece.shape[1:]
+    return EncodedSource(
+        np.frombuffer(codes, np.int64).reshape(-1, *shape),
+        encoder.samples,
+        encoder.gains.to_source,
+        np.frombuffer(encoder.powers),
+    )
 
 
 class BlockEncoder:
@@ -131,13 +142,13 @@ class BlockEncoder:
         T, samples that have come so far.
     gains : Gains
         Known with the first codes.
-    powers : list of float
+    powers : array of float
         Mean square of the recording in each code given so far, at the level of the training speech.
     """
 
     def __init__(self, model: Model, blocks: Iterable[np.ndarray]):
         self._model, self._blocks = model, blocks
-        self.samples, self.gains, self.powers = 0, NO_GAIN, []
+        self.samples, self.gains, self.powers = 0, NO_GAIN, array("d")
         self._held = np.zeros(0, np.float32)  # samples whose power is not measured yet
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -170,8 +181,7 @@ class BlockEncoder:
             samples = n * self._model.hop_length
             self._measure(self._held[:samples])
             self._held = self._held[samples:]
-            codes = self._model.vqvae.quantizer.nearest(latents)[0].cpu().numpy()
-            yield codes.copy()  # else what is kept stands between large buffers that are freed
+            yield _own(self._model.vqvae.quantizer.nearest(latents)[0])
 
     def _in_windows(self) -> Iterator[np.ndarray]:
         """Codes of an encoder of windows of the recording with context on either side."""
@@ -206,7 +216,8 @@ class BlockEncoder:
 
     def _measure(self, samples: np.ndarray) -> None:
         """Note the power of the samples of the codes that are given next."""
-        self.powers += frame_powers(samples, self._model.hop_length).tolist()
+        powers = frame_powers(samples, self._model.hop_length)
+        self.powers.frombytes(powers.astype(np.float64).tobytes())
 
     def _prepared(self) -> tuple[SpeakerTransform | None, Iterable[np.ndarray]]:
         """Speaker transform of the recording, if the model needs one, and levelled blocks."""
@@ -282,10 +293,11 @@ def _transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
 def _encode(
     model: Model, waveform: np.ndarray, transform: SpeakerTransform | None, first: int, count: int
 ) -> np.ndarray:
-    """`count` codes from `first` on, of those of a waveform (T,), which are computed at once.
-
-    They are a copy: a view would keep all codes, between which there is no place for the large
-    arrays of the next waveform, so that memory grew with each.
-    """
+    """`count` codes from `first` on, of those of a waveform (T,), which are computed at once."""
     whole = torch.from_numpy(waveform).unsqueeze(0).to(model.device)
-    return model.encode(whole, transform)[0, first : first + count].cpu().numpy().copy()
+    return _own(model.encode(whole, transform)[0, first : first + count])
+
+
+def _own(codes: torch.Tensor) -> np.ndarray:
+    """A copy: who keeps a view keeps the codes of the whole piece."""
+    return codes.cpu().numpy().copy()

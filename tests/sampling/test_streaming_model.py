@@ -226,7 +226,7 @@ def test_a_recording_is_read_twice_only_for_its_level(conditioned):
     np.testing.assert_allclose(encoder.powers, expected, rtol=1e-4)
     piped = BlockEncoder(levelled, iter(recording))
     np.testing.assert_array_equal(np.concatenate(list(piped)), codes)
-    assert piped.gains.to_source == 1.0 and piped.powers == []
+    assert piped.gains.to_source == 1.0 and not piped.powers
 
 
 def make_levelled(model, level):
