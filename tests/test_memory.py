@@ -15,7 +15,7 @@ from speechvq.data.same_speech import _hear
 from speechvq.data.trim import find_sound
 from speechvq.model import Model
 from speechvq.sampling import encode_source, sample_into
-from speechvq.training.enroll import read_recordings
+from speechvq.training.recordings import read_recordings
 
 RATE = 8000
 SECONDS = (90, 300)

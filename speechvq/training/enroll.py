@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,54 +22,31 @@ from torch.utils.data import Dataset
 
 from speechvq import audio
 from speechvq.config import DecoderStage
-from speechvq.data.manifest import Utterance
-from speechvq.data.segments import Batch, Waveforms, equal_pieces
-from speechvq.data.trim import find_sound
+from speechvq.data.segments import Batch
 from speechvq.distributed import Processes
 from speechvq.model import Model
 from speechvq.model_folder import add_speaker, check_new_speaker, load_model
 from speechvq.prior_folder import copy_prior
 from speechvq.progress import track
-from speechvq.sampling.level import gains_between
 from speechvq.training.card import with_enrolled
 from speechvq.training.corpus import Corpus, estimate_transforms
 from speechvq.training.frozen_codes import frozen_codes_of
-from speechvq.training.objectives.decoder import DecoderObjective
+from speechvq.training.objectives.decoder import DecoderObjective, frozen_codes
 from speechvq.training.precision import use_bfloat16
+from speechvq.training.recordings import Recordings, read_recordings
 from speechvq.training.stage import learning_rate
 from speechvq.training.validate import Validation, validate
 
 logger = logging.getLogger(__name__)
 
-LEAST = 10.0
-"""Seconds of speech below which nobody is enrolled."""
-ENOUGH = 60
-"""Seconds of speech that serve well."""
 STAGE = DecoderStage(name="enroll", steps=300, batch_size=4, learning_rate=0.1, warmup_steps=10)
 """How the vectors are learned. The learning rate suits vectors whose elements are about 1."""
 
 FEW_OF_ONE = 0.2
 """As `validate.FEW`, for one speaker, who uses about half of the codes that chance would use."""
 
-_PIECE = 4.0  # s, at most, of the stretches that are held out
-_HELD_OUT = 6  # one piece of so many
-_MOST_HELD_OUT = 12  # pieces
 _PROBES = 4  # batches that tell which voice is the nearest
-
-
-@dataclass(frozen=True)
-class Recordings:
-    """What one speaker's recordings gave."""
-
-    train: Waveforms
-    held_out: Waveforms
-    """Stretches that the new vector does not learn from."""
-    speech: float
-    """Seconds of sound in both."""
-    used: int
-    """Files."""
-    unusable: dict[Path, str]
-    """Files that cannot be used, and why."""
+_LIKELY = 8  # speakers with the least mel error, which are compared by likelihood
 
 
 @dataclass(frozen=True)
@@ -135,8 +112,8 @@ def enroll(
     Raises
     ------
     ValueError
-        The name is taken, or not fit for files; less than `LEAST` seconds of speech; a damaged
-        model; a number out of range.
+        The name is taken, or not fit for files; less than `recordings.LEAST` seconds of speech; a
+        damaged model; a number out of range.
     OSError
         Files are missing, or cannot be read or written.
     """
@@ -161,67 +138,6 @@ def enroll(
     return Enrolment(folder, recordings, fit)
 
 
-def read_recordings(
-    paths: Sequence[Path],
-    speaker: str,
-    sample_rate: int,
-    level: float | None = None,
-    progress: bool = False,
-) -> Recordings:
-    """Read recordings, without the silence at their ends, and hold a part of them out.
-
-    Each is made as loud as `level`, in dB, if it is given: that of the model's other speakers. What
-    is read is kept on the disk (`audio.Spool`), so that memory does not grow with it.
-
-    Raises
-    ------
-    ValueError
-        Less than `LEAST` seconds of speech in all that can be used.
-    """
-    spool = audio.Spool()
-    pieces: list[tuple[Path, int, int]] = []
-    speech, unusable = 0.0, {}
-    for path in track(paths, "reading recordings", " files", shown=progress):
-        recording = audio.Recording(path, sample_rate)
-        try:
-            found = audio.speech_level(recording, sample_rate)
-        except (audio.AudioError, OSError) as error:
-            unusable[path] = str(error)
-            logger.error("%s; left out", error)
-            continue
-        gain = 1.0 if level is None else gains_between(found, level).to_model
-        begin = len(spool)
-        sound = find_sound(_kept(spool, (gain * block for block in recording)), sample_rate)
-        speech += sound.seconds
-        first, last = (begin + round(s * sample_rate) for s in (sound.start, sound.end))
-        for start, length in equal_pieces(last - first, round(_PIECE * sample_rate)):
-            pieces.append((path, first + start, first + start + length))
-    used = len(paths) - len(unusable)
-    if speech < LEAST:
-        raise ValueError(
-            f"{speech:.1f} s of speech in {used} usable recording{'s' * (used != 1)}; at least "
-            f"{LEAST:g} s is needed, and {ENOUGH} s serve well"
-        )
-    count = min(max(1, round(len(pieces) / _HELD_OUT)), _MOST_HELD_OUT)
-    places = set(np.linspace(0, len(pieces) - 1, count + 2)[1:-1].round().astype(int).tolist())
-    held_out, train = [], []
-    for place, (path, first, last) in enumerate(pieces):
-        if place in places:
-            held_out.append((path, first, last))
-        elif train and place - 1 not in places and train[-1][0] == path:
-            # Its neighbour goes on where it ends: in one piece, the codes at the seam are right
-            train[-1] = path, train[-1][1], last
-        else:
-            train.append((path, first, last))
-    return Recordings(
-        _waveforms(spool, train, speaker, sample_rate),
-        _waveforms(spool, held_out, speaker, sample_rate),
-        speech,
-        used,
-        unusable,
-    )
-
-
 def fit_speaker(
     model: Model,
     recordings: Recordings,
@@ -232,7 +148,8 @@ def fit_speaker(
 ) -> Fit:
     """Fit the speaker vectors of the decoder and of the mel predictor to recordings.
 
-    They start at the likeliest of the `others'` vectors and their mean.
+    They start at the likeliest of the `others'` vectors and their mean; of many others, of those
+    with the least mel error.
 
     Parameters
     ----------
@@ -258,14 +175,8 @@ def fit_speaker(
     tables = [table.weight.detach() for table in _tables(model)]
     known = {name: [table[model.speaker_index(name)] for table in tables] for name in others}
     places = [model.speaker_index(name) for name in others]
-    candidates = [*known.values(), [table[places].mean(0) for table in tables]]
-    probe = fitting.segments(config, "probe", _PROBES)
-    losses = []
-    for candidate in track(candidates, "comparing speakers", " speakers", shown=progress):
-        fitting.put(candidate)
-        with torch.no_grad():
-            losses.append(sum(float(fitting.losses(probe[i])[0]) for i in range(_PROBES)))
-    nearest = list(known)[int(np.argmin(losses[:-1]))]
+    mean = [table[places].mean(0) for table in tables]
+    nearest, start = fitting.nearest(known, mean, progress)
     before = fitting.held_out(known[nearest])
     bits_before = before.metrics["bits_per_sample"]
     if fault := before.collapse(FEW_OF_ONE):
@@ -274,7 +185,7 @@ def fit_speaker(
             "(docs/training.md#codebook-collapse)?", fault
         )  # fmt: skip
 
-    fitting.put(candidates[int(np.argmin(losses))])
+    fitting.put(start)
     segments = fitting.segments(config)
     optimizer = torch.optim.Adam(fitting.vectors)
     title = f"enrolling {solo.speakers[0]}"
@@ -317,17 +228,50 @@ class _Fitting:
 
     def losses(self, batch: Batch) -> list[Tensor]:
         """-log p, by whose gradient the first vector learns, and the mel error, for the second."""
-        solo, margin = self.solo, self.objective.margin
-        reach = margin * solo.hop_length
-        with torch.no_grad():
-            batch = self.corpus.prepare(batch)
+        nll = self.nll(batch)
+        return [nll] if self.solo.mel_predictor is None else [nll, self.mel_error(batch)]
+
+    def nll(self, batch: Batch) -> Tensor:
+        """-log p in nats per sample."""
         with self._autocast():
-            nll, codes = self.objective.nll(batch, margin)
-            if solo.mel_predictor is None:
-                return [nll]
-            quantized = solo.vqvae.quantizer.lookup(codes)
-            inside = batch.waveform[:, reach:-reach]
-            return [nll, solo.mel_predictor.error(inside, quantized, batch.speaker).mean()]
+            return self.objective.nll(self._prepared(batch), self.objective.margin)[0]
+
+    def mel_error(self, batch: Batch) -> Tensor:
+        """Mean absolute error of the standardised log-mel frames; a small part of the time."""
+        batch, vqvae = self._prepared(batch), self.solo.vqvae
+        with self._autocast():
+            quantized = vqvae.quantizer.lookup(frozen_codes(vqvae, batch))
+            error = self.solo.mel_predictor.error(batch.waveform, quantized, batch.speaker)
+        return error.mean()
+
+    def _prepared(self, batch: Batch) -> Batch:
+        with torch.no_grad():
+            return self.corpus.prepare(batch)
+
+    def nearest(
+        self, known: Mapping[str, Sequence[Tensor]], mean: Sequence[Tensor], progress: bool
+    ) -> tuple[str, Sequence[Tensor]]:
+        """The likeliest of the known speakers, and the likelier of their vectors and the mean.
+
+        Of many speakers, those with the least mel error are compared by likelihood.
+        """
+        probe = self.segments(STAGE, "probe", _PROBES)
+
+        def compared(values: Sequence[Sequence[Tensor]], distance) -> np.ndarray:
+            distances = []
+            for candidate in track(values, "comparing speakers", " speakers", shown=progress):
+                self.put(candidate)
+                with torch.no_grad():
+                    distances.append(sum(float(distance(probe[i])) for i in range(_PROBES)))
+            return np.array(distances)
+
+        names = list(known)
+        if len(names) > _LIKELY and self.solo.mel_predictor is not None:
+            order = np.argsort(compared(list(known.values()), self.mel_error))
+            names = [names[i] for i in order[:_LIKELY]]
+        candidates = [*(known[name] for name in names), mean]
+        losses = compared(candidates, self.nll)
+        return names[int(np.argmin(losses[:-1]))], candidates[int(np.argmin(losses))]
 
     def put(self, values: Sequence[Tensor]) -> None:
         """Set the vectors."""
@@ -375,21 +319,3 @@ def _tables(model: Model) -> list[nn.Embedding]:
         )
     predictor = [] if model.mel_predictor is None else [model.mel_predictor.speakers]
     return [decoder.conditioner.speakers, *predictor]
-
-
-def _kept(spool: audio.Spool, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the blocks (T,) after they have been added to the spool."""
-    for block in blocks:
-        spool.add(block)
-        yield block
-
-
-def _waveforms(
-    spool: audio.Spool, pieces: Sequence[tuple[Path, int, int]], speaker: str, sample_rate: int
-) -> Waveforms:
-    utterances = [
-        Utterance(f"{path.stem}_{i}", speaker, str(path), (last - first) / sample_rate)
-        for i, (path, first, last) in enumerate(pieces)
-    ]
-    parts = [spool.part(first, last) for _, first, last in pieces]
-    return Waveforms(utterances, sample_rate, waveforms=parts)

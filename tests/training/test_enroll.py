@@ -17,7 +17,8 @@ from speechvq.prior_folder import load_prior, save_prior
 from speechvq.sampling import SamplingOptions, sample
 from speechvq.training import enroll as enrolling
 from speechvq.training.corpus import Corpus
-from speechvq.training.enroll import enroll, fit_speaker, read_recordings
+from speechvq.training.enroll import enroll, fit_speaker
+from speechvq.training.recordings import read_recordings
 
 RATE = 8000
 SPEAKERS = ["p225", "p226"]
