@@ -239,7 +239,8 @@ def build_decoder(config: DecoderConfig, model: ModelConfig, n_speakers: int) ->
 
 @build_decoder.register
 def _(config: WaveNetDecoderConfig, model: ModelConfig, n_speakers: int) -> nn.Module:
-    return WaveNetDecoder(config, model.condition_dim, model.hop_length, n_speakers)
+    D = model.condition_dim
+    return WaveNetDecoder(config, D, model.hop_length, n_speakers, model.sample_rate)
 
 
 @singledispatch

@@ -167,6 +167,9 @@ class WaveNetDecoderConfig(DecoderConfig):
     subbands : int
         PQMF sub-bands that are drawn at each step, each at a part of the sample rate
         (models/pqmf.py). The paper's decoder draws the waveform itself: 1.
+    long_term : bool
+        Give the WaveNet what was a pitch period ago (models/long_term.py). Not
+        in the paper.
     mel_condition : bool
         Condition on the frames of the mel predictor, too, and not on codes and speaker alone.
     wavenet : WaveNetConfig
@@ -175,6 +178,7 @@ class WaveNetDecoderConfig(DecoderConfig):
     kind: Literal["wavenet"] = "wavenet"
     conditioner: ConditionerConfig = field(default_factory=ConditionerConfig)
     subbands: int = 1
+    long_term: bool = False
     mel_condition: bool = False
     wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from speechvq.config import WaveNetDecoderConfig
 from speechvq.models import mu_law
 from speechvq.models.conditioner import Conditioner
+from speechvq.models.long_term import TAPS, LongTermPredictor
 from speechvq.models.pqmf import PQMF
 from speechvq.models.wavenet import WaveNet
 
@@ -31,12 +32,20 @@ class WaveNetDecoder(nn.Module):
     hop_length : int
         Samples per code.
     n_speakers : int
+    sample_rate : int
+        Hz.
     """
 
     def __init__(
-        self, config: WaveNetDecoderConfig, codebook_dim: int, hop_length: int, n_speakers: int
+        self,
+        config: WaveNetDecoderConfig,
+        codebook_dim: int,
+        hop_length: int,
+        n_speakers: int,
+        sample_rate: int,
     ):
         super().__init__()
+        J, channels = config.subbands, config.wavenet.residual_channels
         self.hop_length = hop_length
         self.conditioner = Conditioner(config.conditioner, codebook_dim, n_speakers)
         self.pqmf = PQMF(config.subbands)
@@ -46,8 +55,11 @@ class WaveNetDecoder(nn.Module):
             config.conditioner.channels,
             start=mu_law.SILENCE,
             bands=config.subbands,
+            long_term=LongTermPredictor(channels, J, sample_rate / J) if config.long_term else None,
         )
-        _start_in_order(self.wavenet.embed, config.subbands)
+        _start_in_order(self.wavenet.embed, J)
+        if config.long_term:
+            _start_in_order(self.wavenet.long_term.embed, TAPS * J)
 
     def fit(self, waveforms: Tensor) -> None:
         """Set the scales of the sub-bands by typical speech (B, T)."""
@@ -98,7 +110,7 @@ class WaveNetDecoder(nn.Module):
 
 
 @torch.no_grad()
-def _start_in_order(embed: nn.Embedding, bands: int) -> None:
+def _start_in_order(embed: nn.Embedding, tables: int) -> None:
     """Start the embedding of levels with smooth functions of the amplitude.
 
     Rows that start at random say nothing of the order of levels, which must then be learned level
@@ -109,7 +121,7 @@ def _start_in_order(embed: nn.Embedding, bands: int) -> None:
         f(math.pi * k * amplitude) / (k + 1) for f in (torch.sin, torch.cos) for k in range(1, 5)
     ]
     functions = torch.stack([amplitude, *waves], dim=1)  # (256, 9)
-    mixtures = torch.randn(bands, functions.shape[1], embed.embedding_dim) / math.sqrt(bands)
+    mixtures = torch.randn(tables, functions.shape[1], embed.embedding_dim) / math.sqrt(tables)
     embed.weight.copy_((functions @ mixtures).flatten(0, 1))
 
 

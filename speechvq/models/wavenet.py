@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import WaveNetConfig
+from speechvq.models.long_term import LongTermPredictor
 
 
 class WaveNet(nn.Module):
@@ -30,6 +31,8 @@ class WaveNet(nn.Module):
         The value taken to stand before the first element.
     bands : int
         J, the elements of a step: the sub-bands of a waveform, or 1.
+    long_term : LongTermPredictor, optional
+        Another input of the first layer.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class WaveNet(nn.Module):
         condition_channels: int,
         start: int,
         bands: int = 1,
+        long_term: LongTermPredictor | None = None,
     ):
         super().__init__()
         self.config = config
@@ -47,6 +51,7 @@ class WaveNet(nn.Module):
         self.bands = bands
         C, S, L = config.residual_channels, config.skip_channels, config.layers
         self.embed = nn.Embedding(bands * levels, C)  # V rows for each band
+        self.long_term = long_term
         self.condition = nn.Linear(condition_channels, L * 2 * C)
         self.layers = nn.ModuleList(
             GatedLayer(C, S, config.kernel_size, dilation, config.dropout)
@@ -69,6 +74,8 @@ class WaveNet(nn.Module):
         L, C = self.config.layers, self.config.residual_channels
         before = F.pad(x[:, :-1], (0, 0, 1, 0), value=self.start)
         h = self.embedded(before)  # (B, T, C)
+        if self.long_term is not None:
+            h = h + self.long_term(before, x.shape[1] // condition.shape[1])
         conditions = self.condition(condition)  # (B, M, L·2C)
         h = h.to(conditions.dtype)
         conditions = conditions.unflatten(-1, (L, 2 * C)).unbind(2)

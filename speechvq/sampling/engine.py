@@ -17,6 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from speechvq.models import mu_law
+from speechvq.models.long_term import FLOOR, LongTermPredictor
 from speechvq.models.wavenet import WaveNet
 from speechvq.sampling import kernel
 from speechvq.sampling.options import Distribution, check_precision
@@ -65,12 +67,14 @@ class Engine:
         )
         self.weights = kernel.Weights(
             embed,
+            *_long_term(decoder.long_term, C),
             of_condition,
             *hot,
             np.array(config.dilations, dtype=np.int64),
             (C, S, O, J, V, decoder.condition.in_features, taps),
         )
         self.start_level = decoder.start
+        self.history = 0 if decoder.long_term is None else decoder.long_term.history
         self.run = kernel.compiled(hot[0].dtype.type)
 
     def streams(self, count: int) -> Streams:
@@ -89,6 +93,9 @@ class Streams:
             np.zeros(count * taps * int(dilations.sum()) * kernel.up(C), np.float32),
             np.zeros(count, np.int64),
             np.full(count * self._bands, engine.start_level, np.int64),
+            np.full(count * self._bands * engine.history, engine.start_level, np.int64),
+            np.ones(count, np.int64),
+            np.zeros(count, np.float32),
         )
 
     def restart(self, slot: int) -> None:
@@ -97,6 +104,7 @@ class Streams:
         state.rings.reshape(count, -1)[slot] = 0
         state.position[slot] = 0
         state.level.reshape(count, -1)[slot] = self._engine.start_level
+        state.history.reshape(count, -1)[slot] = self._engine.start_level
 
     def replace(self, slots: Sequence[int], levels: np.ndarray) -> None:
         """Take `levels` (B, J) for those of the last step, where these were known beforehand."""
@@ -173,6 +181,18 @@ class Streams:
             np.empty(0, np.float32) if logits is None else logits.ravel(),
             np.empty(0, np.int32) if drawn is None else drawn.ravel(),
         )
+
+
+def _long_term(predictor: LongTermPredictor | None, channels: int) -> tuple:
+    """Weights of the long-term predictor, what a level stands for, and how a lag is found."""
+    if predictor is None:
+        return np.zeros(0, np.float32), np.zeros(0), (0, 0, 0), 0.0
+    return (
+        _padded(_array(predictor.embed.weight), channels).ravel(),
+        mu_law.decode(torch.arange(mu_law.LEVELS)).double().numpy(),
+        (predictor.shortest, predictor.longest, predictor.window),
+        FLOOR,
+    )
 
 
 def _array(weights: torch.Tensor) -> np.ndarray:

@@ -9,7 +9,8 @@ All arrays are flat; a row is given by the index of its first element, rows by t
 ("stride"). All compiled code is in this file because numba's disk cache checks no other file.
 
 Shapes: A utterances in lock-step, M condition vectors, P steps per condition vector, J bands, C
-residual_channels, S skip_channels, O output_channels, L layers, V levels, G condition_channels.
+residual_channels, S skip_channels, O output_channels, L layers, V levels, G condition_channels,
+H steps of history.
 Widths with a dash, as C', are rounded up to an even number of vectors.
 """
 
@@ -353,6 +354,10 @@ class Weights(NamedTuple):
     """
 
     embed: np.ndarray  # (J·V, C')
+    long_term: np.ndarray  # (taps of the long-term predictor · J·V, C'), or empty
+    amplitudes: np.ndarray  # (V,) float64: what a level stands for
+    lags: tuple[int, int, int]  # the shortest and the longest one, and the window
+    floor: float  # as in `models/long_term.py`
     condition: np.ndarray  # (1 + G, L·2C'), the gates' biases among its own
     past: np.ndarray  # (L, k - 1, C, 2C')
     present: np.ndarray  # (L, C, 2C')
@@ -369,6 +374,9 @@ class State(NamedTuple):
     rings: np.ndarray  # (B, R, C'): each layer's past inputs, that of step t in row t mod length
     position: np.ndarray  # (B,): steps so far
     level: np.ndarray  # (B, J): the last step's
+    history: np.ndarray  # (B, J, H): levels, those of step t in place t mod H
+    lag: np.ndarray  # (B,)
+    weight: np.ndarray  # (B,) float32, of what lies around the lag
 
 
 @register_jitable(error_model="numpy")
@@ -386,6 +394,44 @@ def _common(dilation, ahead):
     return block
 
 
+@numba.njit(fastmath=_FAST, error_model="numpy")
+def _find_lag(history, t, amplitudes, lags, floor):
+    """Lag of the largest normalised autocorrelation before step t, and that correlation."""
+    shortest, longest, window = lags
+    H = history.shape[0]
+    past = np.empty(H)  # the latest step last
+    for i in range(H):
+        past[i] = amplitudes[history[(t + i) % H]]
+    now = past[longest:]
+    energy = np.sum(now * now)
+    best, found = -np.inf, longest
+    for lag in range(longest, shortest - 1, -1):
+        lagged = past[longest - lag : H - lag]
+        product, other = 0.0, 0.0
+        for i in range(window):
+            product += now[i] * lagged[i]
+            other += lagged[i] * lagged[i]
+        correlation = product / (np.sqrt(energy * other) + floor)
+        if correlation > best:
+            best, found = correlation, lag
+    return found, max(best, 0.0)
+
+
+@numba.njit(error_model="numpy")
+def _add_long_term(w, state, slot, h, h_at):
+    """Add the rows of the levels around the lag to an utterance's input of the first layer."""
+    C_, J, V = up(w.sizes[0]), w.sizes[3], w.sizes[4]
+    H = state.history.shape[0] // (state.position.shape[0] * J)
+    taps = w.long_term.shape[0] // (J * V * C_)
+    first = state.position[slot] - state.lag[slot] - taps // 2 + H
+    for tap in range(taps):
+        for j in range(J):
+            level = state.history[(slot * J + j) * H + (first + tap) % H]
+            row_at = ((tap * J + j) * V + level) * C_
+            for c in range(C_):
+                h[h_at + c] += state.weight[slot] * w.long_term[row_at + c]
+
+
 def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top_k, top_p, given,
           logits_out, drawn):  # fmt: skip
     """Draw the next steps of the utterances in `slots` (A,) of `state` into `drawn`.
@@ -401,6 +447,7 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
     M = condition.shape[0] // (A * (1 + G))
     T = M * period
     R = state.rings.shape[0] // (state.position.shape[0] * C_)
+    history = state.history.shape[0] // (state.position.shape[0] * J)
 
     projected = np.zeros(A * M * L * Z, np.float32)
     _add_product(A * M, projected, 0, L * Z, L * Z // LANES, condition, 0, 1 + G, 1 + G,
@@ -427,6 +474,14 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
                 row_at = (j * V + state.level[slots[a] * J + j]) * C_
                 for c in range(C_):
                     h[a * H + c] += w.embed[row_at + c]
+            if history:
+                slot = slots[a]
+                if n % period == 0:
+                    state.lag[slot], state.weight[slot] = _find_lag(
+                        state.history[slot * J * history :][:history],  # of the first band
+                        state.position[slot], w.amplitudes, w.lags, w.floor,
+                    )  # fmt: skip
+                _add_long_term(w, state, slot, h, a * H)
 
         ring_start = 0
         for layer in range(L):
@@ -500,6 +555,9 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
                     )
                     drawn[at] = level
                 state.level[slots[a] * J + j] = level
+                if history:
+                    now = state.position[slots[a]] % history
+                    state.history[(slots[a] * J + j) * history + now] = level
             state.position[slots[a]] += 1
 
 
@@ -514,8 +572,9 @@ def compiled(precision):
     # Arrays as the loop will get them; only their types matter
     floats, doubles, halves = (np.empty(0, d) for d in (np.float32, np.float64, precision))
     small, whole = np.empty(0, np.int32), np.empty(0, np.int64)
-    weights = Weights(floats, floats, *[halves] * 5, whole, (1,) * 7)
-    state = State(floats, whole, whole)
+    long_term = floats, doubles, (1,) * 3, 1.0  # with what finds its lags
+    weights = Weights(floats, *long_term, floats, *[halves] * 5, whole, (1,) * 7)
+    state = State(floats, whole, whole, whole, whole, floats)
     options = np.float32(1), 1, 1.0  # inverse_temperature, top_k, top_p
     arguments = weights, state, whole, floats, 1, doubles, *options, whole, floats, small
     signature = tuple(numba.typeof(argument) for argument in arguments)

@@ -49,6 +49,10 @@ class ReferenceStreams:
         ]
         self.position = torch.zeros(count, dtype=torch.int64, device=weight.device)
         self.level = self.position.new_full((count, decoder.bands), decoder.start)
+        of = decoder.long_term
+        steps, lag = (0, 0) if of is None else (of.history, of.longest)
+        self.history = self.position.new_full((count, steps, decoder.bands), decoder.start)
+        self.lag, self.weight = self.position.new_full((count,), lag), weight.new_zeros(count)
         # Apple's GPUs have no float64; there the distribution is computed in float32
         self.precision = torch.float32 if weight.device.type == "mps" else torch.float64
         self._recorded_for, self._advance = None, None
@@ -59,6 +63,7 @@ class ReferenceStreams:
             ring[slot] = 0
         self.position[slot] = 0
         self.level[slot] = self.decoder.start
+        self.history[slot] = self.decoder.start
 
     def replace(self, slots: Sequence[int], levels: np.ndarray) -> None:
         """Take `levels` (B, J) for those of the last step, where these were known beforehand."""
@@ -83,6 +88,7 @@ class ReferenceStreams:
         drawn = torch.empty(u.shape, dtype=torch.int32, device=device)
         for n in range(drawn.shape[1]):
             if n % period == 0:
+                self._listen(advance.places)
                 advance.conditions.copy_(projected[:, n // period])
             advance.u.copy_(u[:, n])
             advance.run()
@@ -99,9 +105,10 @@ class ReferenceStreams:
         given = torch.tensor(np.asarray(levels), dtype=torch.int64, device=self.level.device)
         logits = []
         for n in range(given.shape[1]):
+            if n % period == 0:
+                self._listen(places)
             logits.append(self.step(places, projected[:, n // period]))
-            self.level[places] = given[:, n]
-            self.position[places] += 1
+            self.take(places, given[:, n])
         return torch.stack(logits, dim=1).float().cpu().numpy()
 
     def _projected(self, condition: np.ndarray) -> Tensor:
@@ -109,10 +116,29 @@ class ReferenceStreams:
         vectors = torch.tensor(np.asarray(condition)).to(self.decoder.embed.weight)
         return self.decoder.condition(vectors).unflatten(-1, (len(self.rings), -1))
 
+    def _listen(self, places: Tensor) -> None:
+        """Find the lags of the long-term predictor, at the first step of a condition vector."""
+        long_term = self.decoder.long_term
+        if long_term is not None:
+            history = self.history[places, :, 0]
+            lag, weight = long_term.lags(history, history.shape[1] - 1, self.precision)
+            self.lag[places], self.weight[places] = lag[:, -1], weight[:, -1].to(self.weight)
+
+    def take(self, places: Tensor, levels: Tensor) -> None:
+        """Go on with the levels (B, J) of a step."""
+        self.level[places] = levels
+        self.position[places] += 1
+        if self.decoder.long_term is not None:
+            past = self.history[places]
+            self.history[places] = torch.cat([past[:, 1:], levels.unsqueeze(1)], dim=1)
+
     def step(self, places: Tensor, conditions: Tensor) -> Tensor:
         """Logits (B, J, V) of the next step; each layer's input goes into its ring."""
         decoder, t = self.decoder, self.position[places]
         h = decoder.embedded(self.level[places])
+        if (long_term := decoder.long_term) is not None:
+            around = long_term.around(self.history[places], self.lag[places])
+            h = h + long_term.embedded(around, self.weight[places])
         skips = h.new_zeros(())
         for i, (layer, ring) in enumerate(zip(decoder.layers, self.rings, strict=True)):
             length = ring.shape[1]
@@ -142,10 +168,10 @@ class _Advance:
 
         def step() -> None:
             logits = streams.step(self.places, self.conditions).to(self.u.dtype)
-            streams.level[self.places] = _draw_levels(logits, self.u, distribution)
-            streams.position[self.places] += 1
+            streams.take(self.places, _draw_levels(logits, self.u, distribution))
 
-        self.run = _recorded(step, [*streams.rings, streams.position, streams.level])
+        state = [*streams.rings, streams.position, streams.level, streams.history]
+        self.run = _recorded(step, state)
 
 
 def _draw_levels(logits: Tensor, u: Tensor, distribution: Distribution) -> Tensor:

@@ -17,7 +17,7 @@ def make(**settings) -> WaveNetDecoder:
         wavenet=WaveNetConfig(3, 3, 2, 8, 8, 8),
         **settings,
     )
-    return WaveNetDecoder(config, D, HOP, n_speakers=3)
+    return WaveNetDecoder(config, D, HOP, n_speakers=3, sample_rate=16000)
 
 
 @pytest.fixture
@@ -31,9 +31,11 @@ def batch(codes: int = 20, rows: int = 1) -> tuple[torch.Tensor, torch.Tensor, t
     return waveform, torch.randn(rows, codes, D), torch.arange(rows) % 3
 
 
+@pytest.mark.parametrize("long_term", [False, True])
 @pytest.mark.parametrize("subbands", [1, 4])
-def test_likelihood_is_the_products_of_the_softmaxes(subbands):
-    decoder, (waveform, quantized, speaker) = make(subbands=subbands), batch(rows=2)
+def test_likelihood_is_the_products_of_the_softmaxes(subbands, long_term):
+    decoder = make(subbands=subbands, long_term=long_term)
+    waveform, quantized, speaker = batch(rows=2)
     log_p = decoder.log_likelihood(waveform, quantized, speaker)
     levels = decoder.pqmf.encode(waveform)
     logits = decoder.wavenet(levels, decoder.conditioner(quantized, speaker))

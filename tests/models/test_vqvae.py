@@ -31,7 +31,7 @@ def make(update: str = "ema") -> VQVAE:
     return VQVAE(
         Encoder((4, 4), (6, 6), 4),
         Quantizer(QuantizerConfig(8, 4, update=update, beta=BETA)),
-        WaveNetDecoder(decoder, 4, HOP, n_speakers=3),
+        WaveNetDecoder(decoder, 4, HOP, n_speakers=3, sample_rate=16000),
     )
 
 

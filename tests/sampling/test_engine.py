@@ -13,6 +13,7 @@ import torch
 
 import speechvq
 from speechvq.config import WaveNetConfig
+from speechvq.models.long_term import LongTermPredictor
 from speechvq.models.wavenet import WaveNet
 from speechvq.sampling.engine import Engine
 from speechvq.sampling.options import Distribution
@@ -40,6 +41,17 @@ def make_decoder(layers, cycle, kernel, C, S, O, G, bands=1, gain=2.0, levels=V)
     with torch.no_grad():
         for weights in decoder.parameters():  # so large that gates saturate and logits differ
             weights.mul_(gain)
+    return decoder
+
+
+def make_long_term(bands, step_rate=400.0):
+    """A decoder with a long-term predictor; the low step rate makes its history a short one."""
+    torch.manual_seed(0)
+    config, predictor = WaveNetConfig(3, 3, 2, 8, 8, 16), LongTermPredictor(8, bands, step_rate)
+    decoder = WaveNet(config, V, 4, start=V // 2, bands=bands, long_term=predictor)
+    with torch.no_grad():
+        for weights in decoder.parameters():
+            weights.mul_(2)
     return decoder
 
 
@@ -72,6 +84,31 @@ def test_logits_are_those_of_the_training_forward(shape, count, bands):
     few = slots, condition[:, :M], period, levels[:, : M * period]
     step = ReferenceSampler(decoder).streams(count).score(*few)
     np.testing.assert_allclose(step, expected[:, : M * period], atol=1e-4)
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+@pytest.mark.parametrize("count", [1, 6])
+def test_logits_with_a_long_term_predictor(count, bands):
+    decoder = make_long_term(bands)
+    condition, levels, uniforms = make_input(4, 5, 200, count, bands)
+    expected = teacher_forced(decoder, condition, levels)
+    without, decoder.long_term = decoder.long_term, None
+    assert np.abs(teacher_forced(decoder, condition, levels) - expected).max() > 0.1
+    decoder.long_term = without
+    slots = range(count)
+    for sampler in (Engine(decoder), ReferenceSampler(decoder)):
+        streams = sampler.streams(count)
+        for _ in range(2):  # what is remembered of an utterance is forgotten
+            for slot in slots:
+                streams.restart(slot)
+            parts = [
+                streams.score(slots, condition[:, i : i + 8], 5, levels[:, 5 * i : 5 * i + 40])
+                for i in range(0, 40, 8)
+            ]
+            np.testing.assert_allclose(np.concatenate(parts, axis=1), expected, atol=1e-4)
+    drawn = Engine(decoder).streams(count).draw(slots, condition, 5, uniforms)
+    step = ReferenceSampler(decoder).streams(count).draw(slots, condition, 5, uniforms)
+    np.testing.assert_array_equal(drawn, step)
 
 
 @pytest.mark.parametrize("bands", [1, 4])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from speechvq.config import WaveNetConfig
+from speechvq.models.long_term import LongTermPredictor
 from speechvq.models.wavenet import WaveNet
 from speechvq.sampling import reference_step
 from speechvq.sampling.reference_step import ReferenceSampler
@@ -42,11 +43,13 @@ class Cuda:
         self.run()
 
 
+@pytest.mark.parametrize("long_term", [False, True])
 @pytest.mark.parametrize("bands", [1, 4])
 @pytest.mark.parametrize("breaks", [False, True])
-def test_a_recorded_step_draws_the_same(monkeypatch, breaks, bands):
+def test_a_recorded_step_draws_the_same(monkeypatch, breaks, bands, long_term):
     torch.manual_seed(0)
-    decoder = WaveNet(WaveNetConfig(3, 3, 2, 8, 8, 8), 256, 4, 128, bands)
+    predictor = LongTermPredictor(8, bands, 400.0) if long_term else None
+    decoder = WaveNet(WaveNetConfig(3, 3, 2, 8, 8, 8), 256, 4, 128, bands, predictor)
     rng = np.random.default_rng(0)
     condition = rng.standard_normal((2, 5, 4)).astype(np.float32)
     uniforms = rng.random((2, 40, bands))

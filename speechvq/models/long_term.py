@@ -1,0 +1,109 @@
+"""The long-term predictor: what the voice was a pitch period ago, as an input of the WaveNet.
+
+Voiced speech repeats itself from one pitch period to the next. The dilations of a WaveNet are fixed
+and the pitch is not, so that a small one does not find the period: what it draws is hoarse. Here
+the lag is found at which the past repeats itself best, anew for each condition vector. The elements
+around that lag are another input of the first layer, the more so the better they are repeated:
+
+    h_t = embed(x_{t-1}) + ρ Σ_k embed_k(x_{t-λ+k})
+
+λ is the lag of the largest normalised autocorrelation of the first sub-band's past, ρ ≥ 0 that
+autocorrelation. Both depend on the past alone, so that p(x_t | x_<t, condition) is as exact as it
+was. Speech codecs predict in the same way ("long-term prediction", with "backward adaptation").
+This is not in the paper; for pitch-dependent taps of a WaveNet see Wu et al., "Quasi-Periodic
+WaveNet", 2021.
+
+Shapes: B batch, T steps, J bands, M condition vectors, C residual_channels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speechvq.models import mu_law
+
+TAPS = 5
+"""Elements around the lag that are looked at: a pitch period is no whole number of steps."""
+LOWEST, HIGHEST = 55.0, 450.0
+"""Hz, of the pitch."""
+WINDOW = 0.04
+"""Seconds of the past that are compared with what was a lag before."""
+FLOOR = 1e-3
+"""Added to the energy of the window: what is much softer than speech repeats nothing."""
+
+
+class LongTermPredictor(nn.Module):
+    """An input of the first layer from the elements around a lag.
+
+    Parameters
+    ----------
+    channels : int
+        C.
+    bands : int
+        J.
+    step_rate : float
+        Steps in a second.
+    """
+
+    def __init__(self, channels: int, bands: int, step_rate: float):
+        super().__init__()
+        self.bands = bands
+        self.shortest = max(TAPS // 2 + 1, int(step_rate / HIGHEST))
+        self.longest = max(self.shortest, int(step_rate / LOWEST))
+        self.window = round(WINDOW * step_rate)
+        self.embed = nn.Embedding(TAPS * bands * mu_law.LEVELS, channels)
+
+    @property
+    def history(self) -> int:
+        """Steps that a lag depends on."""
+        return self.window + self.longest
+
+    def forward(self, before: Tensor, period: int) -> Tensor:
+        """Input (B, T, C) of each step.
+
+        Parameters
+        ----------
+        before : Tensor
+            (B, T, J) levels before each step.
+        period : int
+            Steps for which a lag holds; a divisor of T.
+        """
+        with torch.no_grad():
+            lag, weight = (
+                x.repeat_interleave(period, dim=1) for x in self.lags(before[..., 0], period)
+            )
+            step = torch.arange(before.shape[1], device=before.device)
+            reach = self.longest + TAPS
+            past = F.pad(before, (0, 0, reach, 0), value=mu_law.SILENCE)
+            # x_{t-λ+k} stands in `before` one step later
+            at = (step + 1 - lag).unsqueeze(-1) + self._taps() + reach  # (B, T, TAPS)
+            at = at.flatten(1).unsqueeze(-1).expand(-1, -1, self.bands)
+            levels = past.gather(1, at).unflatten(1, (-1, TAPS))
+        return self.embedded(levels, weight)
+
+    def embedded(self, levels: Tensor, weight: Tensor) -> Tensor:
+        """The input (…, C) of the levels (…, TAPS, J) around the lag, with weights ρ (…,)."""
+        tables = torch.arange(TAPS * self.bands, device=levels.device)
+        rows = levels.flatten(-2) + mu_law.LEVELS * tables
+        sums = F.embedding_bag(rows.flatten(0, -2), self.embed.weight, mode="sum")
+        return weight.unsqueeze(-1) * sums.unflatten(0, weight.shape)
+
+    def around(self, history: Tensor, lag: Tensor) -> Tensor:
+        """Levels (B, TAPS, J) around lags (B,), before the step after a history (B, T, J)."""
+        at = history.shape[1] - lag.unsqueeze(-1) + self._taps()
+        return history.gather(1, at.unsqueeze(-1).expand(-1, -1, self.bands))
+
+    def lags(self, before: Tensor, period: int, dtype=torch.float32) -> tuple[Tensor, Tensor]:
+        """λ (B, M) in steps and ρ (B, M), for `before` (B, T) of the first band."""
+        past = F.pad(before, (self.history - 1, 0), value=mu_law.SILENCE)
+        past = mu_law.decode(past).to(dtype)
+        pasts = past.unfold(1, self.history, period)  # (B, M, history), the latest step last
+        now = pasts[..., self.longest :]
+        lagged = pasts.unfold(-1, self.window, 1)[:, :, : self.longest - self.shortest + 1]
+        products = (lagged @ now.unsqueeze(-1)).squeeze(-1)
+        energy = lagged.square().sum(-1) * now.square().sum(-1, keepdim=True)
+        best, place = (products / (energy.sqrt() + FLOOR)).max(-1)
+        return self.longest - place, best.clamp(min=0)
+
+    def _taps(self) -> Tensor:
+        return torch.arange(TAPS, device=self.embed.weight.device) - TAPS // 2
