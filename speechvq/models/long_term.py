@@ -69,9 +69,8 @@ class LongTermPredictor(nn.Module):
             Steps for which a lag holds; a divisor of T.
         """
         with torch.no_grad():
-            lag, weight = (
-                x.repeat_interleave(period, dim=1) for x in self.lags(before[..., 0], period)
-            )
+            first = F.pad(before[..., 0], (self.history - 1, 0), value=mu_law.SILENCE)
+            lag, weight = (x.repeat_interleave(period, dim=1) for x in self.lags(first, period))
             step = torch.arange(before.shape[1], device=before.device)
             reach = self.longest + TAPS
             past = F.pad(before, (0, 0, reach, 0), value=mu_law.SILENCE)
@@ -93,11 +92,27 @@ class LongTermPredictor(nn.Module):
         at = history.shape[1] - lag.unsqueeze(-1) + self._taps()
         return history.gather(1, at.unsqueeze(-1).expand(-1, -1, self.bands))
 
-    def lags(self, before: Tensor, period: int, dtype=torch.float32) -> tuple[Tensor, Tensor]:
-        """λ (B, M) in steps and ρ (B, M), for `before` (B, T) of the first band."""
-        past = F.pad(before, (self.history - 1, 0), value=mu_law.SILENCE)
-        past = mu_law.decode(past).to(dtype)
-        pasts = past.unfold(1, self.history, period)  # (B, M, history), the latest step last
+    @torch.no_grad()
+    def lags(
+        self, levels: Tensor, period: int = 1, dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, Tensor]:
+        """Find the lags after the first `history` levels, and every `period` levels from there.
+
+        Parameters
+        ----------
+        levels : Tensor
+            (B, history + (M - 1) · period) of the first band.
+        period : int
+            Steps from one lag to the next.
+        dtype : torch.dtype
+            Of the correlations.
+
+        Returns
+        -------
+        lag, weight : Tensor
+            λ (B, M) in steps, and ρ (B, M).
+        """
+        pasts = mu_law.decode(levels).to(dtype).unfold(1, self.history, period)  # the latest last
         now = pasts[..., self.longest :]
         lagged = pasts.unfold(-1, self.window, 1)[:, :, : self.longest - self.shortest + 1]
         products = (lagged @ now.unsqueeze(-1)).squeeze(-1)

@@ -10,6 +10,7 @@ it. Source: Nguyen, "Near-perfect-reconstruction pseudo-QMF banks", 1994.
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -74,9 +75,16 @@ class PQMFSynthesis:
     """Streaming PQMF synthesis: the drawn levels of one utterance back to a waveform.
 
     The samples do not depend on how the levels are cut: every sum is taken in the same order.
+
+    Parameters
+    ----------
+    pqmf : PQMF
+    first_band : callable, optional
+        Filters the first band: levels (t,) and what they stand for (t,) to (t,).
     """
 
-    def __init__(self, pqmf: PQMF):
+    def __init__(self, pqmf: PQMF, first_band: Callable | None = None):
+        self._first_band = first_band
         self._amplitudes = pqmf.amplitudes
         self._filters = synthesis_filters(pqmf.bands)
         self._reach = len(self._filters) // 2
@@ -85,7 +93,10 @@ class PQMFSynthesis:
     def add(self, levels: np.ndarray) -> np.ndarray:
         """Take levels (t, J); give the samples (n,) float32 in [-1, 1] that they complete."""
         bands = zip(self._amplitudes, levels.T, strict=True)
-        return self._synthesise(np.stack([amplitudes[band] for amplitudes, band in bands], axis=1))
+        drawn = np.stack([amplitudes[band] for amplitudes, band in bands], axis=1)
+        if self._first_band is not None:
+            drawn[:, 0] = self._first_band(levels[:, 0], drawn[:, 0])
+        return self._synthesise(drawn)
 
     def end(self) -> np.ndarray:
         """Give the samples (n,) that are left when no more levels come."""

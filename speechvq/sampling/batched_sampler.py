@@ -14,6 +14,7 @@ import numpy as np
 from speechvq.model import Model
 from speechvq.models.pqmf import PQMFSynthesis
 from speechvq.postfilter.filter import MelPostFilter
+from speechvq.postfilter.long_term import LongTermPostFilter
 from speechvq.sampling.conditions import vectors_per_frame
 from speechvq.sampling.decoder import WaveNetParts, wavenet_parts
 from speechvq.sampling.options import SamplingOptions, check_seed
@@ -100,7 +101,7 @@ class Utterance:
         Seed of the utterance's random numbers.
     output : Output
     post_filter : bool
-        Apply the mel post-filter.
+        Apply the post-filters that the model has.
     """
 
     def __init__(
@@ -113,9 +114,13 @@ class Utterance:
     ):
         check_seed(seed)
         parts = wavenet_parts(model)
-        self._output, self._synthesis = output, PQMFSynthesis(parts.pqmf)
-        self._filter = MelPostFilter(model.mel_predictor.mel) if post_filter else None
-        self._each = vectors_per_frame(model) if post_filter else 1
+        comb = None
+        if post_filter and (predictor := parts.wavenet.long_term) is not None:
+            comb = LongTermPostFilter(predictor, parts.period).add
+        self._output, self._synthesis = output, PQMFSynthesis(parts.pqmf, comb)
+        has_mel = post_filter and model.mel_predictor is not None
+        self._filter = MelPostFilter(model.mel_predictor.mel) if has_mel else None
+        self._each = vectors_per_frame(model) if has_mel else 1
         self._taken = 0  # vectors
         self._channels, self._bands = parts.channels, parts.wavenet.bands
         self._vectors = vectors
@@ -188,8 +193,8 @@ class BatchedSampler:
         most = CPU_BATCH if parts.on_cpu else GPU_BATCH
         self._batch_size = min(most, -(-len(utterances) // threads))
         self._engine, self._options = build_engine(parts, options.precision), options
-        samples = model.hop_length // parts.conditioner.upsample  # of a condition vector
-        self._period = samples // parts.wavenet.bands  # steps of a condition vector
+        self._period = parts.period
+        samples = parts.period * parts.wavenet.bands  # of a condition vector
         self._vectors_at_once = max(1, round(CHUNK_SECONDS * model.sample_rate / samples))
         self._progress = progress
 

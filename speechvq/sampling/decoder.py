@@ -33,6 +33,8 @@ class WaveNetParts:
     conditioner: Conditioner
     wavenet: WaveNet
     pqmf: PQMF
+    period: int
+    """Steps of a condition vector."""
 
     @property
     def channels(self) -> int:
@@ -48,7 +50,9 @@ class WaveNetParts:
 def wavenet_parts(model: Model) -> WaveNetParts:
     """Parts of a model's WaveNet decoder."""
     decoder = model.vqvae.decoder
-    return WaveNetParts(decoder.conditioner, decoder.wavenet, decoder.pqmf)
+    conditioner, wavenet = decoder.conditioner, decoder.wavenet
+    period = model.hop_length // conditioner.upsample // wavenet.bands
+    return WaveNetParts(conditioner, wavenet, decoder.pqmf, period)
 
 
 def samples_itself(model: Model) -> bool:

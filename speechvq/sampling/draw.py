@@ -178,12 +178,11 @@ def _sample_wavenet(
     progress: Progress | None,
 ) -> None:
     """Draw utterances in threads, by a WaveNet; arguments as those of `sample_into`."""
-    post_filter = options.post_filter and model.mel_predictor is not None
-    conditions = Conditions(model, post_filter)
+    conditions = Conditions(model, options.post_filter and model.mel_predictor is not None)
     utterances = []
     for output, one, speaker, seed in zip(outputs, codes, speakers, seeds, strict=True):
         vectors = conditions.vectors(cut([one], CONDITIONED_CODES), speaker)
-        utterances.append(Utterance(model, vectors, seed, output, post_filter))
+        utterances.append(Utterance(model, vectors, seed, output, options.post_filter))
     on_cpu = wavenet_parts(model).on_cpu
     threads = min(len(utterances), threads or cores()) if on_cpu else 1
     sampler = BatchedSampler(model, utterances, threads, options, progress)

@@ -68,8 +68,8 @@ class SamplingOptions(Distribution):
         `float32` is exact; `bfloat16` halves the size of the weights on a CPU: see
         `engine.Engine`.
     post_filter : bool
-        Apply the mel post-filter to the drawn waveform, if the model has a mel predictor: see
-        `postfilter.filter`.
+        Apply the post-filters that the model has to the drawn waveform: `postfilter.filter` with
+        a mel predictor, `postfilter.long_term` with a long-term predictor.
 
     Raises
     ------

@@ -120,9 +120,8 @@ class ReferenceStreams:
         """Find the lags of the long-term predictor, at the first step of a condition vector."""
         long_term = self.decoder.long_term
         if long_term is not None:
-            history = self.history[places, :, 0]
-            lag, weight = long_term.lags(history, history.shape[1] - 1, self.precision)
-            self.lag[places], self.weight[places] = lag[:, -1], weight[:, -1].to(self.weight)
+            lag, weight = long_term.lags(self.history[places, :, 0], dtype=self.precision)
+            self.lag[places], self.weight[places] = lag[:, 0], weight[:, 0].to(self.weight)
 
     def take(self, places: Tensor, levels: Tensor) -> None:
         """Go on with the levels (B, J) of a step."""

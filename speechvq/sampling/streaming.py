@@ -64,9 +64,9 @@ def stream(
     if samples_itself(model):
         return _sampled_at_once(model, pieces, speaker, options)
     sink = MemorySink()
-    post_filter = options.post_filter and model.mel_predictor is not None
-    vectors = Conditions(model, post_filter).vectors(cut(pieces, LIVE_CODES), speaker)
-    utterance = Utterance(model, vectors, options.seed, Output(sink), post_filter)
+    conditions = Conditions(model, options.post_filter and model.mel_predictor is not None)
+    vectors = conditions.vectors(cut(pieces, LIVE_CODES), speaker)
+    utterance = Utterance(model, vectors, options.seed, Output(sink), options.post_filter)
     sampler = BatchedSampler(model, [utterance], 1, options)
 
     def chunks() -> Iterator[np.ndarray]:

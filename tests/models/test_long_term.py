@@ -30,9 +30,15 @@ def before(waveform: np.ndarray) -> torch.Tensor:
     return torch.cat([torch.tensor([mu_law.SILENCE]), levels[:-1]]).unsqueeze(0)
 
 
+def lags(predictor, x):
+    """Lag and weight at the first step of each period, after silence."""
+    silence = torch.full((1, predictor.history - 1), mu_law.SILENCE)
+    return predictor.lags(torch.cat([silence, x], dim=1), PERIOD)
+
+
 @pytest.mark.parametrize("pitch", [70.0, 100.0, 160.0, 230.0, 400.0])
 def test_the_lag_is_a_multiple_of_the_pitch_period(predictor, pitch):
-    lag, weight = predictor.lags(before(voice(pitch)), PERIOD)
+    lag, weight = lags(predictor, before(voice(pitch)))
     assert lag.shape == weight.shape == (1, 1000 // PERIOD)
     periods = lag[0, -20:] * pitch / RATE
     # Half a step beside it at most
@@ -43,13 +49,13 @@ def test_the_lag_is_a_multiple_of_the_pitch_period(predictor, pitch):
 
 def test_noise_repeats_itself_less_and_silence_not_at_all(predictor):
     noise = 0.1 * np.random.default_rng(0).standard_normal(4000)
-    assert predictor.lags(before(noise), PERIOD)[1][0, 20:].mean() < 0.4
-    assert predictor.lags(before(np.zeros(1000)), PERIOD)[1].max() < 0.01
+    assert lags(predictor, before(noise))[1][0, 20:].mean() < 0.4
+    assert lags(predictor, before(np.zeros(1000)))[1].max() < 0.01
 
 
 def test_levels_around_the_lag_are_the_input(predictor):
     x = before(voice(130.0))
-    lag, weight = predictor.lags(x, PERIOD)
+    lag, weight = lags(predictor, x)
     step = 517
     m = step // PERIOD
     rows = [
