@@ -32,7 +32,7 @@ MOVED: dict[str, str] = {
     "model.strides": "now model.encoder.strides",
     "model.encoder_input": "gone: the encoder's input is the waveform",
     "model.encoder_*": "now a key of the section model.encoder, without the prefix",
-    "model.features.normalisation": "gone, with features of kind normalised_cepstra",
+    "model.features.normalisation": "gone: the encoder's input is the waveform",
     "model.codebook_update": "now model.quantizer.update",
     "model.codebook_*": "now a key of the section model.quantizer",
     "model.decay": "now model.quantizer.decay",
