@@ -155,9 +155,9 @@ def test_a_long_recording_is_never_whole_in_memory(saved, capsys, monkeypatch):
     monkeypatch.setattr(audio, "read", lambda *_: pytest.fail("read as a whole"))
     whole = Model.encode
 
-    def encode_piece(model, waveform, transform):
+    def encode_piece(model, waveform):
         lengths.append(waveform.shape[-1])
-        return whole(model, waveform, transform)
+        return whole(model, waveform)
 
     monkeypatch.setattr(Model, "encode", encode_piece)
     out, errors = run(encode, ["--src", "a.wav"], capsys)

@@ -132,6 +132,15 @@ class TestMel:
         assert parts(changed) == {"encoder", "predictor"}
         assert not model.vqvae.quantizer.started
 
+    def test_an_encoder_names_what_learns_of_it(self, model):
+        output = list(model.vqvae.encoder.output.parameters())
+        objective = build_objective(MelStage(**FAST, quantization="none"), model)
+        predictor = list(model.mel_predictor.parameters())
+        assert len(objective.trained()) > len(output) + len(predictor)
+        model.vqvae.encoder.trained = lambda: output
+        found = objective.trained()
+        assert [id(p) for p in found] == [id(p) for p in output + predictor]
+
     def test_it_is_equation_3_with_a_laplace_likelihood(self, model, corpus, evaluate):
         objective = build_objective(MelStage(**FAST), model)
         objective.start(corpus)
