@@ -328,7 +328,7 @@ def bits_of(model: Model, engines: list[Engine], waveform, speaker: str) -> list
     T, decoder = waveform.shape[-1], model.vqvae.decoder
     period = model.hop_length // decoder.conditioner.upsample // decoder.pqmf.bands
     index = torch.tensor([model.speaker_index(speaker)])
-    quantized = model.vqvae.quantizer.lookup(model.encode(waveform))
+    quantized = model.local_condition(model.encode(waveform), index)
     condition = decoder.conditioner(quantized, index).numpy()
     padded = F.pad(waveform, (0, -T % model.hop_length))
     levels = decoder.pqmf.encode(padded)

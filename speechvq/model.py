@@ -18,13 +18,11 @@ from torch import Tensor, nn
 from speechvq.config import (
     ConditionerConfig,
     ConditionerMelPredictorConfig,
-    ContextEncoderConfig,
     DecoderConfig,
     EncoderConfig,
     FeatureConfig,
     MelPredictorConfig,
     ModelConfig,
-    NormalisedCepstraConfig,
     QuantizerConfig,
     StreamingEncoderConfig,
     StreamingMelPredictorConfig,
@@ -32,10 +30,7 @@ from speechvq.config import (
     WaveformConfig,
     WaveNetDecoderConfig,
 )
-from speechvq.features.context_encoder import ContextEncoder
 from speechvq.features.filterbank import LearnedFilterbank
-from speechvq.features.mfcc import SpeakerTransform
-from speechvq.features.normalised_cepstra import NormalisedCepstra
 from speechvq.features.streaming_encoder import StreamingEncoder
 from speechvq.features.waveform import WaveformFeatures
 from speechvq.models.decoder import WaveNetDecoder
@@ -117,7 +112,7 @@ class Model(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Samples that a code depends on, once the speaker transform is known."""
+        """Samples that a code depends on."""
         encoder = self.vqvae.encoder.receptive_field
         return self.features.receptive_field + (encoder - 1) * self.features.hop_length
 
@@ -151,13 +146,9 @@ class Model(nn.Module):
             return self.speakers.index(speaker)
         raise ValueError(unknown_speaker(speaker, self.speakers))
 
-    def latents(self, waveform: Tensor, transform: SpeakerTransform | None = None) -> Tensor:
-        """z_e(x) (B, N, D) of a waveform (B, T), N = ceil(T / hop_length).
-
-        The speaker transform, if the features need one, is estimated from each recording unless it
-        is given.
-        """
-        return self.vqvae.encoder(self.features(waveform, transform))
+    def latents(self, waveform: Tensor) -> Tensor:
+        """z_e(x) (B, N, D) of a waveform (B, T), N = ceil(T / hop_length)."""
+        return self.vqvae.encoder(self.features(waveform))
 
     def local_condition(self, codes: Tensor, speaker: Tensor) -> Tensor:
         """What the decoder is conditioned on beside the speaker.
@@ -171,14 +162,12 @@ class Model(nn.Module):
         return torch.cat([quantized, self.mel_predictor.standardised(quantized, speaker)], dim=-1)
 
     @torch.no_grad()
-    def encode(self, waveform: Tensor, transform: SpeakerTransform | None = None) -> Tensor:
-        """Codes (B, N) of a waveform (B, T) float in [-1, 1]; `transform` as in `latents`.
-
-        Of a product code (B, N, G).
+    def encode(self, waveform: Tensor) -> Tensor:
+        """Codes (B, N) of a waveform (B, T) float in [-1, 1]; of a product code (B, N, G).
 
         The waveform is taken as it is; `speechvq.encode` also normalises the level.
         """
-        return self.vqvae.encode(self.features(waveform, transform))
+        return self.vqvae.encode(self.features(waveform))
 
 
 @singledispatch
@@ -190,11 +179,6 @@ def build_features(config: FeatureConfig, model: ModelConfig) -> nn.Module:
 @build_features.register
 def _(config: WaveformConfig, model: ModelConfig) -> nn.Module:
     return WaveformFeatures()
-
-
-@build_features.register
-def _(config: NormalisedCepstraConfig, model: ModelConfig) -> nn.Module:
-    return NormalisedCepstra(config, model.sample_rate, model.quantizer.codebook_size)
 
 
 @singledispatch
@@ -214,11 +198,6 @@ def _(config: StridedEncoderConfig, model: ModelConfig) -> nn.Module:
         residual_layers=config.residual_layers,
         activation=_normalised_relu if config.norm else relu,
     )
-
-
-@build_encoder.register
-def _(config: ContextEncoderConfig, model: ModelConfig) -> nn.Module:
-    return ContextEncoder(model.quantizer.codebook_dim, config.channels, config.residual_layers)
 
 
 @build_encoder.register

@@ -21,7 +21,7 @@ import yaml
 from speechvq.audio import write_bytes
 from speechvq.codes import Codebook
 from speechvq.config import ModelConfig
-from speechvq.settings import build, plain
+from speechvq.settings import RemovedError, build, plain
 from speechvq.weights import (
     COPY_AGAIN,
     OTHER_VERSION,
@@ -210,6 +210,8 @@ def load_model(folder: str | os.PathLike, device: str = "cpu") -> Model:
     path = folder / WEIGHTS
     try:
         config = build_config(values["model"])
+    except RemovedError as error:
+        raise ValueError(f"{path}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}; {OTHER_PARTS}") from error
     tensors, _ = read_weights(path)

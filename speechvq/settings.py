@@ -49,6 +49,10 @@ class SettingsError(ValueError):
     """A setting that cannot be used; one line, which begins with the path of its key."""
 
 
+class RemovedError(SettingsError):
+    """A part that there was once; its union tells, in `REMOVED`, what to do."""
+
+
 def build(hint: Any, values: Any, path: str, default: Any = None) -> Any:
     """Check plain values, as YAML or JSON gives them, and build what a type hint asks for.
 
@@ -207,6 +211,8 @@ def _chosen(cls: type, values: Mapping, path: str, default: Any) -> type:
         raise SettingsError(f"{path}: no key '{tag}'; expected one of {known}")
     value = values[tag]
     if not isinstance(value, str) or value not in members:
+        if advice := getattr(cls, "REMOVED", {}).get(str(value)):
+            raise RemovedError(f"{path}.{tag}: {value} is {advice}")
         near = difflib.get_close_matches(str(value), members, n=1)
         hint = f"did you mean {near[0]}? known are" if near else "known are"
         raise SettingsError(f"{path}.{tag}: no such {tag}: {_shown(value)}; {hint} {known}")

@@ -41,9 +41,11 @@ def test_sampling_parts(sampling, capsys):
     assert live["ms_from_first_code"] > live["lookahead_ms"] == 80
 
 
-def test_sampling_loss(sampling, tiny_config, tiny_corpus, tmp_path, capsys):
+@pytest.mark.parametrize("config", ["tiny_config", "tiny_streaming_config"])
+def test_sampling_loss(sampling, config, tiny_corpus, tmp_path, capsys, request):
     torch.manual_seed(0)
-    save_model(tmp_path, Model(tiny_config, ["p225", "p226"]).eval(), {}, "a card")
+    config = request.getfixturevalue(config)
+    save_model(tmp_path, Model(config, ["p225", "p226"]).eval(), {}, "a card")
     files = ["--model", str(tmp_path), "--manifest", tiny_corpus.train]
     assert sampling.main(["--json", "--utterances", "3", "--only", "loss", *files]) == 0
     result = json.loads(capsys.readouterr().out)["loss"]

@@ -3,19 +3,18 @@
 from dataclasses import replace
 
 import pytest
+from frames import FramesConfig, OfFramesConfig
 
 from speechvq.config import (
     CepstraStage,
     ConditionerConfig,
     ConditionerMelPredictorConfig,
-    ContextEncoderConfig,
     DecoderStage,
     LabelsStage,
     LikelihoodStage,
     MelPredictorStage,
     MelStage,
     ModelConfig,
-    NormalisedCepstraConfig,
     PerturbationConfig,
     QuantizerConfig,
     SpeakerNormalisationConfig,
@@ -29,6 +28,7 @@ from speechvq.config import (
     check_stages,
     doubts,
 )
+from speechvq.settings import RemovedError, build
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,6 @@ from speechvq.config import (
             {"residual_layers": -1},
             "residual_layers: must be at least 0, got -1",
         ),
-        (ContextEncoderConfig, {"channels": 0}, "channels: must be at least 1, got 0"),
         (QuantizerConfig, {"codebook_size": 1}, "codebook_size: must be at least 2, got 1"),
         (QuantizerConfig, {"codebook_dim": 0}, "codebook_dim: must be at least 1, got 0"),
         *(
@@ -103,25 +102,9 @@ from speechvq.config import (
         ),
         (
             ModelConfig,
-            {"features": NormalisedCepstraConfig()},
+            {"features": FramesConfig()},
             "encoder.kind: strided wants the waveform; take features of kind waveform, or an "
-            "encoder of kind context",
-        ),
-        (
-            ModelConfig,
-            {"encoder": ContextEncoderConfig()},
-            "encoder.kind: context wants feature frames, and features.kind is waveform; take "
-            "features of kind normalised_cepstra, or an encoder of kind strided",
-        ),
-        (
-            ModelConfig,
-            {
-                "features": NormalisedCepstraConfig(cepstra=12),
-                "encoder": ContextEncoderConfig(),
-                "quantizer": QuantizerConfig(codebook_dim=16),
-            },
-            "features.cepstra: 12, and quantizer.codebook_dim is 16; the latents are cepstra, so "
-            "give both the same number",
+            "encoder of such features",
         ),
         (QuantizerConfig, {"codebooks": 0}, "codebooks: must be at least 1, got 0"),
         (
@@ -169,23 +152,9 @@ from speechvq.config import (
         ),
         (
             ModelConfig,
-            {
-                "features": NormalisedCepstraConfig(cepstra=16),
-                "encoder": StreamingEncoderConfig(),
-                "quantizer": QuantizerConfig(codebook_dim=16),
-            },
+            {"features": FramesConfig(), "encoder": StreamingEncoderConfig()},
             "encoder.kind: streaming wants the waveform; take features of kind waveform, or an "
-            "encoder of kind context",
-        ),
-        (
-            ModelConfig,
-            {
-                "features": NormalisedCepstraConfig(cepstra=16),
-                "encoder": ContextEncoderConfig(),
-                "quantizer": QuantizerConfig(codebook_dim=16, codebooks=2),
-            },
-            "quantizer.codebooks: 2, and features of kind normalised_cepstra take their speaker "
-            "priors from one codebook; set this to 1, or take features of kind waveform",
+            "encoder of such features",
         ),
         (
             ModelConfig,
@@ -222,9 +191,9 @@ from speechvq.config import (
         ),
         (CepstraStage, {"learning_rate": 0.0}, "learning_rate: must be above 0, got 0.0"),
         (
-            MelPredictorStage,
-            {"speaker_shrinkage": 1.5},
-            "speaker_shrinkage: must lie between 0 and 1, got 1.5",
+            MelStage,
+            {"speaker_exponent": 1.5},
+            "speaker_exponent: must lie between 0 and 1, got 1.5",
         ),
         (PerturbationConfig, {"speed": 0.6}, "speed: must be at most 0.5, got 0.6"),
         (PerturbationConfig, {"noise": 2.0}, "noise: must lie between 0 and 1, got 2.0"),
@@ -255,8 +224,8 @@ WITH_MEL = ModelConfig(
     quantizer=QuantizerConfig(codebook_dim=16), mel_predictor=ConditionerMelPredictorConfig(bands=8)
 )
 COMPUTED = ModelConfig(
-    features=NormalisedCepstraConfig(cepstra=16),
-    encoder=ContextEncoderConfig(),
+    features=FramesConfig(),
+    encoder=OfFramesConfig(),
     quantizer=QuantizerConfig(codebook_dim=16),
     mel_predictor=ConditionerMelPredictorConfig(bands=8),
 )
@@ -266,7 +235,6 @@ STREAMING = ModelConfig(
     decoder=WaveNetDecoderConfig(mel_condition=True),
     mel_predictor=StreamingMelPredictorConfig(),
 )
-CONTEXT = replace(COMPUTED, encoder=ContextEncoderConfig(residual_layers=1))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +261,7 @@ CONTEXT = replace(COMPUTED, encoder=ContextEncoderConfig(residual_layers=1))
             "stages.likelihood.objective: likelihood trains an encoder of",
         ),
         (COMPUTED, [CepstraStage()], "stages.cepstra.objective: cepstra trains an encoder of the"),
-        (COMPUTED, [MelStage()], "stages.mel.objective: mel trains the encoder, and one of kind"),
+        (COMPUTED, [LabelsStage()], "stages.labels.objective: labels trains an encoder of the"),
         (COMPUTED, [DecoderStage()], "stages.decoder: no stage before it starts the codebook;"),
         (PLAIN, [CepstraStage(), DecoderStage()], "stages.decoder: no stage before it starts"),
         (WITH_MEL, [MelPredictorStage(codebook="keep")], "stages.mel_predictor: no stage before"),
@@ -301,21 +269,6 @@ CONTEXT = replace(COMPUTED, encoder=ContextEncoderConfig(residual_layers=1))
             WITH_MEL,
             [MelStage(quantization="none"), DecoderStage()],
             "stages.decoder: no stage before it starts",
-        ),
-        (
-            CONTEXT,
-            [MelStage(quantization="none"), MelStage(name="second", codebook="whitened")],
-            "stages.mel.quantization: the codebook of computed features starts before the encoder",
-        ),
-        (
-            CONTEXT,
-            [MelStage(codebook="whitened"), MelPredictorStage(), DecoderStage()],
-            "stages.mel_predictor.codebook: the encoder has learned already, and whitening would",
-        ),
-        (
-            COMPUTED,
-            [MelPredictorStage(codebook="kmeans")],
-            "stages.mel_predictor.codebook: computed features take their speaker priors from",
         ),
         (
             STREAMING,
@@ -353,10 +306,8 @@ def test_stages_that_suit():
     check_stages(WITH_MEL, [MelStage(name="warm_up", quantization="none"), MelStage()])
     check_stages(WITH_MEL, [CepstraStage(steps=0), MelPredictorStage(), DecoderStage()])
     check_stages(COMPUTED, [MelPredictorStage(), DecoderStage()])
-    check_stages(COMPUTED, [DecoderStage()], initialised=True)
+    check_stages(COMPUTED, [MelStage(), MelPredictorStage(codebook="keep"), DecoderStage()])
     check_stages(COMPUTED, [MelPredictorStage()], initialised=True)
-    whitened = MelStage(quantization="nsvq", codebook="whitened")
-    check_stages(CONTEXT, [whitened, MelPredictorStage(codebook="kmeans"), DecoderStage()])
     check_stages(PLAIN, [DecoderStage()], initialised=True)
     check_stages(WITH_MEL, [LikelihoodStage()], initialised=True)
     check_stages(STREAMING, [MelStage(), MelPredictorStage(codebook="keep"), DecoderStage()])
@@ -378,8 +329,23 @@ def test_hop_length_and_frame_rate(strides, hop_length, frame_rate):
 
 
 def test_hop_length_of_computed_features():
-    assert COMPUTED.hop_length == 128
-    assert COMPUTED.frame_rate == 125.0
+    assert COMPUTED.hop_length == 160
+    assert COMPUTED.frame_rate == 100.0
+
+
+@pytest.mark.parametrize(
+    ("part", "kind", "advice"),
+    [
+        ("features", "normalised_cepstra", "train a model by recipes/librispeech/conf/real.yaml"),
+        ("encoder", "context", "take streaming or strided"),
+    ],
+)
+def test_a_part_that_was_removed(part, kind, advice):
+    """What takes its place is told, and not that it is unknown."""
+    with pytest.raises(RemovedError) as error:
+        build(ModelConfig, {part: {"kind": kind, "channels": 96}}, "model")
+    assert str(error.value).startswith(f"model.{part}.kind: {kind} is gone, with ")
+    assert advice in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_streaming_model():

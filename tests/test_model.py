@@ -8,17 +8,16 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from frames import Frames, FramesConfig, OfFrames, OfFramesConfig
 from torch import nn
 
 import speechvq
 from speechvq.config import (
     ConditionerConfig,
     ConditionerMelPredictorConfig,
-    ContextEncoderConfig,
     DecoderConfig,
     EncoderConfig,
     ModelConfig,
-    NormalisedCepstraConfig,
     QuantizerConfig,
     StreamingEncoderConfig,
     StreamingMelPredictorConfig,
@@ -27,9 +26,7 @@ from speechvq.config import (
     WaveNetConfig,
     WaveNetDecoderConfig,
 )
-from speechvq.features.context_encoder import ContextEncoder
 from speechvq.features.filterbank import LearnedFilterbank
-from speechvq.features.normalised_cepstra import NormalisedCepstra
 from speechvq.features.waveform import WaveformFeatures
 from speechvq.model import (
     Model,
@@ -61,9 +58,9 @@ CONFIGS = {
         decoder=WAVENET,
         mel_predictor=StreamingMelPredictorConfig(bands=10, stack=StreamingStackConfig(6)),
     ),
-    "cepstra": ModelConfig(
-        features=NormalisedCepstraConfig(frame_length=320, cepstra=8),
-        encoder=ContextEncoderConfig(channels=6, residual_layers=2),
+    "frames": ModelConfig(
+        features=FramesConfig(320),
+        encoder=OfFramesConfig(),
         quantizer=QuantizerConfig(codebook_size=16, codebook_dim=8),
         decoder=WAVENET,
         mel_predictor=ConditionerMelPredictorConfig(bands=10),
@@ -82,7 +79,7 @@ def model(request) -> Model:
 
 
 def test_parts_are_those_of_the_configuration():
-    paper, cepstra = make(CONFIGS["paper"]), make(CONFIGS["cepstra"])
+    paper, frames = make(CONFIGS["paper"]), make(CONFIGS["frames"])
     assert isinstance(paper.features, WaveformFeatures)
     assert isinstance(paper.vqvae.encoder, Encoder)
     assert isinstance(paper.vqvae.decoder, WaveNetDecoder)
@@ -93,9 +90,9 @@ def test_parts_are_those_of_the_configuration():
         if isinstance(m, StridedConvolution)
     ]
     assert windows == [4, *[4 * 4] * 5]  # six convolutions with windows of 4 (section 4.3)
-    assert isinstance(cepstra.features, NormalisedCepstra)
-    assert isinstance(cepstra.vqvae.encoder, ContextEncoder)
-    assert cepstra.mel_predictor.mean.shape == (10,)
+    assert isinstance(frames.features, Frames)
+    assert isinstance(frames.vqvae.encoder, OfFrames)
+    assert frames.mel_predictor.mean.shape == (10,)
 
 
 def test_the_filterbank_is_the_first_layer():
@@ -126,20 +123,13 @@ def test_a_code_for_every_hop(model, extra):
 
 def test_receptive_field_by_gradients(model):
     """The samples that the latents of many recordings depend on are no more and hardly fewer."""
-    if context := getattr(model.vqvae.encoder, "context", None):
-        nn.init.normal_(context[-1].weight)
     hop, n = model.hop_length, 20
-    transform = None
-    if model.features.needs_transform:
-        transforms = model.features.speaker_transforms(1)
-        transforms.level.fill_(-5.0)
-        transform = transforms(torch.zeros(16).long())
     waveform = torch.randn(16, 41 * hop, requires_grad=True)
-    model.latents(waveform, transform)[:, n].square().sum().backward()
+    model.latents(waveform)[:, n].square().sum().backward()
     used = waveform.grad.abs().sum(0).nonzero().flatten()
     span = int(used.max() - used.min()) + 1
     # The first sample of a Hann window has weight 0, and of a symmetric one the last, too
-    zeros = 2 * hasattr(model.vqvae.encoder, "filterbank") + model.features.needs_transform
+    zeros = 2 * hasattr(model.vqvae.encoder, "filterbank")
     assert model.receptive_field - zeros <= span <= model.receptive_field
     assert used.min() <= n * hop and used.max() >= (n + 1) * hop - 1
 
@@ -194,11 +184,6 @@ def test_the_level_of_speech_is_saved_with_the_weights(model):
 
 def test_a_state_has_every_number_of_the_model(model):
     """A model that is built anew with the same state gives the same latents."""
-    if model.features.needs_transform:
-        transforms = model.features.speaker_transforms(3)
-        nn.init.normal_(transforms.mean)
-        clusters = torch.randn(16, 8)
-        model.features.set_speaker_priors(transforms, clusters, model.vqvae.encoder.output)
     torch.manual_seed(1)
     other = Model(model.config, SPEAKERS).eval()
     waveform = 0.1 * torch.randn(1, 9 * model.hop_length)

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Train and judge the variants of a study, one after the other, and print their tables.
 
-    python recipes/vctk/study.py codes decoder
+    python recipes/vctk/study.py codes joint
 
 Groups and variants stand in study.yaml: each group names a configuration, options of
-`speechvq-train` that all its variants take, what is asked of them, and the options in which each
-differs. A variant that has been judged is not judged again, and one that was interrupted goes on;
-one whose settings have changed since is refused.
-Needs the manifests of stage 1 of run.sh and, for conversions, pip install ".[judges]".
+`speechvq-train` that all its variants take, and the options in which each differs. A variant that
+has been judged, by `speechvq-analyze phonemes`, is not judged again, and one that was interrupted
+goes on; one whose settings have changed since is refused. Needs the manifests of stage 1 of run.sh.
 """
 
 from __future__ import annotations
@@ -19,21 +18,12 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FIGURES = {  # question: heading, where in its scores, how it is written
-    "phonemes": (
-        ("accuracy", ("scores", "learned codes", "accuracy"), "{:.3f}"),
-        ("PNMI", ("scores", "learned codes", "pnmi"), "{:.3f}"),
-        ("perplexity", ("scores", "learned codes", "perplexity"), "{:.0f}"),
-    ),
-    "conversion": (
-        ("bits/sample", ("bits_per_sample",), "{:.3f}"),
-        ("WER", ("WER", "conversion", "WER"), "{:.0%}"),
-        ("PER", ("PER", "conversion", "PER"), "{:.0%}"),
-        ("speaker-id accuracy", ("speaker", "conversion", "identification accuracy"), "{:.0%}"),
-        ("voiced share", ("pitch", "conversion", "voiced share"), "{:.0%}"),
-        ("DNSMOS", ("DNSMOS", "conversion", "overall"), "{:.2f}"),
-    ),
-}
+SCORES = Path("phonemes/scores.json")
+FIGURES = (  # heading, its score of the learned codes, how it is written
+    ("accuracy", "accuracy", "{:.3f}"),
+    ("PNMI", "pnmi", "{:.3f}"),
+    ("perplexity", "perplexity", "{:.0f}"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,13 +58,8 @@ def read() -> dict:
 def run(group: dict, extra: dict, folder: Path, exp_dir: Path) -> int:
     """Train and judge a variant; the exit code of what failed, or 0."""
     commands = [("train", *training_options(group, extra, folder, exp_dir), "--resume")]
-    asked = {
-        "phonemes": ("analyze", "phonemes", "--model", folder / "model", "--no-baselines"),
-        "conversion": ("analyze", "conversion", "--model", folder / "model"),
-    }
-    for question in group["questions"]:
-        if not (folder / question / "scores.json").exists():
-            commands.append(asked[question])
+    if not (folder / SCORES).exists():
+        commands.append(("analyze", "phonemes", "--model", folder / "model", "--no-baselines"))
     for command, *words in commands:
         words = [str(word) for word in words]
         print(f"== speechvq-{command} {' '.join(words)}", flush=True)
@@ -85,36 +70,32 @@ def run(group: dict, extra: dict, folder: Path, exp_dir: Path) -> int:
 
 
 def training_options(group: dict, extra: dict, folder: Path, exp_dir: Path) -> list[str]:
-    """What `speechvq-train` is told for a variant; {exp} in a setting is `exp_dir`."""
+    """What `speechvq-train` is told for a variant."""
     parts = ("train", "valid", "test")
     settings = {f"data.{part}": exp_dir / "data" / f"{part}.jsonl" for part in parts}
     settings |= (group.get("options") or {}) | extra
     options = {"config": HERE / "conf" / group["config"], "out": folder / "model"} | settings
-    told = {key: str(value).format(exp=exp_dir) for key, value in options.items()}
-    return [word for key, value in told.items() for word in (f"--{key}", value)]
+    return [word for key, value in options.items() for word in (f"--{key}", str(value))]
 
 
 def table(group: dict, out: Path) -> str:
     """What has been judged so far, in Markdown."""
-    figures = [(q, *figure) for q in group["questions"] for figure in FIGURES[q]]
-    lines = [["variant", *(f[1] for f in figures)], ["---"] * (1 + len(figures))]
+    lines = [["variant", *(f[0] for f in FIGURES)], ["---"] * (1 + len(FIGURES))]
     for variant, extra in group["variants"].items():
         said = " ".join(f"`--{key} {value}`" for key, value in (extra or {}).items())
-        values = [value(out / variant / q / "scores.json", *how) for q, _, *how in figures]
+        values = [value(out / variant / SCORES, *how) for _, *how in FIGURES]
         if any(v != "" for v in values):
             lines.append([f"{variant} {said}".strip(), *values])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def value(scores: Path, path: tuple[str, ...], form: str) -> str:
+def value(scores: Path, score: str, form: str) -> str:
     """One figure of a variant; nothing where there is none."""
     if not scores.exists():
         return ""
-    found = json.loads(scores.read_text(encoding="utf-8"))
-    for key in path:
-        found = found.get(key) if isinstance(found, dict) else None
-    if isinstance(found, dict):
-        found = found.get("value")
+    found = json.loads(scores.read_text(encoding="utf-8"))["scores"]["learned codes"].get(score)
+    if isinstance(found, dict):  # with an interval
+        found = found["value"]
     return "" if found is None else form.format(found)
 
 

@@ -31,8 +31,6 @@ LONG_PAUSE = 2.0
 """Longer pauses, in seconds, are left out; at the beginning and the end half as long ones."""
 MARGIN = 0.2
 """Seconds around speech that are kept where a pause is left out."""
-PART = 5.0
-"""Seconds of each part of a long recording that is taken as a sample of the recording."""
 CLICK = 12.0
 """Frames this many dB above the loudest speech are clicks."""
 FAINT = -60.0
@@ -79,29 +77,6 @@ class Speech:
     def cleaned(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
         """Remove offset and rumble from the blocks (T,) of the recording, if there are any."""
         return _cleaned(blocks, self.sample_rate, self.offset) if self.rumble else blocks
-
-    def part(self, blocks: Iterable[np.ndarray], seconds: float) -> np.ndarray:
-        """Take the speech of the recording, at most so many seconds of it, without long pauses.
-
-        Of more speech, equally long parts from the whole recording are taken.
-        """
-        size = self.frame
-        wanted = np.flatnonzero(self.kept)
-        most = max(1, round(seconds * self.sample_rate / size))
-        if len(wanted) > most:
-            parts = max(1, round(seconds / PART))
-            begins = np.linspace(0, len(wanted) - most // parts, parts).astype(int)
-            wanted = np.unique(begins[:, None] + np.arange(most // parts)[None])
-            wanted = np.flatnonzero(self.kept)[wanted]
-        keep = np.zeros(len(self.kept), bool)
-        keep[wanted] = True
-        found, frame = [np.zeros(0, np.float32)], 0
-        for block in framed(blocks, size):
-            kept = keep[frame : frame + -(-len(block) // size)]
-            chosen = np.repeat(kept, size)[: len(block)]
-            found.append(block[: len(chosen)][chosen])
-            frame += len(kept)
-        return np.concatenate(found)
 
 
 def find_speech(blocks: Iterable[np.ndarray], sample_rate: int) -> Speech:

@@ -5,7 +5,6 @@ shown by `--help` without importing torch. `speechvq.settings.build` makes them 
 """
 
 from speechvq.config.encoders import (
-    ContextEncoderConfig,
     EncoderConfig,
     StreamingEncoderConfig,
     StreamingStackConfig,
@@ -13,7 +12,6 @@ from speechvq.config.encoders import (
 )
 from speechvq.config.features import (
     FeatureConfig,
-    NormalisedCepstraConfig,
     SpeakerNormalisationConfig,
     WaveformConfig,
 )
@@ -52,7 +50,6 @@ __all__ = [
     "CepstraStage",
     "ConditionerConfig",
     "ConditionerMelPredictorConfig",
-    "ContextEncoderConfig",
     "DataConfig",
     "DecoderConfig",
     "DecoderStage",
@@ -65,7 +62,6 @@ __all__ = [
     "MelPredictorStage",
     "MelStage",
     "ModelConfig",
-    "NormalisedCepstraConfig",
     "PerturbationConfig",
     "PriorConfig",
     "PriorStage",

@@ -17,6 +17,9 @@ class EncoderConfig:
     """The encoder: from the waveform, or from feature frames, to latents."""
 
     TAG: ClassVar[str] = "kind"
+    REMOVED: ClassVar[dict[str, str]] = {
+        "context": "gone, with features of kind normalised_cepstra; take streaming or strided"
+    }
 
     @property
     def hop_length(self) -> int:
@@ -82,33 +85,6 @@ class StridedEncoderConfig(EncoderConfig):
     def hop_length(self) -> int:
         """Samples per latent."""
         return prod(self.strides)
-
-
-@dataclass(frozen=True)
-class ContextEncoderConfig(EncoderConfig):
-    """A linear map of feature frames and, on top, a residual context network.
-
-    Attributes
-    ----------
-    kind : {"context"}
-    channels : int
-        Width of the context network.
-    residual_layers : int
-        Residual convolutions of the context network; 0 leaves the linear map alone.
-    """
-
-    kind: Literal["context"] = "context"
-    channels: int = 96
-    residual_layers: int = 0
-
-    def __post_init__(self):
-        at_least(1, "channels", self.channels)
-        at_least(0, "residual_layers", self.residual_layers)
-
-    @property
-    def hop_length(self) -> int:
-        """Feature frames per latent."""
-        return 1
 
 
 @dataclass(frozen=True)

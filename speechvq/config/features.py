@@ -1,6 +1,10 @@
-"""Settings of features: what is computed of a recording before a network sees it."""
+"""Settings of features: what is computed of a recording before a network sees it.
 
-from dataclasses import dataclass, field
+`FeatureConfig` is an open union: a subclass that is imported is known by the value of its field
+`kind`.
+"""
+
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from speechvq.config.checks import above_zero, at_least
@@ -87,6 +91,11 @@ class FeatureConfig:
     """What is computed of a recording before the encoder sees it."""
 
     TAG: ClassVar[str] = "kind"
+    REMOVED: ClassVar[dict[str, str]] = {
+        "normalised_cepstra": "gone, with encoders of kind context: learned encoders of the "
+        "waveform lose fewer words of people in no training; train a model by "
+        "recipes/librispeech/conf/real.yaml, or use the one in the package"
+    }
 
     @property
     def hop_length(self) -> int:
@@ -109,54 +118,3 @@ class WaveformConfig(FeatureConfig):
     def hop_length(self) -> int:
         """Samples per feature frame."""
         return 1
-
-
-@dataclass(frozen=True)
-class NormalisedCepstraConfig(FeatureConfig):
-    """Speaker-normalised cepstra; the transform of a recording is estimated from the recording.
-
-    Attributes
-    ----------
-    kind : {"normalised_cepstra"}
-    frame_length : int
-        Samples per frame.
-    cepstra : int
-        Cepstra of a frame.
-    log_warp_std : float
-        Standard deviation of the prior of a recording's log VTLN warp factor.
-    stored_speakers : int
-        Transforms of training speakers that a recording's search begins from, at most.
-    prior_frames : float
-        Frames that a starting point weighs beside those of a recording.
-    frames : int
-        Frames of a recording by which its transform is estimated, at most.
-    coarse_frames, beam : int
-        Frames by which starting points are ranked, and how many of these are searched further.
-    rounds : int
-        Iterations of expectation maximisation.
-    normalisation : SpeakerNormalisationConfig
-    """
-
-    kind: Literal["normalised_cepstra"] = "normalised_cepstra"
-    frame_length: int = 128
-    cepstra: int = 16
-    log_warp_std: float = 0.15
-    stored_speakers: int = 128
-    prior_frames: float = 20.0
-    frames: int = 2000
-    coarse_frames: int = 200
-    beam: int = 5
-    rounds: int = 4
-    normalisation: SpeakerNormalisationConfig = field(default_factory=SpeakerNormalisationConfig)
-
-    def __post_init__(self):
-        for name in ("frame_length", "cepstra", "frames", "coarse_frames", "beam", "rounds"):
-            at_least(1, name, getattr(self, name))
-        at_least(0, "stored_speakers", self.stored_speakers)
-        for name in ("log_warp_std", "prior_frames"):
-            above_zero(name, getattr(self, name))
-
-    @property
-    def hop_length(self) -> int:
-        """Samples per feature frame."""
-        return self.frame_length

@@ -10,13 +10,12 @@ from typing import ClassVar, Literal
 
 from speechvq.config.checks import above_zero, at_least
 from speechvq.config.encoders import (
-    ContextEncoderConfig,
     EncoderConfig,
     StreamingEncoderConfig,
     StreamingStackConfig,
     StridedEncoderConfig,
 )
-from speechvq.config.features import FeatureConfig, NormalisedCepstraConfig, WaveformConfig
+from speechvq.config.features import FeatureConfig, WaveformConfig
 
 
 @dataclass(frozen=True)
@@ -292,29 +291,11 @@ class ModelConfig:
 
     def __post_init__(self):
         at_least(1, "sample_rate", self.sample_rate)
-        on_waveform = isinstance(self.features, WaveformConfig)
-        if isinstance(self.encoder, ContextEncoderConfig) and on_waveform:
-            raise ValueError(
-                "encoder.kind: context wants feature frames, and features.kind is waveform; take "
-                "features of kind normalised_cepstra, or an encoder of kind strided"
-            )
         wants_waveform = isinstance(self.encoder, StridedEncoderConfig | StreamingEncoderConfig)
-        if wants_waveform and not on_waveform:
+        if wants_waveform and not isinstance(self.features, WaveformConfig):
             raise ValueError(
                 f"encoder.kind: {self.encoder.kind} wants the waveform; take features of kind "
-                "waveform, or an encoder of kind context"
-            )
-        D = self.quantizer.codebook_dim
-        if isinstance(self.features, NormalisedCepstraConfig) and self.features.cepstra != D:
-            raise ValueError(
-                f"features.cepstra: {self.features.cepstra}, and quantizer.codebook_dim is {D}; "
-                "the latents are cepstra, so give both the same number"
-            )
-        if isinstance(self.features, NormalisedCepstraConfig) and self.quantizer.codebooks > 1:
-            raise ValueError(
-                f"quantizer.codebooks: {self.quantizer.codebooks}, and features of kind "
-                "normalised_cepstra take their speaker priors from one codebook; set this to 1, or "
-                "take features of kind waveform"
+                "waveform, or an encoder of such features"
             )
         streaming = isinstance(self.mel_predictor, StreamingMelPredictorConfig)
         if self.decoder.mel_condition and not streaming:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from speechvq.config.checks import above_zero, at_least, share
-from speechvq.config.encoders import ContextEncoderConfig
 from speechvq.config.features import SpeakerNormalisationConfig, WaveformConfig
 from speechvq.config.model import ModelConfig
 from speechvq.config.perturbation import MP3_RATES, PerturbationConfig
@@ -133,10 +132,10 @@ class MelStage(StageConfig):
     Attributes
     ----------
     objective : {"mel"}
-    quantization : {"straight_through", "nsvq", "none"}
+    quantization : {"straight_through", "none"}
         What stands for the quantizer in training: codes with the straight-through gradient (the
-        codebook learns as `model.quantizer.update` says); noise as large as the quantizer's error
-        (NSVQ); or nothing, as a warm-up of the encoder before a stage with codes.
+        codebook learns as `model.quantizer.update` says); or nothing, as a warm-up of the encoder
+        before a stage with codes.
     codebook : {"kmeans", "whitened", "keep"}
         How the codebook starts: k-means centres of latents; the same with within-cluster
         whitening, which goes into the encoder's last layer; or as the stage before left it.
@@ -145,20 +144,14 @@ class MelStage(StageConfig):
     """
 
     objective: Literal["mel"] = "mel"
-    quantization: Literal["straight_through", "nsvq", "none"] = "straight_through"
+    quantization: Literal["straight_through", "none"] = "straight_through"
     codebook: Literal["kmeans", "whitened", "keep"] = "kmeans"
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
 
     def check(self, model: ModelConfig) -> None:
-        """Refuse a model without mel predictor, or with nothing to learn in its encoder."""
+        """Refuse a model without mel predictor, and MP3 at a rate that it does not have."""
         _needs_mel_predictor(model, self.objective)
         _has_mp3(model, self.perturbation)
-        learns = getattr(model.encoder, "residual_layers", 1)
-        if not isinstance(model.features, WaveformConfig) and not learns:
-            raise ValueError(
-                "objective: mel trains the encoder, and one of kind context without "
-                "residual_layers has nothing to learn; give some, or take mel_predictor"
-            )
 
 
 @dataclass(frozen=True)
@@ -170,22 +163,13 @@ class MelPredictorStage(StageConfig):
     objective : {"mel_predictor"}
     codebook : {"kmeans", "whitened", "keep"}
         As in `MelStage`.
-    speaker_shrinkage : float
-        After the last step each speaker vector of the predictor is moved towards their mean, by
-        this share of the way: conversions lose fewer words and sound a little less like the
-        speaker.
     perturbation : PerturbationConfig
         Of the encoder's input: the predictor learns to ignore what codes still have of a voice.
     """
 
     objective: Literal["mel_predictor"] = "mel_predictor"
     codebook: Literal["kmeans", "whitened", "keep"] = "whitened"
-    speaker_shrinkage: float = 0.0
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
-
-    def __post_init__(self):
-        super().__post_init__()
-        share("speaker_shrinkage", self.speaker_shrinkage)
 
     def check(self, model: ModelConfig) -> None:
         """Refuse a model without mel predictor, and MP3 at a rate that it does not have."""
@@ -208,7 +192,7 @@ class CepstraStage(StageConfig):
     normalisation: SpeakerNormalisationConfig = field(default_factory=SpeakerNormalisationConfig)
 
     def check(self, model: ModelConfig) -> None:
-        """Refuse features that are cepstra already, and more cepstra than mel bands."""
+        """Refuse features that are not the waveform, and more cepstra than mel bands."""
         _needs_waveform(model, self.objective)
         D, bands = model.quantizer.codebook_dim, self.normalisation.mel_bands
         if bands < D:
@@ -312,10 +296,8 @@ def _changes_codes(stage: StageConfig) -> bool:
 
 
 def _check_codebook(model: ModelConfig, stages: Sequence[StageConfig], initialised: bool) -> None:
-    """Refuse codes of a codebook that nothing has started, and one that starts the wrong way."""
-    computed = not isinstance(model.features, WaveformConfig)
-    context = isinstance(model.encoder, ContextEncoderConfig) and model.encoder.residual_layers
-    started = learned = initialised
+    """Refuse codes of a codebook that nothing has started, and whitened product codes."""
+    started = initialised
     for stage in stages:
         path = f"stages.{stage.label}.codebook"
         how = _start_of_codebook(stage)
@@ -324,28 +306,12 @@ def _check_codebook(model: ModelConfig, stages: Sequence[StageConfig], initialis
                 f"stages.{stage.label}: no stage before it starts the codebook; begin with "
                 "mel_predictor or mel, or take that of another model by training.init_from"
             )
-        if computed and how is None and isinstance(stage, MelStage) and not started:
-            raise ValueError(
-                f"stages.{stage.label}.quantization: the codebook of computed features starts "
-                "before the encoder learns; expected straight_through or nsvq here, got none"
-            )
         if how == "whitened" and model.quantizer.codebooks > 1:
             raise ValueError(
                 f"{path}: whitened clusters are of one codebook, and model.quantizer.codebooks is "
                 f"{model.quantizer.codebooks}; expected kmeans or keep here, got whitened"
             )
-        if how == "whitened" and context and learned:
-            raise ValueError(
-                f"{path}: the encoder has learned already, and whitening would change the input "
-                "of what it learned; expected kmeans or keep here, got whitened"
-            )
-        if how == "kmeans" and computed and not started:
-            raise ValueError(
-                f"{path}: computed features take their speaker priors from whitened clusters; "
-                "expected whitened here, got kmeans"
-            )
         started = started or how is not None
-        learned = learned or isinstance(stage, MelStage)
 
 
 def _start_of_codebook(stage: StageConfig) -> str | None:

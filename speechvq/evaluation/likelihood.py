@@ -12,7 +12,6 @@ from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
 from speechvq.distributed import Processes
 from speechvq.model import Model
-from speechvq.sampling.encode import estimate_transform
 from speechvq.training.corpus import Corpus
 from speechvq.training.frozen_codes import frozen_codes_of
 from speechvq.training.objectives.decoder import DecoderObjective
@@ -45,10 +44,6 @@ def bits_per_sample(
         waveforms = Waveforms([utterance], model.sample_rate)
         corpus = Corpus(model, waveforms, waveforms, processes, seed=0)
         samples.append(int(waveforms.lengths[0]))
-        if corpus.transforms is not None:
-            index = model.speaker_index(utterance.speaker)
-            whole = waveforms.crop(0, 0, samples[-1])
-            corpus.transforms.put(index, estimate_transform(model, [whole]))
         if codes := frozen_codes_of(model, waveforms, processes):
             codes.find()
         pieces = corpus.held_out_batches(codes=codes)

@@ -27,18 +27,18 @@ Features = Callable[[np.ndarray, str], np.ndarray]
 
 
 def normalisation_of(config: Mapping) -> SpeakerNormalisationConfig:
-    """How the cepstra of a model are normalised, by the configuration of its folder.
+    """How the cepstra of a stage's target are normalised, by the configuration of a model folder.
 
-    They are the encoder's input, or the target of a stage; the default if they are neither.
+    The default if there is no such stage.
 
     Parameters
     ----------
     config
         As `model_folder.read_config` gives it.
     """
-    for part in (config["model"].get("features") or {}, *(config.get("stages") or [])):
-        if part.get("normalisation"):
-            return build(SpeakerNormalisationConfig, part["normalisation"], "normalisation")
+    for stage in config.get("stages") or []:
+        if stage.get("normalisation"):
+            return build(SpeakerNormalisationConfig, stage["normalisation"], "normalisation")
     return SpeakerNormalisationConfig()
 
 

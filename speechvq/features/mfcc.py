@@ -120,11 +120,6 @@ class SpeakerTransforms(nn.Module):
             *(x[speaker] for x in (self.warp, self.level, self.mean, self.matrix))
         )
 
-    def put(self, speaker: int, transform: SpeakerTransform) -> None:
-        """Set the transform (B = 1) of a speaker."""
-        for name, value in transform._asdict().items():
-            getattr(self, name)[speaker] = value[0]
-
 
 def dct(bands: int, cepstra: int) -> Tensor:
     """The orthonormal DCT-II, (cepstra, bands)."""

@@ -58,11 +58,6 @@ class ProductQuantizer(nn.Module):
             torch.stack([z.commitment_loss for z in found]).mean(),
         )
 
-    def nsvq(self, latents: Tensor) -> Tensor:
-        """Noise substitution, as in `Quantizer.nsvq`, for each part."""
-        pairs = zip(self.parts, self._split(latents), strict=True)
-        return torch.cat([part.nsvq(z) for part, z in pairs], dim=-1)
-
     def initialise(self, z: Tensor) -> None:
         """Start each codebook at the k-means centres of its part of latents z (≥ K, D)."""
         for part, own in zip(self.parts, self._split(z), strict=True):

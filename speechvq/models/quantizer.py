@@ -1,8 +1,7 @@
 """The vector quantizer: the nearest of K learned code vectors stands for each latent.
 
 Shapes: B batch, N codes, D codebook_dim, K codebook_size. Equations: van den Oord, Vinyals,
-Kavukcuoglu, "Neural Discrete Representation Learning", 2017. NSVQ: Vali and Bäckström, "NSVQ: Noise
-Substitution in Vector Quantization for Machine Learning", 2022.
+Kavukcuoglu, "Neural Discrete Representation Learning", 2017.
 """
 
 from dataclasses import dataclass
@@ -89,29 +88,6 @@ class Quantizer(nn.Module):
         if self.training:
             self._update_ema(z_e.detach().flatten(0, 1), codes.flatten())
         return Quantized(quantized, codes, codebook_loss, commitment_loss)
-
-    def nsvq(self, latents: Tensor) -> Tensor:
-        """Noise substitution, z_e + ‖z_e - z_q‖ v with a random direction v; for training alone.
-
-        Noise as large as the quantizer's error takes the place of the quantizer. Unlike the
-        straight-through gradient, the gradient grows with the error: it draws latents towards
-        their codes and, unless the codebook learns by moving averages, codes towards their latents.
-
-        Parameters
-        ----------
-        latents : Tensor
-            (B, N, D).
-
-        Returns
-        -------
-        Tensor
-            (B, N, D).
-        """
-        z_e = latents.float()
-        codes = self.nearest(z_e)
-        distance = torch.linalg.vector_norm(z_e - self.lookup(codes), dim=-1, keepdim=True)
-        self._update_ema(z_e.detach().flatten(0, 1), codes.flatten())
-        return z_e + distance * F.normalize(torch.randn_like(z_e), dim=-1)
 
     @torch.no_grad()
     def _update_ema(self, z: Tensor, codes: Tensor) -> None:

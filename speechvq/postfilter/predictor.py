@@ -79,12 +79,6 @@ class MelPredictor(nn.Module):
         self.mean.copy_(frames.mean(0))
         self.std.copy_(frames.std(0, correction=0) + 1e-3)
 
-    @torch.no_grad()
-    def shrink_speakers(self, share: float) -> None:
-        """Move every speaker vector towards their mean, by this share of the way."""
-        table = self.speakers.weight
-        table.lerp_(table.mean(0), share)
-
     def error(
         self, waveform: Tensor, quantized: Tensor, speaker: Tensor, speed: Tensor | None = None
     ) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,17 +15,15 @@ import torch
 
 from speechvq import audio
 from speechvq.audio.level import frame_powers
-from speechvq.features.mfcc import SpeakerTransform
 from speechvq.model import Model
 from speechvq.sampling.level import NO_GAIN, gains_between
 
 ENCODED_SECONDS = 10.0
 """Seconds of a recording that are encoded at a time."""
-ESTIMATION_SECONDS = 60.0
-"""Seconds of speech, from the whole recording, in which its speaker is estimated.
+LEVEL_SECONDS = 60.0
+"""Seconds of a recording that are held in memory, for its level, at first.
 
-This much of a recording is held in memory at most, and this much speech of one that can be read
-only once is waited for before the first code.
+So much speech of a recording that can be read only once is waited for before the first code.
 """
 LONGEST_WAIT = 600.0
 """Seconds of a recording that can be read only once that are held at most."""
@@ -122,10 +120,10 @@ class BlockEncoder:
     receptive field, so that the codes are those of the whole recording. Codes are given as soon as
     the samples that they depend on have come.
 
-    A model that knows the level of its training speech or that normalises speakers needs
-    statistics of the speech in the whole recording first. Blocks that can be iterated over again,
-    such as `audio.Recording`, are read for them from beginning to end. An iterator is read until
-    `ESTIMATION_SECONDS` of speech, or `LONGEST_WAIT`, have come.
+    A model that knows the level of its training speech needs that of the speech in the whole
+    recording first. Blocks that can be iterated over again, such as `audio.Recording`, are read
+    for it from beginning to end. An iterator is read until `LEVEL_SECONDS` of speech, or
+    `LONGEST_WAIT`, have come.
 
     An encoder with a method `stream` waits for none of it: blocks are encoded as they come. What
     depends on the level of the recording, `gains` and `powers`, is then known only of blocks that
@@ -191,8 +189,7 @@ class BlockEncoder:
         window = np.empty((margin + chunk + margin) * hop, dtype=np.float32)
         held = 0  # samples in the window
         first = 0  # the window's next code to be given; the codes before it are its context
-        transform, blocks = self._prepared()
-        for block in blocks:
+        for block in self._levelled():
             while len(block):
                 taken = block[: (first + chunk + margin) * hop - held]
                 window[held : held + len(taken)] = taken
@@ -200,7 +197,7 @@ class BlockEncoder:
                 block = block[len(taken) :]
                 if held == (first + chunk + margin) * hop:
                     self._measure(window[first * hop : (first + chunk) * hop])
-                    yield _encode(model, window[:held], transform, first, chunk)
+                    yield _encode(model, window[:held], first, chunk)
                     first += chunk
                     beyond = max(0, first - margin)  # codes whose samples no later code depends on
                     window[: held - beyond * hop] = window[beyond * hop : held]
@@ -212,33 +209,28 @@ class BlockEncoder:
             begin = max(0, code - margin)
             self._measure(window[code * hop : min(held, (code + chunk) * hop)])
             piece = window[begin * hop : min(held, (code + chunk + margin) * hop)]
-            yield _encode(model, piece, transform, code - begin, chunk)
+            yield _encode(model, piece, code - begin, chunk)
 
     def _measure(self, samples: np.ndarray) -> None:
         """Note the power of the samples of the codes that are given next."""
         powers = frame_powers(samples, self._model.hop_length)
         self.powers.frombytes(powers.astype(np.float64).tobytes())
 
-    def _prepared(self) -> tuple[SpeakerTransform | None, Iterable[np.ndarray]]:
-        """Speaker transform of the recording, if the model needs one, and levelled blocks."""
-        model, blocks = self._model, self._checked()
-        model_level = model.speech_level
-        if model_level is None and not model.features.needs_transform:
-            return None, blocks
+    def _levelled(self) -> Iterable[np.ndarray]:
+        """Blocks at the level of the training speech, if the model knows it."""
+        blocks, model_level = self._checked(), self._model.speech_level
+        if model_level is None:
+            return blocks
         speech, source, rest = self._listened(blocks)
         if not len(speech.kept):
-            return None, []
-        if model_level is not None:
-            self.gains = gains_between(speech.level, model_level)
+            return []
+        self.gains = gains_between(speech.level, model_level)
         gain = self.gains.to_model
-        part = gain * speech.part(speech.cleaned(source), ESTIMATION_SECONDS)
-        with torch.inference_mode():
-            transform = _transform(model, part)
         if source is self._blocks:
             self.samples, rest = 0, self._checked()
         else:
             rest = itertools.chain(source, rest)
-        return transform, (gain * block for block in speech.cleaned(rest))
+        return (gain * block for block in speech.cleaned(rest))
 
     def _listened(
         self, blocks: Iterator[np.ndarray]
@@ -246,7 +238,7 @@ class BlockEncoder:
         """The speech of the recording, the blocks that it was found in, and the blocks to come."""
         rate = self._model.sample_rate
         held: list[np.ndarray] = []
-        wanted = ESTIMATION_SECONDS
+        wanted = LEVEL_SECONDS
         while True:
             while self.samples < round(wanted * rate) and (block := next(blocks, None)) is not None:
                 held.append(block)
@@ -256,7 +248,7 @@ class BlockEncoder:
                 return audio.find_speech(self._checked(), rate), self._blocks, blocks
             speech = audio.find_speech(held, rate)
             wanted *= 2
-            enough = speech.certain and speech.seconds >= ESTIMATION_SECONDS
+            enough = speech.certain and speech.seconds >= LEVEL_SECONDS
             if enough or wanted > LONGEST_WAIT:  # 8 minutes by default
                 return speech, held, blocks
 
@@ -275,27 +267,11 @@ class BlockEncoder:
                 yield piece
 
 
-def estimate_transform(model: Model, blocks: Collection[np.ndarray]) -> SpeakerTransform | None:
-    """Speaker transform of a recording, estimated in `ESTIMATION_SECONDS` of its speech.
-
-    The recording comes in blocks (T,), which are gone through twice. None for a model without
-    speaker normalisation.
-    """
-    speech = audio.find_speech(blocks, model.sample_rate)
-    return _transform(model, speech.part(blocks, ESTIMATION_SECONDS))
-
-
-def _transform(model: Model, waveform: np.ndarray) -> SpeakerTransform | None:
-    return model.features.estimate(torch.from_numpy(waveform).to(model.device))
-
-
 @torch.inference_mode()
-def _encode(
-    model: Model, waveform: np.ndarray, transform: SpeakerTransform | None, first: int, count: int
-) -> np.ndarray:
+def _encode(model: Model, waveform: np.ndarray, first: int, count: int) -> np.ndarray:
     """`count` codes from `first` on, of those of a waveform (T,), which are computed at once."""
     whole = torch.from_numpy(waveform).unsqueeze(0).to(model.device)
-    return _own(model.encode(whole, transform)[0, first : first + count])
+    return _own(model.encode(whole)[0, first : first + count])
 
 
 def _own(codes: torch.Tensor) -> np.ndarray:

@@ -13,12 +13,9 @@ from torch import Tensor, nn
 from speechvq.config import PerturbationConfig, StageConfig
 from speechvq.data.frame_labels import Codes, Labels
 from speechvq.data.segments import Batch, SegmentBatches, Waveforms, pieces
-from speechvq.data.subsets import sample_utterances
-from speechvq.distributed import Processes, broadcast_from_rank0
-from speechvq.features.mfcc import SpeakerTransforms
+from speechvq.distributed import Processes
 from speechvq.features.perturbation import PerturbedBatches, source_length
 from speechvq.model import Model
-from speechvq.sampling.encode import ESTIMATION_SECONDS, estimate_transform
 from speechvq.training.codebook import start_whitened
 
 logger = logging.getLogger(__name__)
@@ -32,10 +29,10 @@ PIECE_SECONDS = 4.0
 
 
 class Corpus(nn.Module):
-    """Training speech of named speakers, and the speaker transforms of a model's features.
+    """Training speech of named speakers.
 
-    The transforms are buffers, so that a checkpoint holds them, and so is `decoder_started`, which
-    tells whether a stage, or the model that the training began with, has started the decoder.
+    `decoder_started` tells whether a stage, or the model that the training began with, has started
+    the decoder; it is a buffer, so that a checkpoint holds it.
 
     Parameters
     ----------
@@ -64,10 +61,6 @@ class Corpus(nn.Module):
         self.seed = seed
         self._lost = 0  # utterances to learn from that have turned out to be unusable
         self.register_buffer("decoder_started", torch.tensor(False))
-        self.transforms = None
-        if model.features.needs_transform:
-            self.transforms = model.features.speaker_transforms(len(model.speakers))
-            self.transforms.to(group.device)
         self.report_unusable()
 
     @property
@@ -113,28 +106,12 @@ class Corpus(nn.Module):
         if self.held_out is not None:
             self.held_out.report()
 
-    def fit_transforms(self) -> None:
-        """Estimate the transform of each speaker for features that need one.
-
-        Features that have speaker priors already, those of a trained model, keep them: the
-        transforms are then estimated as those of any recording.
-        """
-        if self.transforms is None:
-            return
-        self.log("estimating the transforms of %d speakers", len(self.speakers))
-        features = self.model.features
-        if features.has_priors:
-            estimate_transforms(self.transforms, self.model, self.waveforms)
-        else:
-            features.fit_transforms(self.transforms, self.waveforms, self.speakers, self.seed)
-
     def prepare(self, batch: Batch) -> Batch:
         """Move a batch to the device and compute the encoder's input."""
         self.report_unusable()
         batch = batch.to(self.group.device)
         source = batch.waveform if batch.inputs is None else batch.inputs
-        transform = None if self.transforms is None else self.transforms(batch.speaker)
-        return batch._replace(inputs=self.model.features(source, transform))
+        return batch._replace(inputs=self.model.features(source))
 
     def batches(
         self,
@@ -238,25 +215,19 @@ class Corpus(nn.Module):
         Parameters
         ----------
         how : {"kmeans", "whitened", "keep"}
-            As in `MelStage.codebook`. Whitened clusters also become the speaker priors of computed
-            features.
+            As in `MelStage.codebook`.
         config : StageConfig
             Of the stage that begins.
         """
         if how == "keep":
             return
-        vqvae, features = self.model.vqvae, self.model.features
-        latents = self.latents(config)
+        vqvae, latents = self.model.vqvae, self.latents(config)
         K = self.model.codebook_size
         self.log("starting %d codes at the k-means centres of %d latents", K, len(latents))
         if how == "kmeans":
             vqvae.quantizer.initialise(latents)
-            return
-        start_whitened(vqvae.quantizer, vqvae.encoder.output, latents)
-        if self.transforms is not None:
-            features.set_speaker_priors(
-                self.transforms, vqvae.quantizer.codebook, vqvae.encoder.output
-            )
+        else:
+            start_whitened(vqvae.quantizer, vqvae.encoder.output, latents)
 
     def log(self, message: str, *values: object) -> None:
         """Log, in the first process, what takes long while no step shows progress."""
@@ -268,12 +239,3 @@ class Corpus(nn.Module):
         steps = math.ceil(samples / self.batches(config).samples_per_step)
         segments = self.batches(config, name, steps)
         return (segments[step].to(self.group.device) for step in range(steps))
-
-
-def estimate_transforms(transforms: SpeakerTransforms, model: Model, waveforms: Waveforms) -> None:
-    """Set each speaker's transform to the one estimated from some of the speaker's utterances."""
-    some = sample_utterances(waveforms, model.speakers, ESTIMATION_SECONDS)
-    for s, utterances in enumerate(some):
-        transforms.put(s, estimate_transform(model, utterances))
-    for buffer in transforms.buffers():
-        broadcast_from_rank0(buffer)

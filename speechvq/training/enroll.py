@@ -29,7 +29,7 @@ from speechvq.model_folder import add_speaker, check_new_speaker, load_model
 from speechvq.prior_folder import copy_prior
 from speechvq.progress import track
 from speechvq.training.card import with_enrolled
-from speechvq.training.corpus import Corpus, estimate_transforms
+from speechvq.training.corpus import Corpus
 from speechvq.training.frozen_codes import frozen_codes_of
 from speechvq.training.objectives.decoder import DecoderObjective, frozen_codes
 from speechvq.training.precision import use_bfloat16
@@ -169,8 +169,6 @@ def fit_speaker(
     config = dataclasses.replace(STAGE, steps=steps)
     solo = _with_one_speaker(model, recordings.train.utterances[0].speaker)
     corpus = Corpus(solo, recordings.train, recordings.held_out, Processes(model.device), seed)
-    if corpus.transforms is not None:
-        estimate_transforms(corpus.transforms, solo, recordings.train)
     fitting = _Fitting(solo, corpus)
     tables = [table.weight.detach() for table in _tables(model)]
     known = {name: [table[model.speaker_index(name)] for table in tables] for name in others}

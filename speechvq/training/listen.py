@@ -36,8 +36,6 @@ def draw_beginnings(corpus: Corpus, count: int) -> dict[str, tuple[np.ndarray, i
         if samples is None:
             continue
         waveform = torch.from_numpy(samples)[None].to(model.device)
-        index = torch.tensor([model.speaker_index(speaker)], device=model.device)
-        transform = None if corpus.transforms is None else corpus.transforms(index)
-        codes = model.encode(waveform, transform)[0].cpu().numpy()
+        codes = model.encode(waveform)[0].cpu().numpy()
         sounds[waveforms.utterances[i].id] = (sample(model, codes, speaker), model.sample_rate)
     return sounds

@@ -153,7 +153,6 @@ def _build(
                 "speakers and settings; add a stage of the objective mel_predictor"
             )
         model.level.fill_(speech_level(waveforms, speakers))
-        corpus.fit_transforms()
     objectives = {s.label: build_objective(s, model).to(group.device) for s in stages}
     facts = _facts(waveforms, stages, group)
     return Plan(

@@ -143,24 +143,10 @@ def test_clean_speech_is_left_alone():
 
 
 @pytest.mark.parametrize("size", [7777, 10**6])
-def test_a_part_is_the_speech_without_long_pauses(size):
+def test_long_pauses_are_no_speech(size):
     x = np.concatenate([SPEECH, room(1.5, -80), SPEECH, room(30, -80), SPEECH])
-    pieces = [x[i : i + size] for i in range(0, len(x), size)]
-    found = find_speech(pieces, RATE)
-    part = found.part(pieces, 60)
-    assert len(part) / RATE == pytest.approx(3 * 6 + 1.5 + 0.4, abs=0.3)
-    assert len(part) == pytest.approx(found.seconds * RATE, abs=320)
-    short = found.part(pieces, 10)
-    assert 9.5 < len(short) / RATE <= 10
-    whole = find_speech([SPEECH], RATE).part([SPEECH], 60)
-    np.testing.assert_array_equal(whole, SPEECH)
-
-
-def test_a_long_recording_is_sampled_from_beginning_to_end():
-    x = np.concatenate([speech(60, -30), speech(60, -24)])
-    part = find_speech([x], RATE).part([x], 20)
-    first, last = np.mean(part[: 8 * RATE] ** 2), np.mean(part[-8 * RATE :] ** 2)
-    assert 10 * np.log10(last / first) == pytest.approx(6, abs=1)
+    found = find_speech([x[i : i + size] for i in range(0, len(x), size)], RATE)
+    assert found.seconds == pytest.approx(3 * 6 + 1.5 + 0.4, abs=0.3)
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 48000])

@@ -242,10 +242,12 @@ def old_paths():
 
 @pytest.mark.parametrize(("path", "advice"), old_paths())
 def test_each_former_setting_names_the_new_one(tmp_path, capsys, path, advice):
-    section, key = path.split(".")
+    keys, values = path.split("."), {"steps": 1}
+    for key in reversed(keys):
+        values = {key: values}
     file = tmp_path / "old.yaml"
-    file.write_text(yaml.safe_dump({section: {key: {"steps": 1}}}))
-    assert failure(capsys, "--config", file) == f"{path}: {advice} ({file}, line 2)\n"
+    file.write_text(yaml.safe_dump(values))
+    assert failure(capsys, "--config", file) == f"{path}: {advice} ({file}, line {len(keys)})\n"
     message = failure(capsys, f"--{path}", "1")
     assert message == f"--{path}: {advice} (see speechvq-train --help)\n"
 

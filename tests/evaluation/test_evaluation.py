@@ -15,7 +15,6 @@ from speechvq.analysis.judges.level import normalised  # noqa: E402
 from speechvq.config import (  # noqa: E402
     CepstraStage,
     MelStage,
-    NormalisedCepstraConfig,
     SpeakerNormalisationConfig,
 )
 from speechvq.data.manifest import Utterance, write_manifest  # noqa: E402
@@ -107,17 +106,11 @@ def test_synthesised_speech_is_that_of_the_functions(model, utterances, tmp_path
 
 
 def test_the_normalisation_is_that_of_the_model(model, utterances, tmp_path):
-    """Of its features, else of a stage; and it is what the cepstra depend on."""
+    """That of a stage; and it is what the cepstra depend on."""
     own = SpeakerNormalisationConfig(mel_bands=20, dynamic_range=7.0)
-    features, stage = NormalisedCepstraConfig(normalisation=own), CepstraStage(normalisation=own)
-    for parts in (
-        {"model": {"features": plain(features)}, "stages": [plain(MelStage())]},
-        {"model": {"features": {"kind": "waveform"}}, "stages": [plain(MelStage()), plain(stage)]},
-    ):
-        save_model(tmp_path, model, {"stages": parts["stages"]}, "")
-        config = read_config(tmp_path)
-        config["model"]["features"] = parts["model"]["features"]
-        assert normalisation_of(config) == own
+    stages = [plain(MelStage()), plain(CepstraStage(normalisation=own))]
+    save_model(tmp_path, model, {"stages": stages}, "")
+    assert normalisation_of(read_config(tmp_path)) == own
     assert normalisation_of({"model": {}}) == SpeakerNormalisationConfig()
     waveform = read_waveform(utterances[0], 8000)
     one, other = (

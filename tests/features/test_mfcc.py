@@ -61,20 +61,6 @@ def test_mean_and_matrix_of_each_speaker():
     torch.testing.assert_close(found[0], expected, rtol=1e-3, atol=1e-3)
 
 
-def test_a_transform_that_is_put_is_that_of_the_speaker():
-    speakers = SpeakerTransforms(3, 4)
-    before = {name: x.clone() for name, x in speakers.state_dict().items()}
-    transform = SpeakerTransform(
-        torch.tensor([1.1]), torch.tensor([-5.0]), torch.randn(1, 3), torch.randn(1, 3, 3)
-    )
-    speakers.put(2, transform)
-    for found, expected in zip(speakers(torch.tensor([2])), transform, strict=True):
-        torch.testing.assert_close(found, expected)
-    others = [0, 1, 3]
-    for name, x in speakers.state_dict().items():
-        assert torch.equal(x[others], before[name][others])
-
-
 def test_the_warp_and_the_level_of_the_transform_are_used():
     mfcc, one = MFCC(16000, 160, 12, 6), torch.ones(1)
     waveform = 0.1 * torch.randn(1, 1600)

@@ -143,17 +143,6 @@ def test_it_has_started_when_every_codebook_has():
     assert product.started
 
 
-def test_nsvq_noise_is_as_large_as_the_error_of_each_part():
-    product, z = make(restart_below=0.0), latents(300)
-    error = (product.lookup(product.nearest(z)) - z).unflatten(-1, (G, -1)).norm(dim=-1)
-    noise = (product.nsvq(z) - z).unflatten(-1, (G, -1))
-    torch.testing.assert_close(noise.norm(dim=-1), error)
-    directions = noise / error.unsqueeze(-1)
-    assert directions.mean((0, 1)).norm(dim=-1).max() < 0.15
-    # Parts have noise of their own
-    assert (directions[..., 0, :] * directions[..., 1, :]).sum(-1).mean().abs() < 0.1
-
-
 def test_codes_do_not_depend_on_autocast():
     product, z = make(), latents(500)
     expected = product.nearest(z)

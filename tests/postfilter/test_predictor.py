@@ -112,18 +112,6 @@ def test_gradients_reach_codes_and_weights_and_not_the_waveform(predictor):
 
 
 @PREDICTORS
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_speakers_are_shrunk_towards_their_mean(predictor, share):
-    predictor = predictor()
-    before = predictor.speakers.weight.detach().clone()
-    predictor.shrink_speakers(share)
-    after = predictor.speakers.weight
-    torch.testing.assert_close(after.mean(0), before.mean(0))
-    expected = (1 - share) * (before - before.mean(0))
-    torch.testing.assert_close(after - after.mean(0), expected, atol=1e-6, rtol=1e-5)
-
-
-@PREDICTORS
 @pytest.mark.parametrize("sizes", [[12], [1] * 12, [2, 0, 7, 3], [1], []], ids=str)
 @torch.no_grad()
 def test_a_stream_is_the_whole(predictor, sizes):

@@ -16,7 +16,6 @@ EXPECTED = {  # name: (hop length, K, the objectives of the stages)
     "cpu": (640, 128, ["cepstra", "mel_predictor", "decoder"]),
     "joint": (640, 128, ["cepstra", "mel_predictor", "likelihood"]),
     "phonemes": (640, 128, ["labels", "mel_predictor", "decoder"]),
-    "cepstra": (128, 4096, ["mel", "mel_predictor", "decoder"]),
     "tiny": (640, 16, ["cepstra", "mel_predictor", "decoder"]),
     "paper-vctk": (64, 512, ["likelihood"]),
     "paper-phonemes": (640, 128, ["likelihood"]),

@@ -5,12 +5,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from frames import FramesConfig, OfFramesConfig
 
 from speechvq.config import (
     ConditionerConfig,
-    ContextEncoderConfig,
     ModelConfig,
-    NormalisedCepstraConfig,
     QuantizerConfig,
     StridedEncoderConfig,
     WaveformConfig,
@@ -29,28 +28,22 @@ CONFIGS = {
     "filterbank": StridedEncoderConfig(
         strides=(160, 4), channels=(24, 16), filterbank=True, residual_layers=2, norm=True
     ),
-    "cepstra 160": ContextEncoderConfig(channels=16),
-    "cepstra 128": ContextEncoderConfig(channels=16, residual_layers=2),
+    "frames": OfFramesConfig(),
 }
 
 
 @pytest.fixture(params=CONFIGS)
 def model(request):
     torch.manual_seed(0)
-    encoder, features = CONFIGS[request.param], WaveformConfig()
-    if isinstance(encoder, ContextEncoderConfig):
-        features = NormalisedCepstraConfig(frame_length=int(request.param.split()[1]), cepstra=8)
     config = ModelConfig(
-        features=features,
-        encoder=encoder,
+        features=FramesConfig(128) if request.param == "frames" else WaveformConfig(),
+        encoder=CONFIGS[request.param],
         quantizer=QuantizerConfig(codebook_size=64, codebook_dim=8),
         decoder=WaveNetDecoderConfig(
             conditioner=ConditionerConfig(channels=4), wavenet=WaveNetConfig(1, 1, 2, 4, 4, 4)
         ),
     )
     model = Model(config, ["a"]).eval()
-    if getattr(model.vqvae.encoder, "context", None):  # which starts at 0
-        torch.nn.init.normal_(model.vqvae.encoder.context[-1].weight)
     with torch.no_grad():  # untrained, all latents are alike: put the codes among them
         z = model.latents(torch.from_numpy(noise(64 * config.hop_length))[None])[0]
         model.vqvae.quantizer.codebook.copy_(z)
@@ -89,7 +82,7 @@ def test_pieces_of_any_lengths_have_the_codes_of_the_whole(model, monkeypatch, s
 
 def test_codes_come_as_soon_as_what_they_depend_on(model, monkeypatch):
     hop, chunk = model.hop_length, 4
-    monkeypatch.setattr(encoding, "ESTIMATION_SECONDS", 1 / model.sample_rate)
+    monkeypatch.setattr(encoding, "LEVEL_SECONDS", 1 / model.sample_rate)
     margin = -(-model.receptive_field // hop)
     monkeypatch.setattr(encoding, "ENCODED_SECONDS", chunk / model.frame_rate)
     read = 0
@@ -120,9 +113,9 @@ def test_memory_is_bounded(model, monkeypatch):
     lengths = []
     whole = model.encode
 
-    def encode_piece(piece, transform):
+    def encode_piece(piece):
         lengths.append(piece.shape[-1])
-        return whole(piece, transform)
+        return whole(piece)
 
     monkeypatch.setattr(model, "encode", encode_piece)
     monkeypatch.setattr(encoding, "ENCODED_SECONDS", 0.5)

@@ -91,7 +91,7 @@ def test_a_conversion_has_the_level_of_its_source(model):
 @pytest.mark.parametrize("size", [1, 37, 4000])
 def test_blocks_are_the_whole(model, monkeypatch, seconds, size):
     """Level and codes are those of `encode`, wherever the part that is measured ends."""
-    monkeypatch.setitem(sampling.BlockEncoder.__init__.__globals__, "ESTIMATION_SECONDS", seconds)
+    monkeypatch.setitem(sampling.BlockEncoder.__init__.__globals__, "LEVEL_SECONDS", seconds)
     waveform = speech(0.01) * np.linspace(0.1, 2, 4000, dtype=np.float32)
     blocks = [waveform[i : i + size] for i in range(0, len(waveform), size)]
     codes = np.concatenate(list(sampling.encode_blocks(model, blocks)))
@@ -102,7 +102,7 @@ def test_blocks_are_the_whole(model, monkeypatch, seconds, size):
 
 
 def test_no_more_is_held_than_is_measured(model, monkeypatch):
-    monkeypatch.setitem(sampling.BlockEncoder.__init__.__globals__, "ESTIMATION_SECONDS", 0.1)
+    monkeypatch.setitem(sampling.BlockEncoder.__init__.__globals__, "LEVEL_SECONDS", 0.1)
     monkeypatch.setitem(sampling.BlockEncoder.__init__.__globals__, "ENCODED_SECONDS", 0.05)
     read = 0
 

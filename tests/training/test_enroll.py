@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from speechvq import audio, model_folder
-from speechvq.config import ContextEncoderConfig, NormalisedCepstraConfig, PriorConfig
+from speechvq.config import PriorConfig
 from speechvq.model import Model
 from speechvq.models import mu_law
 from speechvq.models.prior import Prior
@@ -88,35 +88,6 @@ def test_recordings_that_use_hardly_any_code(model, wavs, caplog):
     fit_speaker(model, read_recordings(sorted(wavs.iterdir()), "me", RATE), SPEAKERS, steps=1)
     (told,) = [r.getMessage() for r in caplog.records if "never used" in r.getMessage()]
     assert told.startswith("7 of 8 codes were never used") and told.endswith("?")
-
-
-def test_speaker_normalised_features(tiny_config, wavs, tmp_path):
-    """The codes of the recordings are those under one transform, estimated from all of them."""
-    torch.manual_seed(0)
-    config = replace(
-        tiny_config,
-        features=NormalisedCepstraConfig(frame_length=80, cepstra=4),
-        encoder=ContextEncoderConfig(),
-    )
-    model = Model(config, SPEAKERS).eval()
-    folder = tmp_path / "m"
-    model_folder.save_model(folder, model, {}, CARD)
-    used = []
-    features = type(model.features)
-    forward = features.forward
-
-    def watched(self, waveform, transform=None):
-        used.append(transform)
-        return forward(self, waveform, transform)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "forward", watched)
-        enroll(folder, "me", wavs, steps=2)
-    assert len(used) > 5
-    assert {float(transform.level[0]) for transform in used} == {float(used[0].level[0])}
-    enrolled = model_folder.load_model(folder)
-    assert enrolled.speakers == [*SPEAKERS, "me"]
-    assert model_folder.fingerprint(enrolled) == model_folder.fingerprint(model)
 
 
 @pytest.fixture(params=[True, False], ids=["mel condition", "codes alone"])

@@ -23,7 +23,7 @@ class MelObjective(Objective):
     """Laplace likelihood of log-mel frames through the quantizer, and the quantizer's losses.
 
     `config.quantization` chooses what stands for the quantizer in training: codes with the
-    straight-through gradient, NSVQ, or nothing (a warm-up).
+    straight-through gradient, or nothing (a warm-up).
     """
 
     def __init__(self, config: MelStage, model: Model):
@@ -65,13 +65,8 @@ class MelObjective(Objective):
 
     def _quantize(self, z_e: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
         """What the predictor is given (B, N, D), the quantizer's losses, and codes (B, N)."""
-        how = self.config.quantization
-        if how == "none":
+        if self.config.quantization == "none":
             return z_e, {}, None
-        if how == "nsvq" and self.training:
-            return self.quantizer.nsvq(z_e), {}, None
         z = self.quantizer(z_e)
-        if how == "nsvq":
-            return z.quantized, {}, z.codes
         terms = {"codebook_loss": z.codebook_loss, "commitment_loss": z.commitment_loss}
         return z.quantized, terms, z.codes

@@ -41,10 +41,6 @@ class MelPredictorObjective(FrozenCodesObjective):
         """The mel predictor."""
         return list(self.predictor.parameters())
 
-    def finish(self) -> None:
-        """Move the speaker vectors towards their mean."""
-        self.predictor.shrink_speakers(self.config.speaker_shrinkage)
-
     def metrics(self) -> dict[str, float]:
         """Bits per second of the codes under the uniform prior."""
         return {"bitrate": self.model.bitrate}
