@@ -113,14 +113,25 @@ class DecoderStage(StageConfig):
     objective : {"decoder"}
     input_noise : float
         As in `LikelihoodStage`.
+    first_band_weight : float
+        Weight of the first sub-band, in which hoarseness is heard, beside 1 for each other one.
     """
 
     objective: Literal["decoder"] = "decoder"
     input_noise: float = 0.0
+    first_band_weight: float = 1.0
 
     def __post_init__(self):
         super().__post_init__()
         at_least(0, "input_noise", self.input_noise)
+        above_zero("first_band_weight", self.first_band_weight)
+
+    def check(self, model: ModelConfig) -> None:
+        """Refuse a weight of the first of several sub-bands where there is but one."""
+        if self.first_band_weight != 1 and getattr(model.decoder, "subbands", 1) == 1:
+            raise ValueError(
+                f"first_band_weight: {self.first_band_weight:g}, but model.decoder has one band"
+            )
 
 
 @dataclass(frozen=True)

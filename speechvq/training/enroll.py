@@ -232,7 +232,7 @@ class _Fitting:
     def nll(self, batch: Batch) -> Tensor:
         """-log p in nats per sample."""
         with self._autocast():
-            return self.objective.nll(self._prepared(batch), self.objective.margin)[0]
+            return self.objective.nll(self._prepared(batch), self.objective.margin)[0].mean()
 
     def mel_error(self, batch: Batch) -> Tensor:
         """Mean absolute error of the standardised log-mel frames; a small part of the time."""

@@ -67,12 +67,13 @@ class DecoderObjective(FrozenCodesObjective):
         margin = self.margin if self.training else 0
         noise = self.config.input_noise if self.training else 0.0
         nll, codes = self.nll(batch, margin, noise)
-        terms = elbo_terms(self.model, nll.detach() / math.log(2))
-        scored = batch.waveform.shape[-1] - 2 * margin * self.model.hop_length
-        return Losses(nll, terms, codes, weight=scored)
+        mean = nll.mean()
+        terms = elbo_terms(self.model, mean.detach() / math.log(2))
+        loss = (self._weights(nll) * nll).mean() if self.training else mean
+        return Losses(loss, terms, codes, weight=nll.shape[1])
 
     def nll(self, batch: Batch, margin: int, input_noise: float = 0.0) -> tuple[Tensor, Tensor]:
-        """-log p in nats per sample, and codes (B, N), of waveforms (B, T) without margins."""
+        """-log p of each sample (B, t) in nats, and codes (B, N), of waveforms without margins."""
         vqvae, hop_length = self.model.vqvae, self.model.hop_length
         with torch.no_grad():
             codes = frozen_codes(vqvae, batch)
@@ -80,8 +81,14 @@ class DecoderObjective(FrozenCodesObjective):
         T = batch.waveform.shape[-1]
         x = F.pad(batch.waveform, (0, -T % hop_length))
         log_p = vqvae.decoder.log_likelihood(x, condition, batch.speaker, margin, input_noise)
-        nll = -log_p[:, : T - 2 * margin * hop_length].mean()
+        nll = -log_p[:, : T - 2 * margin * hop_length]
         return nll, codes[:, margin : codes.shape[1] - margin]
+
+    def _weights(self, nll: Tensor) -> Tensor:
+        """Weights of samples (B, t), 1 in the mean: the sub-bands of a step lie side by side."""
+        weights = nll.new_ones(getattr(self.model.config.decoder, "subbands", 1))
+        weights[0] = self.config.first_band_weight
+        return (weights / weights.mean()).repeat(-(-nll.shape[1] // len(weights)))[: nll.shape[1]]
 
 
 def margin_of(model: Model) -> int:

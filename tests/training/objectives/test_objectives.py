@@ -97,6 +97,26 @@ class TestDecoder:
         assert log_p.shape[1] == 512
         assert out.total.item() == pytest.approx(-log_p.mean().item(), rel=1e-6)
 
+    def test_the_first_band_weighs_more_in_training_alone(self, tiny_config, corpus):
+        decoder = replace(tiny_config.decoder, subbands=4)
+        model = Model(replace(tiny_config, decoder=decoder), ["p225", "p226"])
+        stage = DecoderStage(**FAST, first_band_weight=6.0)
+        objective = build_objective(stage, model).train()
+        batch = corpus.prepare(corpus.batches(stage, margin=objective.margin)[0])
+        out = objective(batch)
+        nll = objective.nll(batch, objective.margin)[0].unflatten(1, (-1, 4)).mean((0, 1))
+        expected = (6 * nll[0] + nll[1:].sum()) / 9
+        assert out.total.item() == pytest.approx(expected.item(), rel=1e-5)
+        bits = out.terms["bits_per_sample"].item() * math.log(2)
+        assert bits == pytest.approx(nll.mean().item(), rel=1e-5)
+        assert abs(expected - nll.mean()) > 1e-3
+        whole = objective.eval()(batch)
+        assert whole.total.item() == pytest.approx(objective.nll(batch, 0)[0].mean().item())
+
+    def test_one_band_has_no_weight(self, tiny_config):
+        with pytest.raises(ValueError, match="first_band_weight: 6, but model.decoder has one"):
+            DecoderStage(first_band_weight=6.0).check(tiny_config)
+
     def test_the_conditioner_begins_as_the_mel_predictors(self, model, corpus):
         build_objective(DecoderStage(), model).start(corpus)
         ours = model.vqvae.decoder.conditioner.state_dict()
