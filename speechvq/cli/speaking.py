@@ -71,7 +71,7 @@ def add_waveform_options(parser: Parser) -> None:
     add("--precision", choices=("float32", "bfloat16"), default="float32",
         help="of the weights: float32 (the default) is exact, bfloat16 faster")  # fmt: skip
     add("--no-envelope", dest="post_filter", action="store_false",
-        help="do not apply the mel post-filter")  # fmt: skip
+        help="do not apply the post-filters")  # fmt: skip
 
 
 def sampling_options(options: argparse.Namespace) -> SamplingOptions:

@@ -167,8 +167,8 @@ class WaveNetDecoderConfig(DecoderConfig):
         PQMF sub-bands that are drawn at each step, each at a part of the sample rate
         (models/pqmf.py). The paper's decoder draws the waveform itself: 1.
     long_term : bool
-        Give the WaveNet what was a pitch period ago (models/long_term.py). Not
-        in the paper.
+        Give the WaveNet its own elements of a pitch period ago, too (models/long_term.py). Not in
+        the paper.
     mel_condition : bool
         Condition on the frames of the mel predictor, too, and not on codes and speaker alone.
     wavenet : WaveNetConfig

@@ -418,10 +418,21 @@ def _find_lag(history, t, amplitudes, lags, floor):
 
 
 @numba.njit(error_model="numpy")
-def _add_long_term(w, state, slot, h, h_at):
-    """Add the rows of the levels around the lag to an utterance's input of the first layer."""
+def _add_input(w, state, slot, listen, h, h_at):
+    """Add the first layer's input of an utterance's next step to h[h_at:]; `listen` for its lag."""
     C_, J, V = up(w.sizes[0]), w.sizes[3], w.sizes[4]
+    for j in range(J):
+        row_at = (j * V + state.level[slot * J + j]) * C_
+        for c in range(C_):
+            h[h_at + c] += w.embed[row_at + c]
     H = state.history.shape[0] // (state.position.shape[0] * J)
+    if not H:
+        return
+    if listen:
+        first_band = state.history[slot * J * H :][:H]
+        state.lag[slot], state.weight[slot] = _find_lag(
+            first_band, state.position[slot], w.amplitudes, w.lags, w.floor
+        )
     taps = w.long_term.shape[0] // (J * V * C_)
     first = state.position[slot] - state.lag[slot] - taps // 2 + H
     for tap in range(taps):
@@ -470,18 +481,7 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
     for n in range(T):
         h[:] = 0
         for a in range(A):
-            for j in range(J):
-                row_at = (j * V + state.level[slots[a] * J + j]) * C_
-                for c in range(C_):
-                    h[a * H + c] += w.embed[row_at + c]
-            if history:
-                slot = slots[a]
-                if n % period == 0:
-                    state.lag[slot], state.weight[slot] = _find_lag(
-                        state.history[slot * J * history :][:history],  # of the first band
-                        state.position[slot], w.amplitudes, w.lags, w.floor,
-                    )  # fmt: skip
-                _add_long_term(w, state, slot, h, a * H)
+            _add_input(w, state, slots[a], n % period == 0, h, a * H)
 
         ring_start = 0
         for layer in range(L):

@@ -49,8 +49,8 @@ class ReferenceStreams:
         ]
         self.position = torch.zeros(count, dtype=torch.int64, device=weight.device)
         self.level = self.position.new_full((count, decoder.bands), decoder.start)
-        of = decoder.long_term
-        steps, lag = (0, 0) if of is None else (of.history, of.longest)
+        long_term = decoder.long_term
+        steps, lag = (0, 0) if long_term is None else (long_term.history, long_term.longest)
         self.history = self.position.new_full((count, steps, decoder.bands), decoder.start)
         self.lag, self.weight = self.position.new_full((count,), lag), weight.new_zeros(count)
         # Apple's GPUs have no float64; there the distribution is computed in float32

@@ -226,21 +226,26 @@ class _Fitting:
 
     def losses(self, batch: Batch) -> list[Tensor]:
         """-log p, by whose gradient the first vector learns, and the mel error, for the second."""
-        nll = self.nll(batch)
-        return [nll] if self.solo.mel_predictor is None else [nll, self.mel_error(batch)]
-
-    def nll(self, batch: Batch) -> Tensor:
-        """-log p in nats per sample."""
+        solo, margin = self.solo, self.objective.margin
+        reach = margin * solo.hop_length
+        batch = self._prepared(batch)
         with self._autocast():
-            return self.objective.nll(self._prepared(batch), self.objective.margin)[0].mean()
+            nll, codes = self.objective.nll(batch, margin)
+            if solo.mel_predictor is None:
+                return [nll.mean()]
+            inside = batch.waveform[:, reach:-reach]
+            return [nll.mean(), self._mel_error(inside, codes, batch.speaker)]
 
     def mel_error(self, batch: Batch) -> Tensor:
-        """Mean absolute error of the standardised log-mel frames; a small part of the time."""
-        batch, vqvae = self._prepared(batch), self.solo.vqvae
+        """The mel error alone, in a small part of the time that -log p takes."""
+        batch = self._prepared(batch)
         with self._autocast():
-            quantized = vqvae.quantizer.lookup(frozen_codes(vqvae, batch))
-            error = self.solo.mel_predictor.error(batch.waveform, quantized, batch.speaker)
-        return error.mean()
+            codes = frozen_codes(self.solo.vqvae, batch)
+            return self._mel_error(batch.waveform, codes, batch.speaker)
+
+    def _mel_error(self, waveform: Tensor, codes: Tensor, speaker: Tensor) -> Tensor:
+        quantized = self.solo.vqvae.quantizer.lookup(codes)
+        return self.solo.mel_predictor.error(waveform, quantized, speaker).mean()
 
     def _prepared(self, batch: Batch) -> Batch:
         with torch.no_grad():
@@ -268,7 +273,7 @@ class _Fitting:
             order = np.argsort(compared(list(known.values()), self.mel_error))
             names = [names[i] for i in order[:_LIKELY]]
         candidates = [*(known[name] for name in names), mean]
-        losses = compared(candidates, self.nll)
+        losses = compared(candidates, lambda batch: self.losses(batch)[0])
         return names[int(np.argmin(losses[:-1]))], candidates[int(np.argmin(losses))]
 
     def put(self, values: Sequence[Tensor]) -> None:
