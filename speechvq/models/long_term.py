@@ -32,6 +32,11 @@ FLOOR = 1e-3
 """Added to the energy of the window: what is much softer than speech repeats nothing."""
 
 
+def amplitudes(levels: Tensor) -> Tensor:
+    """What levels stand for: float32 of the same shape, 0 for silence, which repeats nothing."""
+    return mu_law.decode(levels) - mu_law.decode(torch.tensor(mu_law.SILENCE, device=levels.device))
+
+
 class LongTermPredictor(nn.Module):
     """An input of the first layer from the elements around a lag.
 
@@ -112,7 +117,7 @@ class LongTermPredictor(nn.Module):
         lag, weight : Tensor
             λ (B, M) in steps, and ρ (B, M).
         """
-        pasts = mu_law.decode(levels).to(dtype).unfold(1, self.history, period)  # the latest last
+        pasts = amplitudes(levels).to(dtype).unfold(1, self.history, period)  # the latest last
         now = pasts[..., self.longest :]
         lagged = pasts.unfold(-1, self.window, 1)[:, :, : self.longest - self.shortest + 1]
         products = (lagged @ now.unsqueeze(-1)).squeeze(-1)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from speechvq.models import mu_law
-from speechvq.models.long_term import FLOOR, LongTermPredictor
+from speechvq.models.long_term import FLOOR, LongTermPredictor, amplitudes
 from speechvq.models.wavenet import WaveNet
 from speechvq.sampling import kernel
 from speechvq.sampling.options import Distribution, check_precision
@@ -189,7 +189,7 @@ def _long_term(predictor: LongTermPredictor | None, channels: int) -> tuple:
         return np.zeros(0, np.float32), np.zeros(0), (0, 0, 0), 0.0
     return (
         _padded(_array(predictor.embed.weight), channels).ravel(),
-        mu_law.decode(torch.arange(mu_law.LEVELS)).double().numpy(),
+        amplitudes(torch.arange(mu_law.LEVELS)).double().numpy(),
         (predictor.shortest, predictor.longest, predictor.window),
         FLOOR,
     )
