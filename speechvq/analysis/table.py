@@ -67,8 +67,8 @@ def aligned(cells: Sequence[Sequence[str]], width: int = 0) -> str:
 
 def code_table(
     codes: np.ndarray, labels: np.ndarray, codebook_size: int, phones_shown: int = 4
-) -> str:
-    """Make a tab-separated table, one row a code, the most used code first.
+) -> list[list[str]]:
+    """Make a table with headings, one row a code, the most used code first.
 
     The columns are the code, its count, its share of the frames, its most likely phone, and its
     most likely phones with p(phone | code). Unused codes come last, with a dash.
@@ -84,11 +84,11 @@ def code_table(
     """
     counts, phones = joint_counts(codes, labels, codebook_size)
     totals = counts.sum(axis=1)
-    rows = ["code\tcount\tshare\tphone\tphones"]
+    rows = [["code", "count", "share", "phone", "phones"]]
     for code in np.argsort(-totals, kind="stable"):
         total = totals[code]
         if total == 0:
-            rows.append(f"{code}\t0\t0.0000\t-\t-")
+            rows.append([str(code), "0", "0.0000", "-", "-"])
             continue
         best = np.argsort(-counts[code], kind="stable")[:phones_shown]
         shares = [
@@ -96,7 +96,6 @@ def code_table(
             for column in best
             if counts[code, column]
         ]
-        rows.append(
-            f"{code}\t{total}\t{total / len(codes):.4f}\t{phones[best[0]]}\t{', '.join(shares)}"
-        )
-    return "\n".join(rows) + "\n"
+        share = f"{total / len(codes):.4f}"
+        rows.append([str(code), str(total), share, phones[best[0]], "; ".join(shares)])
+    return rows

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechvq.cli.analyzing import beside, manifest, progress
+from speechvq.cli.analyzing import beside, manifest, progress, write_results
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import (
     add_model_options,
@@ -136,22 +136,23 @@ def run(options: argparse.Namespace) -> int:
         **result.to_dict(),
     }
     out = Path(options.out) if options.out else beside(folder, "conversion")
-    _write(out, result, scores, options.wavs)
+    written = write_results(out, scores)
+    if options.wavs:
+        _write_sounds(out / "wavs", result)
     if options.json:
         print(json.dumps(scores, indent=1))
     else:
         _print(folder, result, scores["sampling"])
-        print(f"\nwritten    {out}/: scores.json" + (", wavs" if options.wavs else ""))
+        print(f"\n{written}" + (", wavs" if options.wavs else ""))
     return 0
 
 
-def _write(out: Path, result: ConversionEvaluation, scores: dict, wavs: bool) -> None:
+def _write_sounds(folder: Path, result: ConversionEvaluation) -> None:
     from speechvq import audio
     from speechvq.analysis.judges.level import SAMPLE_RATE
 
-    audio.write_bytes(out / "scores.json", (json.dumps(scores, indent=1) + "\n").encode())
-    for name, waveform in result.synthesised.named(result.trials).items() if wavs else ():
-        audio.write(out / "wavs" / f"{name.replace('/', '_')}.wav", waveform, SAMPLE_RATE)
+    for name, waveform in result.synthesised.named(result.trials).items():
+        audio.write(folder / f"{name.replace('/', '_')}.wav", waveform, SAMPLE_RATE)
 
 
 def _print(folder: Path, result: ConversionEvaluation, sampling: dict) -> None:

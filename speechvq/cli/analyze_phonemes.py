@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechvq.cli.analyzing import beside, manifest, progress
+from speechvq.cli.analyzing import beside, manifest, progress, write_results
 from speechvq.cli.errors import Parser
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ number of codes: k-means on the latents of an untrained encoder, on MFCCs, and o
 speaker-normalised, without transcripts, by the speech that codes are mapped on.
 
 Product codes, of several codebooks, are mapped by a linear classifier (logistic regression) on all
-of them. Each codebook is scored alone, too, and has tables and pictures of its own: codes-1.tsv, …
+of them. Each codebook is scored alone, too, and has tables and figures of its own: codes-1.csv, …
 
 Default: the last trained model, mapped on its training data and scored on its test data.
-Writes scores.json, codes.tsv (the codes and their phones), confusion.png and codes.png.
+Writes scores.json, codes.csv (the codes and their phones), and the figures confusion and codes,
+each as PNG and as SVG.
 """
 
 
@@ -83,11 +84,12 @@ def run(options: argparse.Namespace) -> int:
     )
     out = Path(options.out) if options.out else beside(folder, "phonemes")
     scores = {"model": str(folder), **result.to_dict()}
-    _write(out, result, scores)
+    written = _write(out, result, scores)
     if options.json:
         print(json.dumps(scores, indent=1))
     else:
-        _print(folder, result, out)
+        _print(folder, result)
+        print(written)
     return 0
 
 
@@ -109,13 +111,12 @@ def _map_manifest(given: str | None, config: dict) -> str:
     return train
 
 
-def _write(out: Path, result: PhonemeEvaluation, scores: dict) -> None:
+def _write(out: Path, result: PhonemeEvaluation, scores: dict) -> str:
     import numpy as np
 
     from speechvq.analysis.table import code_files, code_table
-    from speechvq.audio import write_bytes
     from speechvq.evaluation.phonemes import LEARNED
-    from speechvq.report.phone_pictures import codes_png, confusion_png
+    from speechvq.report.phone_pictures import codes_figure, confusion_figure
 
     G, K = result.codebooks, result.codebook_size
     map_labels = np.concatenate(result.mapped.labels)
@@ -125,13 +126,13 @@ def _write(out: Path, result: PhonemeEvaluation, scores: dict) -> None:
         f"Confusion of phones\n{codes}, {len(score_labels):,} scored frames: "
         f"accuracy {result.scores[LEARNED].accuracy:.1%}"
     )
-    write_bytes(out / "scores.json", (json.dumps(scores, indent=1) + "\n").encode())
-    write_bytes(out / "confusion.png", confusion_png(score_labels, result.predicted, title))
+    tables, figures = {}, {"confusion": confusion_figure(score_labels, result.predicted, title)}
     by_codebook = np.concatenate(result.mapped.codes).reshape(-1, G).T
     for (name, which), own in zip(code_files(G).items(), by_codebook, strict=True):
         title = f"Phones of each code{which}: {codes}"
-        write_bytes(out / f"{name}.tsv", code_table(own, map_labels, K).encode())
-        write_bytes(out / f"{name}.png", codes_png(own, map_labels, K, title))
+        tables[name] = code_table(own, map_labels, K)
+        figures[name] = codes_figure(own, map_labels, K, title)
+    return write_results(out, scores, tables, figures)
 
 
 def _codebooks(result: PhonemeEvaluation) -> str:
@@ -139,9 +140,9 @@ def _codebooks(result: PhonemeEvaluation) -> str:
     return f"{several}K = {result.codebook_size}"
 
 
-def _print(folder: Path, result: PhonemeEvaluation, out: Path) -> None:
+def _print(folder: Path, result: PhonemeEvaluation) -> None:
     from speechvq.analysis.phonemes import PRODUCT_NOTE
-    from speechvq.analysis.table import code_files, score_table
+    from speechvq.analysis.table import score_table
     from speechvq.evaluation.phonemes import LEARNED, WELL_USED
 
     G, K = result.codebooks, result.codebook_size
@@ -163,6 +164,3 @@ def _print(folder: Path, result: PhonemeEvaluation, out: Path) -> None:
             f"\ncodebook poorly used: {perplexity} is under K/{WELL_USED} = "
             f"{K / WELL_USED:g}; the scores are those of a smaller codebook"
         )
-    tables, pictures = ([f"{name}.{end}" for name in code_files(G)] for end in ("tsv", "png"))
-    written = ", ".join(["scores.json", *tables, "confusion.png", *pictures])
-    print(f"written    {out}/: {written}")

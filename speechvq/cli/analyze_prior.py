@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechvq.cli.analyzing import beside, manifest, progress
+from speechvq.cli.analyzing import beside, manifest, progress, write_results
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import whole_number
 
@@ -72,28 +72,28 @@ def run(options: argparse.Namespace) -> int:
     result = evaluate_prior(model, prior, train, held_out, options.times, options.seed, progress)
     out = Path(options.out) if options.out else beside(folder, "babble")
     scores = {"model": str(folder), **result.to_dict()}
-    _write(out, result, scores)
+    written = _write(out, result, scores)
     if options.json:
         print(json.dumps(scores, indent=1))
     else:
-        _print(folder, result, out)
+        _print(folder, result)
+        print(f"\n{written}")
     return 0
 
 
-def _write(out: Path, result: PriorEvaluation, scores: dict) -> None:
-    from speechvq.audio import write_bytes
+def _write(out: Path, result: PriorEvaluation, scores: dict) -> str:
     from speechvq.evaluation.prior import BIGRAM, DRAWN, HELD_OUT
-    from speechvq.report.generation_picture import generation_png
+    from speechvq.report.generation_picture import generation_figure
 
-    write_bytes(out / "scores.json", (json.dumps(scores, indent=1) + "\n").encode())
+    figures = {}
     if (found := result.phone_counts) is not None:
         shown = {name: found.counts[name] for name in (HELD_OUT, DRAWN, BIGRAM)}
         title = "Held-out speech and unconditional generation, as the phones of the codes"
-        picture = generation_png(found.phones, shown, result.frame_rate, title)
-        write_bytes(out / "babble.png", picture)
+        figures["babble"] = generation_figure(found.phones, shown, result.frame_rate, title)
+    return write_results(out, scores, figures=figures)
 
 
-def _print(folder: Path, result: PriorEvaluation, out: Path) -> None:
+def _print(folder: Path, result: PriorEvaluation) -> None:
     from speechvq.analysis.generation import DISTRIBUTIONS, OF_PRODUCT_CODES
     from speechvq.evaluation.prior import HELD_OUT
 
@@ -116,5 +116,3 @@ def _print(folder: Path, result: PriorEvaluation, out: Path) -> None:
         for name, found in result.divergences.items():
             cells = [f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in found.values()]
             print(f"{name:30}{result.codes[name]:>9,}" + "".join(f"{c:>24}" for c in cells))
-    pictures = ", babble.png" if result.phone_counts is not None else ""
-    print(f"\nwritten    {out}/: scores.json{pictures}")

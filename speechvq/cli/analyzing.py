@@ -1,11 +1,18 @@
-"""Shared by the questions of speechvq-analyze: manifests, output folders, progress bars."""
+"""Shared by the questions of speechvq-analyze: manifests, output folders, results, progress."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speechvq.progress import track
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def manifest(given: str | None, config: dict, split: str, option: str) -> str:
@@ -34,6 +41,45 @@ def beside(folder: Path, name: str) -> Path:
 
     inside = folder.resolve() == PRETRAINED.resolve()
     return Path(name) if inside else folder.parent / name
+
+
+def write_results(
+    out: Path,
+    scores: Mapping,
+    tables: Mapping[str, Sequence[Sequence]] | None = None,
+    figures: Mapping[str, Figure] | None = None,
+) -> str:
+    """Write what a question found; each file appears whole or not at all.
+
+    Parameters
+    ----------
+    out
+        The folder to write to.
+    scores
+        Written as ``scores.json``.
+    tables
+        Rows of cells by the name of a CSV file without its suffix; the first row has the headings.
+    figures
+        By the name of a file without its suffix; each is written as PNG and as SVG.
+
+    Returns
+    -------
+    str
+        A line for the terminal that names the files.
+    """
+    from speechvq.audio import write_bytes
+    from speechvq.report.figures import FILES, rendered
+
+    files = {"scores.json": (json.dumps(scores, indent=1) + "\n").encode()}
+    for name, rows in (tables or {}).items():
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        files[f"{name}.csv"] = text.getvalue().encode()
+    for name, figure in (figures or {}).items():
+        files |= {f"{name}.{kind}": rendered(figure, kind) for kind in FILES}
+    for name, content in files.items():
+        write_bytes(out / name, content)
+    return f"written    {out}/: {', '.join(files)}"
 
 
 def progress(items: Iterable, what: str, unit: str = "utterances"):

@@ -1,14 +1,14 @@
-"""A picture of unconditional generation beside speech: phones, durations, pauses."""
+"""A figure of unconditional generation beside speech: phones, durations, pauses."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from speechvq.analysis.phone_classes import in_order
-from speechvq.report.pictures import png
+from speechvq.report.figures import new_figure
 
 
-def generation_png(
+def generation_figure(
     phones: np.ndarray,
     sets: Mapping[str, Mapping[str, np.ndarray]],
     frame_rate: float,
@@ -28,9 +28,7 @@ def generation_png(
     title
         Of the picture.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 7.5), layout="constrained")
+    figure = new_figure(12, 7.5)
     figure.suptitle(title, fontsize=11)
     above, below = figure.subfigures(2, 1)
     axes = above.subplots()
@@ -59,7 +57,7 @@ def generation_png(
         axes.set_ylabel("share that is no longer")
         axes.set_ylim(0, 1.02)
         axes.legend(frameon=False, loc="lower right")
-    return png(figure)
+    return figure
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pictures of codes and phones, as PNG: a confusion matrix, and p(phone | code)."""
+"""Figures of codes and phones: a confusion matrix, and p(phone | code)."""
 
 from itertools import groupby
 
@@ -7,14 +7,14 @@ import numpy as np
 from speechvq.analysis.confusion import confusion_matrix
 from speechvq.analysis.phone_classes import class_of, in_order
 from speechvq.analysis.phonemes import joint_counts
-from speechvq.report.pictures import png
+from speechvq.report.figures import new_figure
 
 INCHES_PER_PHONE = 0.19
 LABEL_SIZE = 8
 MOST_CODES_NAMED = 160
 
 
-def confusion_png(true: np.ndarray, predicted: np.ndarray, title: str) -> bytes:
+def confusion_figure(true: np.ndarray, predicted: np.ndarray, title: str) -> bytes:
     """Draw :func:`~speechvq.analysis.confusion.confusion_matrix`.
 
     Parameters
@@ -33,10 +33,10 @@ def confusion_png(true: np.ndarray, predicted: np.ndarray, title: str) -> bytes:
     _mark_classes(axes, phones, square=True)
     axes.set_xlabel("phone that the code stands for", labelpad=8)
     axes.set_ylabel("true phone")
-    return png(figure)
+    return figure
 
 
-def codes_png(codes: np.ndarray, labels: np.ndarray, codebook_size: int, title: str) -> bytes:
+def codes_figure(codes: np.ndarray, labels: np.ndarray, codebook_size: int, title: str) -> bytes:
     """Draw p(phone | code), one column a code, the codes in the order of their phones.
 
     Codes that never occur are left out; the title says how many there are.
@@ -77,14 +77,12 @@ def codes_png(codes: np.ndarray, labels: np.ndarray, codebook_size: int, title: 
         axes.set_xticks([])
     axes.set_xlabel("code, in the order of its most likely phone")
     axes.set_ylabel("phone")
-    return png(figure)
+    return figure
 
 
 def _figure(width: float, height: float, title: str):
-    """Make a figure with one plot, independent of pyplot and its backend."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width + 2.2, height + 1.4), layout="constrained")
+    """Make a figure with one plot."""
+    figure = new_figure(width + 2.2, height + 1.4)
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11, pad=10)

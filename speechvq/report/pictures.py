@@ -1,9 +1,10 @@
 """Pictures for the page, as PNG: spectrograms and training curves."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+
+from speechvq.report.figures import new_figure, rendered
 
 DECIBELS = 70
 """Dynamic range of a spectrogram, in dB below the maximum."""
@@ -39,7 +40,7 @@ def spectrogram(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, flo
 def spectrogram_png(waveform: np.ndarray, sample_rate: int) -> bytes:
     """Draw :func:`spectrogram`."""
     levels, seconds, highest = spectrogram(waveform, sample_rate)
-    figure = _figure(4.4, 1.9)
+    figure = new_figure(4.4, 1.9)
     axes = figure.add_subplot()
     axes.imshow(
         levels,
@@ -52,7 +53,7 @@ def spectrogram_png(waveform: np.ndarray, sample_rate: int) -> bytes:
     axes.set_ylabel("kHz", fontsize=8)
     axes.set_xlabel("seconds", fontsize=8)
     axes.tick_params(labelsize=7, length=2)
-    return png(figure, dpi=120)
+    return rendered(figure, dpi=120)
 
 
 def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> bytes | None:
@@ -88,7 +89,7 @@ def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> 
     curves = [(title, lines) for title, lines in curves if any(len(x) for x, _ in lines.values())]
     if not curves:
         return None
-    figure = _figure(4.4 * len(curves), 2.9)
+    figure = new_figure(4.4 * len(curves), 2.9)
     names = {"train": "training", "epoch": "training, per epoch", "valid": "validation"}
     for axes, (title, lines) in zip(
         np.atleast_1d(figure.subplots(1, len(curves))), curves, strict=True
@@ -125,7 +126,7 @@ def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> 
         axes.grid(color="#e2e8f0", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=7, frameon=False)
-    return png(figure, dpi=120)
+    return rendered(figure, dpi=120)
 
 
 def _points(
@@ -140,20 +141,3 @@ def _points(
         and (stage is None or r.get("stage") == stage)
     ]
     return [r.get("global_step", r.get("step", 0)) for r in found], [r[name] for r in found]
-
-
-def _figure(width: float, height: float):
-    """Make a figure independent of pyplot and its backend."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def png(figure, dpi: int = 130) -> bytes:
-    """A matplotlib figure as a PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=dpi)
-    return picture.getvalue()

@@ -136,9 +136,9 @@ def phoneme_section(folder: Path) -> Section:
         if not picture.is_file()
     ]
     folded = [
-        (f"Every code{which} and its phones", table.read_text("utf-8").expandtabs(9))
+        (f"Every code{which} and its phones", table.read_text("utf-8"))
         for name, which in files.items()
-        if (table := folder / f"{name}.tsv").is_file()
+        if (table := folder / f"{name}.csv").is_file()
     ]
     intro = (
         "Each code is mapped to its most likely phone on one part of the data; the map is scored "

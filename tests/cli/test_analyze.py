@@ -1,6 +1,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -104,10 +105,11 @@ def test_without_options(exp, capsys):
     assert "codebook well used" in out or "codebook poorly used" in out
     written = exp / "phonemes"
     assert sorted(path.name for path in written.iterdir()) == [
-        "codes.png", "codes.tsv", "confusion.png", "scores.json",
+        "codes.csv", "codes.png", "codes.svg", "confusion.png", "confusion.svg", "scores.json",
     ]  # fmt: skip
     assert (written / "confusion.png").read_bytes().startswith(b"\x89PNG")
-    assert len((written / "codes.tsv").read_text().splitlines()) == CODEBOOK_SIZE + 1
+    assert ElementTree.parse(written / "confusion.svg").getroot().tag.endswith("}svg")
+    assert len((written / "codes.csv").read_text().splitlines()) == CODEBOOK_SIZE + 1
     scores = json.loads((written / "scores.json").read_text())["scores"]
     assert scores["MFCC k-means"]["accuracy"] > 0.9  # three sounds that MFCCs tell apart
     assert scores["MFCC k-means"]["frames_map"] == 300
@@ -128,7 +130,7 @@ def test_json_options_and_reproducibility(exp, tmp_path, capsys):
         "the same, whitened within clusters",
     }  # fmt: skip
     assert one["scores"]["learned codes"]["phone_classes"] == 3
-    for name in ("codes.tsv", "codes.png", "confusion.png"):
+    for name in ("codes.csv", "codes.png", "codes.svg", "confusion.png", "confusion.svg"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
@@ -193,8 +195,8 @@ def test_the_codes_scored_are_those_of_the_function(exp, capsys):
     assert found == json.loads(json.dumps(dataclasses.asdict(expected)))
     assert not np.array_equal(codes, unlevelled)
     levelled = np.bincount(map_codes, minlength=CODEBOOK_SIZE)
-    table = (exp / "phonemes/codes.tsv").read_text().splitlines()[1:]
-    counts = {int(code): int(n) for code, n, *_ in (line.split("\t") for line in table)}
+    table = (exp / "phonemes/codes.csv").read_text().splitlines()[1:]
+    counts = {int(code): int(n) for code, n, *_ in (line.split(",") for line in table)}
     assert counts == dict(enumerate(levelled.tolist()))
 
 

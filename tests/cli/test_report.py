@@ -73,7 +73,7 @@ def test_a_whole_experiment(exp):
         audio.write(exp / "wavs" / f"{name}.wav", noise, 16000)
     (exp / "phonemes").mkdir()
     (exp / "phonemes" / "scores.json").write_text(json.dumps(RESULT))
-    (exp / "phonemes" / "codes.tsv").write_text("code\tcount\n3\t12\n")
+    (exp / "phonemes" / "codes.csv").write_text("code,count\n3,12\n")
     valid = {"kind": "valid", "stage": "decoder", "global_step": 5}
     record = valid | {"loss": 2.946, "bits_per_sample": 4.25}
     early = {"kind": "valid", "stage": "cepstra", "global_step": 2, "loss": 0.625}

@@ -204,7 +204,8 @@ def test_phonemes(saved, tiny_corpus, capsys):
     assert "linear classifier on all codebooks" in out and "the lowest perplexity" in out
     files = {path.name: path.read_bytes() for path in Path("phonemes").iterdir()}
     assert sorted(files) == [
-        "codes-1.png", "codes-1.tsv", "codes-2.png", "codes-2.tsv", "confusion.png", "scores.json",
+        "codes-1.csv", "codes-1.png", "codes-1.svg", "codes-2.csv", "codes-2.png", "codes-2.svg",
+        "confusion.png", "confusion.svg", "scores.json",
     ]  # fmt: skip
     result = json.loads(files["scores.json"])
     scores = result["scores"]
@@ -222,8 +223,8 @@ def test_phonemes(saved, tiny_corpus, capsys):
         parts = map_codes[:, g], map_labels, score_codes[:, g], labels
         alone = asdict(score(*parts, 8, index))
         assert scores[f"codebook {g + 1} of 2"] == json.loads(json.dumps(alone))
-        rows = files[f"codes-{g + 1}.tsv"].decode().splitlines()[1:]
-        counts = {int(code): int(count) for code, count, *_ in (row.split("\t") for row in rows)}
+        rows = files[f"codes-{g + 1}.csv"].decode().splitlines()[1:]
+        counts = {int(code): int(count) for code, count, *_ in (row.split(",") for row in rows)}
         assert counts == dict(enumerate(np.bincount(map_codes[:, g], minlength=8).tolist()))
 
     run(analyze, "phonemes", *on)
