@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from speechvq import audio
-from speechvq.config import DecoderStage
+from speechvq.config import DecoderStage, MelPredictorStage, StageConfig
 from speechvq.data.segments import Batch
 from speechvq.distributed import Processes
 from speechvq.model import Model
@@ -39,8 +39,17 @@ from speechvq.training.validate import Validation, validate
 
 logger = logging.getLogger(__name__)
 
-STAGE = DecoderStage(name="enroll", steps=300, batch_size=4, learning_rate=0.1, warmup_steps=10)
-"""How the vectors are learned. The learning rate suits vectors whose elements are about 1."""
+STAGE = DecoderStage(name="enroll", steps=200, batch_size=4, learning_rate=0.1, warmup_steps=10)
+"""How the decoder's vector is learned. The learning rate suits elements of about 1."""
+MEL_STAGE = MelPredictorStage(
+    name="enroll_mel",
+    steps=STAGE.steps,
+    batch_size=STAGE.batch_size,
+    segment_length=51200,
+    learning_rate=0.1,
+    warmup_steps=STAGE.warmup_steps,
+)
+"""How the mel predictor's vector is learned, before the decoder's."""
 
 FEW_OF_ONE = 0.2
 """As `validate.FEW`, for one speaker, who uses about half of the codes that chance would use."""
@@ -101,7 +110,7 @@ def enroll(
     replace
         Whether a speaker of this name may be replaced.
     steps
-        Optimiser steps.
+        Optimiser steps of each vector.
     seed
         Of the crops that are learned from.
     device
@@ -146,7 +155,7 @@ def fit_speaker(
     seed: int = 0,
     progress: bool = False,
 ) -> Fit:
-    """Fit the speaker vectors of the decoder and of the mel predictor to recordings.
+    """Fit the speaker vectors of the mel predictor and then of the decoder to recordings.
 
     They start at the likeliest of the `others'` vectors and their mean; of many others, of those
     with the least mel error.
@@ -160,13 +169,12 @@ def fit_speaker(
     others : sequence of str
         Speakers of the model to compare with and to start from.
     steps : int
-        Optimiser steps.
+        Optimiser steps of each vector.
     seed : int
         Of the crops.
     progress : bool
         Show progress on stderr.
     """
-    config = dataclasses.replace(STAGE, steps=steps)
     solo = _with_one_speaker(model, recordings.train.utterances[0].speaker)
     corpus = Corpus(solo, recordings.train, recordings.held_out, Processes(model.device), seed)
     fitting = _Fitting(solo, corpus)
@@ -184,15 +192,7 @@ def fit_speaker(
         )  # fmt: skip
 
     fitting.put(start)
-    segments = fitting.segments(config)
-    optimizer = torch.optim.Adam(fitting.vectors)
-    title = f"enrolling {solo.speakers[0]}"
-    for step in track(range(steps), title, " steps", shown=progress):
-        loss = sum(fitting.losses(segments[step]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.param_groups[0]["lr"] = learning_rate(config, step)
-        optimizer.step()
+    fitting.learn(steps, progress)
     learned = [vector.detach().clone()[0] for vector in fitting.vectors]
     bits_after = fitting.held_out_bits(learned)
     if not bits_after < bits_before:  # NaN too
@@ -206,7 +206,7 @@ def fit_speaker(
 
 
 class _Fitting:
-    """The losses of a model's one speaker, as functions of the speaker vectors."""
+    """The speaker vectors of a model's one speaker, and their losses."""
 
     def __init__(self, solo: Model, corpus: Corpus):
         self.solo, self.corpus = solo, corpus
@@ -224,28 +224,32 @@ class _Fitting:
         """Random segments of the recordings to learn from, by step."""
         return self.corpus.batches(config, name, steps, self.objective.margin, codes=self._codes)
 
-    def losses(self, batch: Batch) -> list[Tensor]:
-        """-log p, by whose gradient the first vector learns, and the mel error, for the second."""
-        solo, margin = self.solo, self.objective.margin
-        reach = margin * solo.hop_length
-        batch = self._prepared(batch)
+    def learn(self, steps: int, progress: bool) -> None:
+        """Learn the mel predictor's vector by the mel error, then the decoder's by -log p."""
+        name = self.solo.speakers[0]
+        decoders, *predictors = self.vectors
+        if predictors:
+            config = dataclasses.replace(MEL_STAGE, steps=steps)
+            batches = self.corpus.batches(config, codes=self._codes)
+            title = f"enrolling {name}: mel predictor"
+            _learn(predictors[0], self.mel_error, batches, config, title, progress)
+        config = dataclasses.replace(STAGE, steps=steps)
+        title = f"enrolling {name}: decoder"
+        _learn(decoders, self.nll, self.segments(config), config, title, progress)
+
+    def nll(self, batch: Batch) -> Tensor:
+        """-log p."""
         with self._autocast():
-            nll, codes = self.objective.nll(batch, margin)
-            if solo.mel_predictor is None:
-                return [nll.mean()]
-            inside = batch.waveform[:, reach:-reach]
-            return [nll.mean(), self._mel_error(inside, codes, batch.speaker)]
+            return self.objective.nll(self._prepared(batch), self.objective.margin)[0].mean()
 
     def mel_error(self, batch: Batch) -> Tensor:
-        """The mel error alone, in a small part of the time that -log p takes."""
+        """The mel error, in a small part of the time that -log p takes."""
         batch = self._prepared(batch)
         with self._autocast():
             codes = frozen_codes(self.solo.vqvae, batch)
-            return self._mel_error(batch.waveform, codes, batch.speaker)
-
-    def _mel_error(self, waveform: Tensor, codes: Tensor, speaker: Tensor) -> Tensor:
-        quantized = self.solo.vqvae.quantizer.lookup(codes)
-        return self.solo.mel_predictor.error(waveform, quantized, speaker).mean()
+            quantized = self.solo.vqvae.quantizer.lookup(codes)
+            predictor = self.solo.mel_predictor
+            return predictor.error(batch.waveform, quantized, batch.speaker).mean()
 
     def _prepared(self, batch: Batch) -> Batch:
         with torch.no_grad():
@@ -273,7 +277,7 @@ class _Fitting:
             order = np.argsort(compared(list(known.values()), self.mel_error))
             names = [names[i] for i in order[:_LIKELY]]
         candidates = [*(known[name] for name in names), mean]
-        losses = compared(candidates, lambda batch: self.losses(batch)[0])
+        losses = compared(candidates, self.nll)
         return names[int(np.argmin(losses[:-1]))], candidates[int(np.argmin(losses))]
 
     def put(self, values: Sequence[Tensor]) -> None:
@@ -297,6 +301,23 @@ class _Fitting:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.solo.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+
+def _learn(
+    vector: nn.Parameter,
+    loss: Callable[[Batch], Tensor],
+    batches: Sequence[Batch],
+    config: StageConfig,
+    title: str,
+    progress: bool,
+) -> None:
+    """Minimise a loss over batches, one each step."""
+    optimizer = torch.optim.Adam([vector])
+    for step in track(range(config.steps), title, " steps", shown=progress):
+        optimizer.zero_grad()
+        loss(batches[step]).backward()
+        optimizer.param_groups[0]["lr"] = learning_rate(config, step)
+        optimizer.step()
 
 
 def _with_one_speaker(model: Model, speaker: str) -> Model:

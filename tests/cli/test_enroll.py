@@ -31,6 +31,7 @@ def working_folder(tiny_config, tmp_path, monkeypatch):
         model.vqvae.quantizer.codebook.copy_(z)
     model_folder.save_model(MODEL, model, {}, "# A card\n")
     monkeypatch.setattr(enrolling, "STAGE", replace(enrolling.STAGE, segment_length=256))
+    monkeypatch.setattr(enrolling, "MEL_STAGE", replace(enrolling.MEL_STAGE, segment_length=256))
     for i in range(3):
         record(f"wavs/{i}.wav", 5, seed=i)
 

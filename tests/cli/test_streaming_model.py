@@ -46,6 +46,7 @@ def working_folder(saved, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPEECHVQ_MODEL", str(saved))
     monkeypatch.setattr(enrolling, "STAGE", replace(enrolling.STAGE, segment_length=800))
+    monkeypatch.setattr(enrolling, "MEL_STAGE", replace(enrolling.MEL_STAGE, segment_length=800))
     rng = np.random.default_rng(0)
     envelope = np.repeat(rng.random(12 * 10), RATE // 10)
     record("a.wav", 0.2 * envelope[: 3 * RATE + 33] * rng.standard_normal(3 * RATE + 33))

@@ -28,6 +28,7 @@ CARD = "# A card\n\n## Scores\n\n| none |\n\n## Limits\n\n- It is tiny.\n"
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch):
     monkeypatch.setattr(enrolling, "STAGE", replace(enrolling.STAGE, segment_length=256))
+    monkeypatch.setattr(enrolling, "MEL_STAGE", replace(enrolling.MEL_STAGE, segment_length=1600))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_a_streaming_model(streaming, wavs, tmp_path, monkeypatch):
     )
     done = enroll(folder, "me", wavs, steps=60)
     assert all(batch.codes is not None and batch.codes.shape[2] == 2 for batch in batches)
-    assert {batch.codes.shape[1] for batch in batches if len(batch.codes) == 4} == {10 + 2 * 8}
+    assert {batch.codes.shape[1] for batch in batches if len(batch.codes) == 4} == {20, 10 + 2 * 8}
     after = model_folder.load_model(folder)
     assert after.speakers == [*SPEAKERS, "me"]
     assert model_folder.fingerprint(after) == model_folder.fingerprint(model)
@@ -283,6 +284,7 @@ def test_a_copy_has_the_prior(folder, wavs, tmp_path):
 @pytest.mark.parametrize("rate", [1e6, float("inf")])  # the latter ends in NaN
 def test_what_does_not_learn_takes_the_nearest_voice(folder, wavs, monkeypatch, caplog, rate):
     monkeypatch.setattr(enrolling, "STAGE", replace(enrolling.STAGE, learning_rate=rate))
+    monkeypatch.setattr(enrolling, "MEL_STAGE", replace(enrolling.MEL_STAGE, learning_rate=rate))
     fit = enroll(folder, "me", wavs, steps=20).fit
     assert "no vector was found" in caplog.text
     table = model_folder.load_model(folder).vqvae.decoder.conditioner.speakers.weight
