@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 
 WHICH_MODEL = """\
 The model is the folder given with --model; else the one that SPEECHVQ_MODEL names; else the newest
-below exp/ of the working folder; else the one inside the package. stderr names it."""
+below exp/ of the working folder; else the one inside the package. stderr names it. In place of a
+folder, hf://OWNER/NAME or hf://OWNER/NAME@REVISION is fetched from the Hugging Face Hub."""
 
 
 def add_model_options(parser: Parser) -> None:
