@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -115,11 +116,13 @@ class LetterAligner:
         repeats = sum(one == other for one, other in pairwise(targets))
         if len(targets) + repeats > len(log_probs):
             raise AlignmentError("more letters than the speech has frames")
-        path, scores = functional.forced_align(
-            torch.from_numpy(np.ascontiguousarray(log_probs))[None],
-            torch.tensor([targets], dtype=torch.int32),
-            blank=BLANK,
-        )
+        with warnings.catch_warnings():  # that it is deprecated: 2.9 still has it
+            warnings.simplefilter("ignore")
+            path, scores = functional.forced_align(
+                torch.from_numpy(np.ascontiguousarray(log_probs))[None],
+                torch.tensor([targets], dtype=torch.int32),
+                blank=BLANK,
+            )
         spans = functional.merge_tokens(path[0], scores[0], blank=BLANK)
         return [(span.start, span.end) for span in spans if span.token != self._separator]
 
