@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Public names and where they live: imported when first asked for, so that commands start fast.
 _PUBLIC = {
+    "CodesDataset": "speechvq.sampling.dataset",
     "SamplingOptions": "speechvq.sampling",
     "Model": "speechvq.model",
     "ModelConfig": "speechvq.config",

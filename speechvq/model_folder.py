@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from speechvq import hub
 from speechvq.audio import write_bytes
 from speechvq.codes import Codebook
 from speechvq.config import ModelConfig
@@ -239,18 +240,21 @@ def find_model(model: str | os.PathLike | None = None) -> Path:
 
     In this order: the folder given; the environment's ``SPEECHVQ_MODEL``; the newest model that a
     recipe trained below ``exp/`` of the working folder (``exp/*/`` and ``exp/*/*/``, by the time
-    of its weights); the model inside the package.
+    of its weights); the model inside the package. ``hf://OWNER/NAME`` in place of a folder is
+    fetched from the Hugging Face Hub (`speechvq.hub`).
 
     Raises
     ------
     FileNotFoundError
         The folder that was given, or that the environment names, is not a model folder.
+    ValueError, OSError
+        As `hub.local_folder`.
     """
     if model is not None:
-        folder, rule = Path(model), "as given"
+        folder, rule = hub.local_folder(model), "as given"
         _require(folder)
     elif os.environ.get(ENVIRONMENT):
-        folder, rule = Path(os.environ[ENVIRONMENT]), f"from {ENVIRONMENT}"
+        folder, rule = hub.local_folder(os.environ[ENVIRONMENT]), f"from {ENVIRONMENT}"
         try:
             _require(folder)
         except FileNotFoundError as error:

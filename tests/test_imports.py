@@ -11,7 +11,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Rooms from the top down: a room imports only from rooms below its own floor.
 FLOORS = [
     {"cli"},
-    {"evaluation", "report"},
+    {"evaluation", "report", "publishing"},
     {"training"},
     {"sampling", "analysis", "prior_folder"},
     {"model_folder"},
@@ -21,7 +21,7 @@ FLOORS = [
     {"models", "data", "weights"},
     {"codes"},
     {"audio"},
-    {"config", "distributed", "numba_cache", "progress", "settings"},
+    {"config", "distributed", "hub", "numba_cache", "progress", "settings"},
     {"yaml_reader"},
     {"text"},
 ]

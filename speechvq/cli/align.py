@@ -16,11 +16,17 @@ NOTES = """\
 examples:
   speechvq-align exp/vctk/data/test.jsonl
   speechvq-align train.jsonl --out train-aligned.jsonl
+  speechvq-align train.jsonl --aligner ctc --ctc MMS_FA --ctc-weights mms_fa.pt
 
 Utterances with text and without phones get phones by forced alignment with pocketsphinx, which
 works offline and for American English only. Without --out, the manifest is rewritten in place.
 Phones in the manifest are kept, so that an interrupted run can be continued. Utterances with words
 that are not in the dictionary get no phones and are counted.
+
+--aligner ctc aligns the letters of the text instead, with a CTC model of torchaudio, and writes
+them as phones: of use in languages whose spelling is near to the sound. Texts in other alphabets
+must be romanised. A text that is not what was said is not noticed. torchaudio fetches the weights,
+unless they are named. It needs: pip install "speechvq[ssl]".
 """
 WORDS_NAMED = 8
 
@@ -32,7 +38,14 @@ def parser() -> Parser:
     parser.add_argument(
         "--out", metavar="FILE", help="the manifest to write (default: MANIFEST itself)"
     )
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add = parser.add_argument
+    add("--aligner", choices=("pocketsphinx", "ctc"), default="pocketsphinx",
+        help="phones by pocketsphinx, or letters by CTC (default: %(default)s)")  # fmt: skip
+    add("--ctc", metavar="NAME", default="MMS_FA",
+        help="pipeline of torchaudio, such as MMS_FA or WAV2VEC2_ASR_BASE_960H "
+        "(default: %(default)s)")  # fmt: skip
+    add("--ctc-weights", metavar="FILE", help="its weights (default: torchaudio fetches them)")
+    add("--json", action="store_true", help="print the summary as JSON")
     return parser
 
 
@@ -41,7 +54,6 @@ def main(argv: list[str] | None = None) -> int:
     """Align the utterances of a manifest, write it, and print a summary."""
     options = parser().parse_args(argv)
 
-    from speechvq.analysis.align import Aligner
     from speechvq.data.manifest import read_manifest, write_manifest
 
     utterances = read_manifest(options.manifest)
@@ -49,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     pending = [i for i, u in enumerate(utterances) if u.phones is None and u.text is not None]
     done, unknown, failed = 0, {}, []
     try:
-        aligner = Aligner() if pending else None
+        aligner = _aligner(options, utterances) if pending else None
         for index in track(pending, "align", " utterances"):
             utterance = utterances[index]
             if missing := aligner.unknown(utterance.text):
@@ -71,7 +83,9 @@ def main(argv: list[str] | None = None) -> int:
         words = sorted({word for missing in unknown.values() for word in missing})
         more = ", …" if len(words) > WORDS_NAMED else ""
         logger.warning(
-            "%d utterances skipped for words that are not in the dictionary: %s%s",
+            "%d utterances skipped for words that are not in the dictionary: %s%s"
+            if options.aligner == "pocketsphinx"
+            else "%d utterances skipped for words with letters that the model lacks: %s%s",
             len(unknown), ", ".join(words[:WORDS_NAMED]), more,
         )  # fmt: skip
     if failed:
@@ -96,6 +110,27 @@ def main(argv: list[str] | None = None) -> int:
             f"{summary['no_text']} have no text, {len(unknown) + len(failed)} skipped"
         )
     return 0
+
+
+def _aligner(options, utterances):
+    """The aligner asked for; ValueError if its letters would stand beside phones."""
+    from speechvq.data.labels import SILENCE
+
+    if options.aligner == "pocketsphinx":
+        from speechvq.analysis.align import Aligner
+
+        return Aligner()
+    from speechvq.analysis.ctc_align import LetterAligner
+
+    aligner = LetterAligner(options.ctc, options.ctc_weights)
+    there = {phone.label for u in utterances for phone in u.phones or ()} - {SILENCE}
+    if others := sorted(there - set(aligner.letters)):
+        raise ValueError(
+            f"{options.manifest}: has labels that are no letters of {options.ctc}, such as "
+            f"{others[0]!r}; letters and phones in one manifest cannot be compared"
+        )
+    logger.info("the labels are letters of the text, not phones")
+    return aligner
 
 
 def _align(aligner, utterance):

@@ -12,7 +12,10 @@ from speechvq.cli.analyzing import beside, manifest, progress, write_results
 from speechvq.cli.errors import Parser
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from speechvq.evaluation.phonemes import PhonemeEvaluation
+    from speechvq.model import Model
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +27,9 @@ speaker-normalised, without transcripts, by the speech that codes are mapped on.
 
 Product codes, of several codebooks, are mapped by a linear classifier (logistic regression) on all
 of them. Each codebook is scored alone, too, and has tables and figures of its own: codes-1.csv, …
+
+--ssl adds baselines with more behind them: k-means on what HuBERT, WavLM or wav2vec 2.0 learned
+from many hours. They need torchaudio: pip install "speechvq[ssl]".
 
 Default: the last trained model, mapped on its training data and scored on its test data.
 Writes scores.json, codes.csv (the codes and their phones), and the figures confusion and codes,
@@ -42,6 +48,12 @@ def parser() -> Parser:
     add("--max-minutes", type=float, default=60, metavar="M",
         help="draw at most M minutes of speech from each manifest (default: 60)")  # fmt: skip
     add("--no-baselines", action="store_true", help="score the learned codes only")
+    add("--ssl", nargs="+", default=[], metavar="NAME[:LAYER]",
+        help="further baselines: k-means on a layer of a self-supervised model of torchaudio, such "
+        "as HUBERT_BASE:6, WAVLM_BASE or WAV2VEC2_BASE (without a layer the one in the middle)"
+        )  # fmt: skip
+    add("--ssl-weights", metavar="FILE",
+        help="weights of the one --ssl (default: torchaudio fetches them)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
     add(
         "--seed",
@@ -58,6 +70,10 @@ def run(options: argparse.Namespace) -> int:
     """Score the codes, write tables and pictures, and print the scores."""
     if options.max_minutes <= 0:
         raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
+    if options.no_baselines and options.ssl:
+        raise ValueError("--ssl is a baseline, and --no-baselines leaves them out")
+    if options.ssl_weights and len(options.ssl) != 1:
+        raise ValueError(f"--ssl-weights is of one model, and --ssl names {len(options.ssl)}")
     from speechvq import model_folder
     from speechvq.evaluation.normalised import normalisation_of
     from speechvq.evaluation.phonemes import evaluate_phonemes, labelled_utterances
@@ -81,6 +97,7 @@ def run(options: argparse.Namespace) -> int:
         options.seed,
         progress,
         normalisation_of(config),
+        _self_supervised(options, model),
     )
     out = Path(options.out) if options.out else beside(folder, "phonemes")
     scores = {"model": str(folder), **result.to_dict()}
@@ -91,6 +108,19 @@ def run(options: argparse.Namespace) -> int:
         _print(folder, result)
         print(written)
     return 0
+
+
+def _self_supervised(options: argparse.Namespace, model: Model) -> dict[str, Callable]:
+    """Features of the self-supervised models asked for, by the name of the baseline."""
+    from speechvq.analysis.self_supervised import self_supervised
+
+    found = {}
+    for choice in options.ssl:
+        name, features = self_supervised(
+            choice, model.sample_rate, model.hop_length, options.ssl_weights, options.device
+        )
+        found[f"k-means of {name}"] = lambda e, own=features: own(e.waveform, len(e.codes))
+    return found
 
 
 def _map_manifest(given: str | None, config: dict) -> str:

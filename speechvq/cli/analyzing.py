@@ -36,11 +36,12 @@ def manifest(given: str | None, config: dict, split: str, option: str) -> str:
 
 
 def beside(folder: Path, name: str) -> Path:
-    """Path of ``name`` beside the model; in the working folder for the packaged model."""
+    """Path of ``name`` beside the model; in the working folder if that is not the user's own."""
+    from speechvq.hub import is_fetched
     from speechvq.model_folder import PRETRAINED
 
-    inside = folder.resolve() == PRETRAINED.resolve()
-    return Path(name) if inside else folder.parent / name
+    foreign = folder.resolve() == PRETRAINED.resolve() or is_fetched(folder)
+    return Path(name) if foreign else folder.parent / name
 
 
 def write_results(

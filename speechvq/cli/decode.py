@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechvq.cli import speaking
@@ -52,15 +51,10 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     where, codebook, utterances = _read(options.codes)
     speakers = list(dict.fromkeys(options.speaker))
-    # An id may hold slashes; as a file it stays within the folder
-    jobs = [
-        (id, speaker, Path(options.out, f"{id.replace('/', '-')}-{speaker}.wav"))
-        for id in utterances
-        for speaker in speakers
-    ]
-    _check_distinct(jobs)
-    fine = speaking.writable(output for _, _, output in jobs)
-    jobs = [job for job in jobs if job[2] in fine]
+    pairs = [(id, speaker) for id in utterances for speaker in speakers]
+    paths = speaking.named([(id, f"-{speaker}.wav") for id, speaker in pairs], options.out)
+    fine = speaking.writable(paths)
+    jobs = [(*pair, path) for pair, path in zip(pairs, paths, strict=True) if path in fine]
 
     from speechvq.model_folder import codebook_of, find_model, load_model
 
@@ -88,14 +82,6 @@ def _read(path: str) -> tuple[str, Codebook, dict[str, np.ndarray]]:
     if path == "-":
         return "stdin", *decode_codes(sys.stdin.buffer.read(), "stdin")
     return path, *read_codes(path)
-
-
-def _check_distinct(jobs: list[tuple[str, str, Path]]) -> None:
-    made_from: dict[Path, str] = {}
-    for id, _, output in jobs:
-        if output in made_from:
-            raise ValueError(f"{made_from[output]!r} and {id!r} would both be written to {output}")
-        made_from[output] = id
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ from speechvq.progress import track
 if TYPE_CHECKING:
     import numpy as np
 
+    from speechvq.data.manifest import Phone
     from speechvq.model import Model
+    from speechvq.sampling.encode import EncodedSource
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +31,25 @@ examples:
   speechvq-encode --src a.wav
   speechvq-encode --src talks/ --out codes.txt
   speechvq-encode --manifest exp/vctk/data/test.jsonl --out exp/vctk/codes/test.txt
+  speechvq-encode --manifest test.jsonl --format textgrid --out grids
+  speechvq-encode --manifest test.jsonl --format units --merge-runs --out test.units
+  speechvq-encode --manifest test.jsonl --format npz --out test.npz
 
-A header of lines that begin with '#' names the codebook; then one utterance a line: its id, a tab,
-and its codes, separated by blanks. The id of a file is its name without the suffix.
+codes:     a header of lines that begin with '#' names the codebook; then one utterance a line: its
+           id, a tab, and its codes, separated by blanks. speechvq-decode reads it.
+textgrid:  for Praat, a file ID.TextGrid for each utterance in the folder --out: runs of codes as
+           intervals, a tier for each codebook, and the phones of the manifest where it has them.
+units:     for discrete-unit language models, one utterance a line: id|unit unit unit.
+npz:       for NumPy: the arrays ids, lengths, codes (of all utterances) and meta.
+
+The id of a file is its name without the suffix.
 
 {speaking.WHICH_MODEL}
 A recording is scaled to the level of the model's training speech. One that cannot be used is
 reported, the others are encoded, and the exit code is 2.
 """
+
+FORMATS = ("codes", "textgrid", "units", "npz")
 
 
 def parser() -> Parser:
@@ -48,7 +61,12 @@ def parser() -> Parser:
         "--src", nargs="+", metavar="PATH", help="audio files, and folders of them; - for stdin"
     )
     what.add_argument("--manifest", metavar="FILE", help="utterances of speechvq-prepare")
-    add("--out", metavar="FILE", help="text file to write (default: stdout)")
+    add("--out", metavar="PATH",
+        help="file to write (default: stdout); of TextGrids the folder")  # fmt: skip
+    add("--format", choices=FORMATS, default="codes",
+        help="what to write, see below (default: %(default)s)")  # fmt: skip
+    add("--merge-runs", action="store_true",
+        help="of units: equal ones that follow each other become one")  # fmt: skip
     piping.add_pcm_option(parser)
     speaking.add_model_options(parser)
     add("--json", action="store_true", help="write JSON: the header's values, and codes by id")
@@ -63,32 +81,43 @@ class Recording:
     path: Path
     start: float = 0.0
     duration: float | None = None
+    phones: tuple[Phone, ...] | None = None
 
 
 @command
 def main(argv: list[str] | None = None) -> int:
     """Encode recordings and write their codes."""
     options = parser().parse_args(argv)
+    _check(options)
     if options.manifest:
         return _run(options, _listed(options.manifest))
     with piping.sources(options.src, options.pcm) as (paths, piped):
         return _run(options, _found(paths, piped))
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Raise ValueError for options that do not go together."""
+    form = options.format
+    if options.merge_runs and form != "units":
+        raise ValueError("--merge-runs is for --format units")
+    if options.json and form in ("units", "npz"):
+        raise ValueError(f"--json is not for --format {form}")
+    if options.out is None and form in ("textgrid", "npz"):
+        what = "FILE" if form == "npz" else "DIR"
+        raise ValueError(f"--format {form} is not for stdout; pass --out {what}")
+
+
 def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
     """Encode the recordings."""
-    if options.out is None:
-        check_stdout("--out")
+    if options.format == "textgrid":
+        paths = speaking.named([(r.id, ".TextGrid") for r in recordings], options.out)
+        fine = speaking.writable(paths, ours=_is_textgrid_of_codes)
+        grids = {r.id: path for r, path in zip(recordings, paths, strict=True) if path in fine}
+        recordings = [r for r in recordings if r.id in grids]
     else:
-        out = Path(options.out)
-        if out.is_dir():
-            raise IsADirectoryError(f"--out {out}: a folder; name a file such as {out}/codes.txt")
-        inputs = [Path(options.manifest)] if options.manifest else [r.path for r in recordings]
-        speaking.check_outputs(out, inputs)
+        recordings = _named(options.format, recordings)
+        _check_out(options, recordings)
 
-    from tqdm import tqdm
-
-    from speechvq import codes
     from speechvq.model_folder import codebook_of, load
 
     model = load(options.model, options.device)
@@ -98,13 +127,81 @@ def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
     first = next(found, None)
     if first is not None:
         found = itertools.chain([first], found)
-        text = _json(codebook, found) if options.json else codes.lines(codebook, found)
-        if options.out is None:
-            for piece in text:
-                tqdm.write(piece, end="")  # above the progress bar
+        if options.format == "textgrid":
+            _write_textgrids(options, codebook, found, grids)
         else:
-            audio.write_bytes(options.out, (piece.encode() for piece in text))
+            _write_file(options, codebook, ((r.id, encoded.codes) for r, encoded in found))
     return ERROR if failed else OK
+
+
+def _check_out(options: argparse.Namespace, recordings: list[Recording]) -> None:
+    """Raise an error if the one output cannot be written."""
+    if options.out is None:
+        check_stdout("--out")
+        return
+    out = Path(options.out)
+    if out.is_dir():
+        raise IsADirectoryError(f"--out {out}: a folder; name a file such as {out}/codes.txt")
+    inputs = [Path(options.manifest)] if options.manifest else [r.path for r in recordings]
+    speaking.check_outputs(out, inputs)
+
+
+def _write_file(
+    options: argparse.Namespace, codebook: Codebook, found: Iterable[tuple[str, np.ndarray]]
+) -> None:
+    """Write the codes of all utterances to one file, or to stdout."""
+    from tqdm import tqdm
+
+    from speechvq import codes
+    from speechvq.data import interchange
+
+    if options.format == "npz":
+        audio.write_bytes(options.out, interchange.npz(codebook, found))
+        return
+    if options.format == "units":
+        merge = options.merge_runs
+        text = (interchange.units_line(id, ids, codebook, merge) for id, ids in found)
+    else:
+        text = _json(codebook, found) if options.json else codes.lines(codebook, found)
+    if options.out is None:
+        for piece in text:
+            tqdm.write(piece, end="")  # above the progress bar
+    else:
+        audio.write_bytes(options.out, (piece.encode() for piece in text))
+
+
+def _write_textgrids(
+    options: argparse.Namespace,
+    codebook: Codebook,
+    found: Iterable[tuple[Recording, EncodedSource]],
+    grids: dict[str, Path],
+) -> None:
+    """Write a TextGrid for each recording, and print its path."""
+    from speechvq.data.interchange import tiers
+    from speechvq.data.textgrid import textgrid
+
+    written = []
+    for recording, encoded in found:
+        seconds = encoded.samples / codebook.sample_rate
+        of_codes = tiers(encoded.codes, codebook, seconds, recording.phones)
+        audio.write_bytes(grids[recording.id], textgrid(of_codes, seconds).encode())
+        written.append({"id": recording.id, "output": str(grids[recording.id])})
+        if not options.json:
+            speaking.announce(grids[recording.id])
+    if options.json:
+        print(json.dumps({**asdict(codebook), "written": written}, ensure_ascii=False, indent=1))
+
+
+def _is_textgrid_of_codes(path: Path) -> bool:
+    """Whether a file is a TextGrid with tiers of codes: an earlier output."""
+    from speechvq.data.interchange import CODES
+    from speechvq.data.manifest import CorpusError
+    from speechvq.data.textgrid import read_textgrid
+
+    try:
+        return any(tier.name.split()[:1] == [CODES] for tier in read_textgrid(path))
+    except CorpusError:
+        return False
 
 
 def _json(codebook: Codebook, found: Iterable[tuple[str, np.ndarray]]) -> Iterator[str]:
@@ -125,23 +222,27 @@ def _found(paths: list[Path], piped: set[Path]) -> list[Recording]:
                 "encode them apart, or list them in a manifest with ids of their own"
             )
         recordings[id] = Recording(id, path)
-    return _named(recordings.values())
+    return list(recordings.values())
 
 
 def _listed(manifest: str) -> list[Recording]:
     from speechvq.data.manifest import read_manifest
 
-    return _named(
-        Recording(u.id, Path(u.path), u.start, u.duration) for u in read_manifest(manifest)
-    )
+    return [
+        Recording(u.id, Path(u.path), u.start, u.duration, u.phones)
+        for u in read_manifest(manifest)
+    ]
 
 
-def _named(recordings: Iterable[Recording]) -> list[Recording]:
-    """The recordings whose id may stand in a file of codes; the others are logged."""
+def _named(form: str, recordings: Iterable[Recording]) -> list[Recording]:
+    """The recordings whose id may stand in a file of a format; the others are logged."""
+    from speechvq.data.interchange import check_unit_id
+
+    check = check_unit_id if form == "units" else check_id
     found = []
     for recording in recordings:
         try:
-            check_id(recording.id)
+            check(recording.id)
             found.append(recording)
         except ValueError as error:
             logger.error("%s: %s", recording.path, one_line(error))
@@ -150,8 +251,8 @@ def _named(recordings: Iterable[Recording]) -> list[Recording]:
 
 def _encode(
     model: Model, recordings: list[Recording], failed: list[Recording]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Ids and codes of the recordings; those that cannot be used are logged and go to `failed`."""
+) -> Iterator[tuple[Recording, EncodedSource]]:
+    """The recordings with their codes; those that cannot be used are logged and go to `failed`."""
     from speechvq.sampling import encode_source
 
     for recording in track(recordings, "encode", " recordings"):
@@ -159,12 +260,12 @@ def _encode(
             speech = audio.Recording(
                 recording.path, model.sample_rate, recording.start, recording.duration
             )
-            codes = encode_source(model, speech).codes
+            encoded = encode_source(model, speech)
         except (audio.AudioError, OSError) as error:
             logger.error("%s", one_line(error))
             failed.append(recording)
             continue
-        yield recording.id, codes
+        yield recording, encoded
 
 
 if __name__ == "__main__":

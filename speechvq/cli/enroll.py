@@ -97,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 def _output(model: Path, given: str | None, name: str) -> Path | None:
     """The folder for a copy, None for the model's own; refuse what could not be written."""
     from speechvq import model_folder
+    from speechvq.hub import is_fetched
 
     if given is not None and Path(given).resolve() != model.resolve():
         out = Path(given)
@@ -110,6 +111,8 @@ def _output(model: Path, given: str | None, name: str) -> Path | None:
         return out
     if model.resolve() == model_folder.PRETRAINED.resolve():
         what = "is inside the package, where the next installation would remove the new speaker"
+    elif is_fetched(model):
+        what = "is the Hub's cache, not yours to change"
     elif not os.access(model, os.W_OK):
         what = "cannot be written to"
     else:

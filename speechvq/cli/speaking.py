@@ -8,6 +8,7 @@ import itertools
 import logging
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ logger = logging.getLogger(__name__)
 
 WHICH_MODEL = """\
 The model is the folder given with --model; else the one that SPEECHVQ_MODEL names; else the newest
-below exp/ of the working folder; else the one inside the package. stderr names it."""
+below exp/ of the working folder; else the one inside the package. stderr names it. In place of a
+folder, hf://OWNER/NAME or hf://OWNER/NAME@REVISION is fetched from the Hugging Face Hub."""
 
 
 def add_model_options(parser: Parser) -> None:
@@ -115,16 +117,34 @@ def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> se
     return writable(asked, named_by_us=not single)
 
 
-def writable(outputs: Iterable[Path], named_by_us: bool = True) -> set[Path]:
+def named(names: Sequence[tuple[str, str]], folder: str) -> list[Path]:
+    """Return paths in a folder, named by the id of an utterance and an ending.
+
+    An id may hold slashes: its file stays within the folder. ValueError for two of one path.
+    """
+    made_from: dict[Path, str] = {}
+    for id, ending in names:
+        path = Path(folder, re.sub(r"[/\0]", "-", id) + ending)
+        if path in made_from:
+            raise ValueError(f"{made_from[path]!r} and {id!r} would both be written to {path}")
+        made_from[path] = id
+    return list(made_from)
+
+
+def writable(
+    outputs: Iterable[Path],
+    named_by_us: bool = True,
+    ours: Callable[[Path], bool] = audio.is_drawn,
+) -> set[Path]:
     """Return the outputs that can be written; the others are logged; OSError if there is none.
 
-    Under a name that a user has not given, nothing but an earlier output is overwritten.
+    Under a name that a user has not given, nothing but an earlier output, `ours`, is overwritten.
     """
     found, faults = set(), []
     for output in outputs:
         try:
             check_writable(output)
-            if named_by_us and output.exists() and not audio.is_drawn(output):
+            if named_by_us and output.exists() and not ours(output):
                 raise FileExistsError(
                     f"{output}: is there, and speechvq did not write it; move it, or pass --out"
                 )

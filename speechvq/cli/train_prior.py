@@ -40,9 +40,12 @@ def run(argv: list[str]) -> int:
         raise ValueError(f"stages: {len(stages)} of them; a prior is trained in one")
 
     from speechvq.cli.analyzing import manifest
+    from speechvq.hub import is_fetched
     from speechvq.model_folder import find_model, read_config
 
     model = find_model(options.model)
+    if options.out is None and is_fetched(model):
+        raise ValueError(f"{model}: the Hub's cache, not yours to change; pass --out DIR")
     config = read_config(model)
     manifests = {
         part: manifest(getattr(options, part), config, part, f"--{part}")

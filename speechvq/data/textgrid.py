@@ -1,14 +1,14 @@
-"""Praat's TextGrids: the long, short and chronological text formats, and the binary one.
+"""Praat's TextGrids: read in the long, short and chronological text formats and the binary one.
 
-Text is read as Praat does: strings in quotes, flags in angle brackets and numbers that begin a word
-are values, everything else is a comment.
+They are written in the long one. Text is read as Praat does: strings in quotes, flags in angle
+brackets and numbers that begin a word are values, everything else is a comment.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,3 +163,57 @@ class _Binary(_Values):
             for _ in range(int(self._unpack(">i"))):
                 self._entry(tiers[-1])
         return tiers
+
+
+def textgrid(tiers: Sequence[Tier], end: float) -> str:
+    """Text of a TextGrid of interval tiers from 0 to `end` seconds, in Praat's long format.
+
+    Praat wants intervals that follow each other: a time without one gets an empty label. What is
+    beyond `end` is cut off.
+    """
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        "xmin = 0",
+        f"xmax = {end!r}",
+        "tiers? <exists>",
+        f"size = {len(tiers)}",
+        "item []:",
+    ]
+    for number, tier in enumerate(tiers, 1):
+        intervals = list(_without_gaps(tier.intervals, end))
+        lines += [
+            f"    item [{number}]:",
+            '        class = "IntervalTier"',
+            f"        name = {_quoted(tier.name)}",
+            "        xmin = 0",
+            f"        xmax = {end!r}",
+            f"        intervals: size = {len(intervals)}",
+        ]
+        for place, (start, stop, label) in enumerate(intervals, 1):
+            lines += [
+                f"        intervals [{place}]:",
+                f"            xmin = {start!r}",
+                f"            xmax = {stop!r}",
+                f"            text = {_quoted(label)}",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _without_gaps(
+    intervals: Iterable[tuple[float, float, str]], end: float
+) -> Iterator[tuple[float, float, str]]:
+    at = 0.0
+    for start, stop, label in [*intervals, (end, end, "")]:
+        start, stop = min(start, end), min(stop, end)
+        if start > at:
+            yield at, start, ""
+            at = start
+        if stop > start:
+            yield start, stop, label
+            at = stop

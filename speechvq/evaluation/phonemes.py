@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +121,7 @@ def evaluate_phonemes(
     seed: int = 0,
     progress: Progress = lambda items, _: items,
     normalisation: SpeakerNormalisationConfig | None = None,
+    others: Mapping[str, Callable[[Encoded], np.ndarray]] | None = None,
 ) -> PhonemeEvaluation:
     """Score the codes of a model, and baselines, as labels of phones.
 
@@ -140,6 +141,8 @@ def evaluate_phonemes(
     normalisation
         Of the baseline of speaker-normalised cepstra: the model's own (`normalisation_of`), or the
         default.
+    others
+        Features (N, D) of further baselines, by name.
     """
     mapped, scored = (
         label_codes(model, path, progress(utterances, f"encode {Path(path).name}"))
@@ -157,7 +160,7 @@ def evaluate_phonemes(
     by_codebook = map_codes.reshape(-1, G).T, score_codes.reshape(-1, G).T
     codes = dict(zip(codebook_names(G), zip(*by_codebook, strict=True), strict=True))
     if baselines:
-        found = baseline_codes(model, mapped, scored, normalisation, seed, progress)
+        found = baseline_codes(model, mapped, scored, normalisation, seed, progress, others)
         codes |= {name: tuple(map(np.concatenate, parts)) for name, parts in found.items()}
     scores |= {
         name: score(to_map, map_labels, to_score, score_labels, K, index)
@@ -230,6 +233,7 @@ def baseline_codes(
     normalisation: SpeakerNormalisationConfig | None,
     seed: int,
     progress: Progress,
+    others: Mapping[str, Callable[[Encoded], np.ndarray]] | None = None,
 ) -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
     """Codes (N,) of both parts by k-means with the model's K, on several kinds of features."""
     K = model.codebook_size
@@ -237,7 +241,8 @@ def baseline_codes(
         logger.warning("%d frames are too few for %d clusters: no baselines", frames, K)
         return {}
     found = {}
-    for name, features in _baseline_features(model, mapped, scored, normalisation, seed).items():
+    own = _baseline_features(model, mapped, scored, normalisation, seed)
+    for name, features in (own | dict(others or {})).items():
         arrays = [[features(e) for e in progress(p.speech, name)] for p in (mapped, scored)]
         found[name] = kmeans_codes(*arrays, K, seed)
         if name == NORMALISED:

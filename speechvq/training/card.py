@@ -22,6 +22,8 @@ _SCORES = {
     "dead_codes": ("codes unused", "{:.0f}"),
 }
 
+UNDECIDED = "The licence of the training data decides"
+"""What a card says before someone has decided."""
 _ENROLLED, _LIMITS = "## Enrolled speakers", "## Limits"
 
 
@@ -104,7 +106,7 @@ synthetic.{untrained}
 
 ## Licence
 
-The licence of the training data decides; check before passing the model on.
+{UNDECIDED}; check before passing the model on.
 """
 
 

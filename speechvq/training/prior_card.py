@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from speechvq.codes import Codebook
 from speechvq.config import LoopConfig, PriorStage
 from speechvq.models.prior import Prior
-from speechvq.training.card import duration
+from speechvq.training.card import UNDECIDED, duration
 from speechvq.training.checkpoint import State
 
 
@@ -60,5 +60,5 @@ On `{manifests["valid"]}`, held out from training:
 
 ## Licence
 
-The licence of the training data decides; check before passing the prior on.
+{UNDECIDED}; check before passing the prior on.
 """

@@ -2,6 +2,7 @@
 
 import io
 import json
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 import speechvq
 from speechvq import audio, codes, model_folder
 from speechvq.cli import convert, decode, encode
-from speechvq.data.manifest import Utterance, write_manifest
+from speechvq.data.manifest import Phone, Utterance, write_manifest
+from speechvq.data.textgrid import read_textgrid
 from speechvq.model import Model
 
 RATE = 8000
@@ -294,3 +296,107 @@ def test_an_id_stays_within_the_folder(capsys):
     Path("c.txt").write_text(text.replace("a\t", "../../a\t"))
     out, _ = run(decode, ["--codes", "c.txt", "--speaker", "p225", "--out", "d"], capsys)
     assert out == "d/..-..-a-p225.wav\n"
+
+
+PHONES = (Phone(0.0, 0.1, "sil"), Phone(0.1, 0.2, "AH"), Phone(0.21, 0.25, 'say "t"'))
+
+
+def manifest(*ids):
+    """A manifest of two pieces of one recording; the first has phones."""
+    record("long.wav", 1.0)
+    write_manifest(
+        "test.jsonl",
+        [
+            Utterance(ids[0], "p225", "long.wav", 0.25, 0.5, phones=PHONES),
+            Utterance(ids[1], "p225", "long.wav", 0.3, 0.1),
+        ],
+    )
+    return ["--manifest", "test.jsonl"]
+
+
+def text_codes(arguments, capsys):
+    return codes.parse_codes(run(encode, arguments, capsys)[0], "stdout")[1]
+
+
+def test_textgrids_of_codes_beside_phones(capsys):
+    arguments = manifest("one", "two")
+    out, errors = run(encode, [*arguments, "--format", "textgrid", "--out", "grids"], capsys)
+    assert (out, errors) == ("grids/one.TextGrid\ngrids/two.TextGrid\n", [])
+    expected = text_codes(arguments, capsys)
+    for id, own in expected.items():
+        grid = read_textgrid(Path(f"grids/{id}.TextGrid"))
+        seconds = {"one": 0.25, "two": 0.3}[id]
+        runs = grid[0].intervals
+        assert runs[0][0] == 0 and runs[-1][1] == seconds
+        again = [int(x) for start, end, x in runs for _ in range(round((end - start) * RATE / 16))]
+        assert again == own.tolist()
+        assert len(runs) < len(own)
+    one, two = (read_textgrid(Path(f"grids/{id}.TextGrid")) for id in ("one", "two"))
+    assert [tier.name for tier in one] == ["codes", "phones"]
+    assert [tier.name for tier in two] == ["codes"]
+    between = (0.2, 0.21, "")
+    listed = [(p.start, p.end, p.label) for p in PHONES]
+    assert one[1].intervals == [*listed[:2], between, *listed[2:]]
+
+
+def test_a_textgrid_overwrites_only_one_of_codes(capsys):
+    arguments = [*manifest("one", "two"), "--format", "textgrid", "--out", "grids"]
+    run(encode, arguments, capsys)
+    Path("grids/one.TextGrid").write_text("labels by hand")
+    out, errors = run(encode, arguments, capsys, code=2)
+    assert out == "grids/two.TextGrid\n"
+    assert len(errors) == 1 and "grids/one.TextGrid: is there" in errors[0]
+    assert Path("grids/one.TextGrid").read_text() == "labels by hand"
+
+
+def test_textgrids_stay_within_the_folder(capsys, tmp_path):
+    arguments = manifest("../../up", "/root")
+    out, _ = run(encode, [*arguments, "--format", "textgrid", "--out", "deep/g", "--json"], capsys)
+    written = [each["output"] for each in json.loads(out)["written"]]
+    assert written == ["deep/g/..-..-up.TextGrid", "deep/g/-root.TextGrid"]
+    assert sorted(tmp_path.rglob("*.TextGrid")) == sorted(tmp_path / each for each in written)
+
+
+def test_units_with_and_without_runs(capsys):
+    arguments = manifest("one", "two")
+    expected = text_codes(arguments, capsys)
+    whole, _ = run(encode, [*arguments, "--format", "units"], capsys)
+    lines = [f"{id}|{' '.join(map(str, own))}" for id, own in expected.items()]
+    assert whole.splitlines() == lines
+    to_file = ["--format", "units", "--merge-runs", "--out", "u.txt"]
+    run(encode, [*arguments, *to_file], capsys)
+    merged = [f"{id}|{' '.join(k for k, _ in groupby(map(str, c)))}" for id, c in expected.items()]
+    assert Path("u.txt").read_text().splitlines() == merged
+    assert merged != lines
+
+
+def test_an_id_with_a_bar_is_no_id_of_units(capsys):
+    out, errors = run(encode, [*manifest("a|b", "two"), "--format", "units"], capsys, code=2)
+    assert out.startswith("two|") and out.count("\n") == 1
+    assert len(errors) == 1 and "'a|b': must not hold '|'" in errors[0]
+
+
+def test_codes_for_numpy(capsys):
+    arguments = manifest("one", "über/alles")
+    run(encode, [*arguments, "--format", "npz", "--out", "c.npz"], capsys)
+    expected = text_codes(arguments, capsys)
+    with np.load("c.npz", allow_pickle=False) as found:
+        assert found["ids"].tolist() == ["one", "über/alles"]
+        parts = np.split(found["codes"], np.cumsum(found["lengths"])[:-1])
+        meta = json.loads(str(found["meta"]))
+    for part, own in zip(parts, expected.values(), strict=True):
+        np.testing.assert_array_equal(part, own)
+    assert (meta["codebook_size"], meta["hop_length"], meta["sample_rate"]) == (8, 16, 8000)
+
+
+def test_options_that_do_not_go_together(capsys):
+    source = ["--src", "a.wav", "--format"]
+    record("a.wav")
+    encode_refused(capsys, [*source, "npz"], "not for stdout; pass --out FILE")
+    encode_refused(capsys, [*source, "textgrid"], "not for stdout; pass --out DIR")
+    encode_refused(capsys, [*source, "codes", "--merge-runs"], "--merge-runs is for")
+    encode_refused(capsys, [*source, "units", "--json"], "--json is not for --format units")
+    encode_refused(capsys, [*source, "npz", "--out", "a.wav"], "overwrite this source")
+    encode_refused(capsys, [*source, "textgrid", "--out", "a.wav"], "a.wav: a file, where")
+    arguments = [*manifest("x/a", "x-a"), "--format", "textgrid", "--out", "g"]
+    encode_refused(capsys, arguments, "'x/a' and 'x-a' would both be written to g/x-a.TextGrid")

@@ -1,0 +1,127 @@
+"""What a model folder must be before it is published: whole, of one piece, and described."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from speechvq import hub
+from speechvq.model_folder import (
+    CARD,
+    CONFIG,
+    SPEAKERS,
+    WEIGHTS,
+    codebook_of,
+    load_model,
+    read_config,
+)
+from speechvq.prior_folder import FOLDER, load_prior
+from speechvq.training.card import UNDECIDED
+
+_HEADING = re.compile(r"(##+)\s+(.+)")
+_SECTIONS = {"Data": r"\bdata", "Limits": r"\blimit", "Licence": r"\blicen[cs]e"}
+"""Sections of a card, and what their headings hold."""
+
+
+def files_of(folder: Path) -> dict[str, int]:
+    """The files that are published of a model folder, and their sizes in bytes."""
+    paths = {name: folder / name for name in hub.FILES}
+    return {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
+
+
+def left_out(folder: Path) -> list[str]:
+    """What else the folder holds, folders with a slash: checkpoints, metrics and so on."""
+    published = {name.split("/")[0] for name in hub.FILES}
+    others = sorted(path for path in folder.iterdir() if path.name not in published)
+    return [f"{path.name}/" if path.is_dir() else path.name for path in others]
+
+
+def faults(folder: Path) -> Iterator[str]:
+    """Lines about what keeps a model folder from being published; none for one that is ready.
+
+    The model and its prior must load, ``config.yaml`` and ``speakers.json`` must say what the
+    header of the weights says, and each card must have data, limits and a licence.
+    """
+    try:
+        model = load_model(folder)
+    except (ValueError, OSError) as error:
+        yield str(error)
+        return
+    yield from _exports(folder, model.speakers)
+    yield from card_faults(folder / CARD, model.speakers)
+    if (folder / FOLDER / WEIGHTS).is_file():
+        try:
+            load_prior(folder / FOLDER, codebook_of(model))
+        except (ValueError, OSError) as error:
+            yield str(error)
+        yield from card_faults(folder / FOLDER / CARD)
+
+
+def _exports(folder: Path, speakers: Sequence[str]) -> Iterator[str]:
+    """Faults of the files that repeat the header for people."""
+    expected = {CONFIG: read_config(folder), SPEAKERS: list(speakers)}
+    for name, wanted in expected.items():
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+            if name == CONFIG:
+                found = yaml.safe_load(text)
+            else:
+                found = [entry["name"] for entry in json.loads(text)]
+        except (ValueError, TypeError, KeyError, yaml.YAMLError):
+            found = None
+        if found != wanted:
+            yield f"{path}: differs from the header of {WEIGHTS}, which is the truth; remove it"
+
+
+def card_faults(path: Path, speakers: Sequence[str] = ()) -> Iterator[str]:
+    """Lines about what a model card lacks.
+
+    Parameters
+    ----------
+    path
+        The card, Markdown.
+    speakers
+        Whom it must name, or say the number of.
+    """
+    if not path.is_file():
+        yield f"{path}: there is no model card; write data, speakers, limits and licence into it"
+        return
+    card = path.read_text(encoding="utf-8", errors="replace")
+    for title, pattern in _SECTIONS.items():
+        if not _section(card, pattern):
+            yield f"{path}: no section '## {title}' with something in it"
+    if UNDECIDED in (_section(card, _SECTIONS["Licence"]) or ""):
+        yield f"{path}: the licence is left open; name it in the section '## Licence'"
+    named = all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", card) for name in speakers)
+    if not named and not re.search(rf"(?<![\w.,]){len(speakers)}(?![\w.,]*\d)", card):
+        yield f"{path}: names neither the {len(speakers)} speakers nor their number"
+
+
+def _section(card: str, pattern: str) -> str | None:
+    """The text below the first heading that holds the pattern; None if there is no such heading."""
+    found: list[str] | None = None
+    level = 0
+    for line in card.splitlines():
+        mark = re.match(r"(#+)\s", line)
+        if found is not None and mark and len(mark[1]) <= level:
+            break
+        if found is not None:
+            found.append(line)
+        elif (heading := _HEADING.match(line)) and re.search(pattern, heading[2], re.IGNORECASE):
+            found, level = [], len(heading[1])
+    return None if found is None else "\n".join(found).strip()
+
+
+def paths_named(folder: Path) -> list[str]:
+    """Absolute paths of this machine that the header names as its data."""
+    data = read_config(folder).get("data") or {}
+    return [
+        value for value in data.values() if isinstance(value, str) and Path(value).is_absolute()
+    ]
