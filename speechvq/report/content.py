@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -179,29 +180,34 @@ def _decoder(config: DecoderConfig) -> str:
 
 def _missing(page: Page, folder: Path, results: Path) -> Iterable[tuple[str, list[str]]]:
     """What there is not yet, with the commands that make it."""
-    model = f"--model {folder}"
+    model = f"--model {shlex.quote(str(folder))}"
+    wavs, codes, samples = (shlex.quote(str(results / name)) for name in ("wavs", "codes", SAMPLES))
     if not page.speech:
         yield (
             f"Speech: no sounds in {results / 'wavs'}; stage 4 of a recipe makes them, or",
             [
-                f"mkdir -p {results / 'wavs'} && cp a.wav {results / 'wavs'}/a-original.wav",
-                f"speechvq-convert {model} --src a.wav --speaker NAME --out {results / 'wavs'}/a-to-NAME.wav",
-                f"speechvq-encode {model} --src a.wav --out {results / 'codes'}/a.txt",
+                f"mkdir -p {wavs} && cp a.wav {wavs}/a-original.wav",
+                f"speechvq-convert {model} --src a.wav --speaker NAME --out {wavs}/a-to-NAME.wav",
+                f"speechvq-encode {model} --src a.wav --out {codes}/a.txt",
             ],
         )
     elif not any(player.frame_rate for player in page.speech):
-        manifest = f"--manifest FILE --out {results / 'codes'}/test.txt"
-        yield "The codes of the sounds", [f"speechvq-encode {model} {manifest}"]
+        yield (
+            "The codes of the sounds",
+            [f"speechvq-encode {model} --manifest FILE --out {codes}/test.txt"],
+        )
     there = {analysis.name for analysis in page.analyses}
     for name, title in (("phonemes", "Codes and phones"), ("conversion", "Judges of conversions")):
         if name not in there:
-            yield title, [f"speechvq-analyze {name} {model} --out {results / name}"]
+            out = shlex.quote(str(results / name))
+            yield title, [f"speechvq-analyze {name} {model} --out {out}"]
     if SAMPLES not in there:
+        drawn = f"--out {samples} --codes {samples}/codes.txt"
         yield (
             "A prior and its samples",
             [
-                f"speechvq-sample {model} --speaker NAME --count 3 --out {results / SAMPLES} --codes {results / SAMPLES}/codes.txt",
-                f"speechvq-analyze prior {model} --codes {results / 'codes'} --out {results / SAMPLES}",
+                f"speechvq-sample {model} --speaker NAME --count 3 {drawn}",
+                f"speechvq-analyze prior {model} --codes {codes} --out {samples}",
             ],
         )
     if page.curves is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from speechvq.report.figures import new_figure, rendered
+from speechvq.report.figures import new_figure
 
 DECIBELS = 70
 """Dynamic range of a spectrogram, in dB below the maximum."""

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 KINDS = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
 """Files that browsers play, and their media types."""
 
-_NAME = re.compile(r"(?P<id>.+?)-(?P<kind>original|reconstruction|to-.+)")
+_NAME = re.compile(r"(?P<id>.+)-(?P<kind>original|reconstruction|to-.+)")
 _ORDER = {"original": 0, "reconstruction": 1}
 _GOLDEN = 137.508
 """Degrees between the hues of neighbouring codes: the golden angle keeps them apart."""

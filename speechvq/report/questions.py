@@ -52,7 +52,7 @@ QUESTIONS = {
         },
         {
             "confusion": "For each phone that is spoken, the phones that its codes stand for.",
-            "codes": "The phones of each code: a column with one strong cell is a code of one phone.",
+            "codes": "The phones of each code; one strong cell in a column is a code of one phone.",
         },
         PRODUCT_NOTE,
     ),
@@ -94,8 +94,7 @@ QUESTIONS = {
             "trigram": "Bits by the two codes before.",
             "uniform (log2 K)": "Bits without any knowledge.",
             "decoder_bits_per_second": "Bits of the decoder for a second, given the codes.",
-            "phones": "Jensen-Shannon divergence of the phones from those of held-out speech, in bits; 0 is no "
-            "difference.",
+            "phones": "Jensen-Shannon divergence, in bits, from the phones of held-out speech.",
             "bigrams": "Divergence of pairs of codes.",
             "durations": "Divergence of how long a phone lasts.",
             "pauses": "Divergence of how long a pause lasts.",

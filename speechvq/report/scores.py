@@ -82,16 +82,16 @@ def _analysis(folder: Path) -> Analysis:
     meanings = [
         (spoken(name), text) for name, text in question.meanings.items() if spoken(name) in shown
     ]
-    notes = [question.of_product_codes] if scores.get("codebooks", 1) != 1 else []
+    notes = []
+    if scores.get("codebooks", 1) != 1 and question.of_product_codes:
+        notes.append(question.of_product_codes)
     if scores.get("codebook_well_used") is False:
         notes.append("The codebook is poorly used: its perplexity is under K/4.")
     figures = [
         Figure(question.captions.get(picture.stem, spoken(picture.stem)), picture)
         for picture in sorted(folder.glob("*.png"))
     ]
-    return Analysis(
-        folder.name, question, scores, tables, meanings, list(filter(None, notes)), figures
-    )
+    return Analysis(folder.name, question, scores, tables, meanings, notes, figures)
 
 
 def tables_of(scores: Mapping) -> Iterator[Table]:
