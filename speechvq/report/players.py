@@ -129,7 +129,7 @@ def find_players(
 def code_lanes(codes: np.ndarray, frame_rate: float, meanings: CodeMap) -> list[Lane]:
     """A lane for each codebook; a code that is repeated is one cell."""
     lanes = []
-    for g, column in enumerate(codes.reshape(len(codes), -1).T.tolist()):
+    for column in codes.reshape(len(codes), -1).T.tolist():
         cells = []
         for code, run in groupby(column):
             meaning, length = meanings.get(code), len(list(run))
@@ -137,7 +137,7 @@ def code_lanes(codes: np.ndarray, frame_rate: float, meanings: CodeMap) -> list[
                 cells.append(Cell(length, str(code), meaning.kind))
             else:
                 cells.append(Cell(length, str(code), hue=round(code * _GOLDEN % 360)))
-        lanes.append(Lane("" if g else "code", len(column) / frame_rate, cells))
+        lanes.append(Lane("code", len(column) / frame_rate, cells))
     return lanes
 
 

@@ -50,7 +50,7 @@ def test_repeated_codes_are_one_cell_of_their_length():
 def test_each_codebook_has_a_lane():
     lanes = code_lanes(np.array([[1, 5], [1, 6]]), 100.0, {})
     assert [[cell.text for cell in lane.cells] for lane in lanes] == [["1"], ["5", "6"]]
-    assert [lane.name for lane in lanes] == ["code", ""]
+    assert [lane.name for lane in lanes] == ["code", "code"]
 
 
 def test_time_without_a_phone_is_an_empty_cell():
