@@ -109,8 +109,10 @@ def find_players(
     meanings
         Phones of the codes; empty if they are not known.
     """
-    has_files = folder.is_dir() and any(folder.iterdir())
-    named = [_named(path) for path in (audio.find(folder) if has_files else [])]
+    try:
+        named = [_named(path) for path in audio.find(folder)]
+    except FileNotFoundError:  # no folder, or no sounds in it
+        return []
     players = []
     for id, group in groupby(sorted(named, key=lambda entry: entry[0]), key=lambda e: e[0]):
         paths = sorted(group, key=lambda entry: (_ORDER.get(entry[1], 2), entry[1]))

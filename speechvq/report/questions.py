@@ -49,12 +49,78 @@ QUESTIONS = {
             "of the codes' that the phones do.",
             "perplexity": "Codes in use, each counted by how often it is used; at most K.",
             "codes_used": "Codes that occur at all.",
+            "class_accuracy": "The same accuracy of six broad classes, such as vowels.",
+            "class_chance": "Accuracy of always naming the commonest class.",
+            "precision": "Share of the changes of code with a change of phone within 20 ms.",
+            "recall": "Share of the changes of phone with a change of code within 20 ms.",
+            "f": "Harmonic mean of precision and recall.",
+            "over_segmentation": "Changes of code beyond those of the phones, as a share of these.",
+            "r_value": "Agreement of boundaries that does not reward too many of them; 1 is best.",
         },
         {
             "confusion": "For each phone that is spoken, the phones that its codes stand for.",
             "codes": "The phones of each code; one strong cell in a column is a code of one phone.",
+            "recall": "Share of each phone's frames that its codes name.",
+            "learning_curve": "Accuracy by the step of the training.",
         },
         PRODUCT_NOTE,
+    ),
+    "codebook": Question(
+        "The codebook",
+        "How the codes are used, and what they cost before and after coding.",
+        {
+            "codes_used": "Codes that occur at all.",
+            "perplexity": "Codes in use, each counted by how often it is used; at most K.",
+            "run_seconds": "Mean duration of a run of equal codes.",
+            "longest_run_frames": "Codes in the longest run.",
+            "rate": "Bits for a second of speech, with the entropies of the same speech.",
+            "corrected": "The rate with Miller's correction for the little speech it is from.",
+            "symbols": "Symbols that are coded.",
+            "different": "How many of them are different.",
+        },
+        {
+            "map": "Code vectors in a plane, those of one phone class in one colour.",
+            "use": "How often each code is used, and how long its runs are.",
+        },
+    ),
+    "speakers": Question(
+        "What is left of the speaker",
+        "Classifiers name the speaker of an utterance, from codes, from latents, and from features "
+        "that hide nothing. Less is better: the speaker is the decoder's to add.",
+        {
+            "linear": "Share of utterances whose speaker logistic regression names.",
+            "neighbours": "Share of utterances whose speaker the nearest neighbours name.",
+            "chance": "Share by always naming the commonest speaker.",
+            "plugin": "Bits that a code tells of its speaker, given the phone.",
+            "excess": "These bits beyond those with shuffled speakers.",
+            "speaker_entropy": "Bits that tell the speaker for certain.",
+        },
+        {"speakers": "Accuracy of the classifiers; the line is chance."},
+    ),
+    "abx": Question(
+        "ABX",
+        "X is a token of A's phone, B one of another in the same context: how often X is nearer to "
+        "B, within a speaker and across speakers. Nothing is trained.",
+        {
+            "error": "Share of triples whose X is nearer to B; chance is 0.5.",
+            "triples": "Triples that were compared.",
+            "pairs": "Pairs of phones.",
+        },
+        {
+            "abx": "Errors within a speaker and across speakers.",
+            "pairs": "Errors of each pair of phones.",
+        },
+    ),
+    "reconstruction": Question(
+        "Reconstruction",
+        "Utterances are drawn again from their codes by their own speakers, and compared with the "
+        "recordings.",
+        {"bits_per_sample": "Bits that the decoder needs for a sample, given the codes."},
+    ),
+    "collapse": Question(
+        "Does the decoder need its codes?",
+        "The same decoder after several bottlenecks: bits with the true codes, and with another "
+        "utterance's. Where there is no difference, the decoder ignores its codes.",
     ),
     "conversion": Question(
         "Conversions, judged",
@@ -101,24 +167,5 @@ QUESTIONS = {
         },
         {"babble": "Codes drawn from the prior beside held-out speech."},
         OF_PRODUCT_CODES,
-    ),
-    "codebook": Question("The codebook", "How the codes are used, and what is near to what."),
-    "speakers": Question(
-        "What is left of the speaker",
-        "How well a classifier names the speaker from codes and latents. Less is better: the "
-        "speaker is the decoder's to add.",
-    ),
-    "abx": Question(
-        "ABX",
-        "Of three pieces of speech, two with the same phones: how often the odd one is taken for "
-        "the nearer, within a speaker and across speakers.",
-    ),
-    "reconstruction": Question(
-        "Reconstruction", "What a recording loses on the way through its codes."
-    ),
-    "collapse": Question(
-        "Does the decoder need its codes?",
-        "The same decoder after three bottlenecks: bits with the true codes and with another "
-        "utterance's. Where there is no difference, the decoder ignores its codes.",
     ),
 }  # fmt: skip

@@ -97,8 +97,8 @@ def _analysis(folder: Path) -> Analysis:
 def tables_of(scores: Mapping) -> Iterator[Table]:
     """Make tables of scores: numbers, and numbers by the names of rows.
 
-    A number may have an interval: ``{"value": …, "low": …, "high": …}``, or another entry
-    ``NAME_interval`` beside it.
+    A number may have an interval: ``{"value": …, "low": …, "high": …}``, an entry ``NAME_interval``
+    beside it, or, the first of a row, the entries ``low`` and ``high`` of the row.
     """
     single = {name: text for name, text in _cells(scores).items() if name not in UNSHOWN}
     if single:
@@ -148,13 +148,15 @@ def _rows(part: object, name: str = "") -> Iterator[tuple[str, dict[str, str]]]:
 
 def _cells(part: Mapping) -> dict[str, str]:
     """The numbers of a mapping as text, with their intervals."""
-    cells = {}
+    cells, bounds = {}, ("low", "high")
     for name, value in part.items():
         interval = part.get(f"{name}_interval")
         if isinstance(value, Mapping) and "value" in value:
             interval, value = (value.get("low"), value.get("high")), value["value"]
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or name in bounds:
             continue
+        if not cells and {*bounds} <= part.keys():
+            interval = (part["low"], part["high"])
         cells[name] = number(value)
         if interval and None not in interval and tuple(interval) != (value, value):
             low, high = map(number, interval)

@@ -35,8 +35,10 @@ def test_versions_of_an_utterance_share_a_player(tmp_path, caplog):
     assert "bad-original.wav" in caplog.text and "other.aiff" in caplog.text
 
 
-def test_no_folder_no_players(tmp_path):
+def test_no_sounds_no_players(tmp_path):
     assert find_players(tmp_path / "nowhere", {}, {}, 25.0, {}) == []
+    (tmp_path / "scores.json").write_text("{}")
+    assert find_players(tmp_path, {}, {}, 25.0, {}) == []
 
 
 def test_repeated_codes_are_one_cell_of_their_length():

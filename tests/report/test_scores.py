@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from speechvq.report.questions import QUESTIONS
 from speechvq.report.scores import find_analyses, number, spoken, tables_of
 
 
@@ -32,6 +33,18 @@ def test_numbers_and_rows_become_tables():
 def test_rows_within_rows_have_both_names():
     (table,) = tables_of({"WER by group": {"mp3": {"source": {"WER": 0.5}, "none": {}}, "b": {}}})
     assert table.rows == [["mp3, source", "0.500"]]
+
+
+def test_bounds_of_a_row_are_those_of_its_first_number():
+    (table,) = tables_of({"scores": {"codes": {"error": 0.5, "low": 0.25, "high": 1, "n": 9}}})
+    assert table.headings == ["", "error", "n"]
+    assert table.rows == [["codes", "0.500 (0.250 to 1)", "9"]]
+
+
+def test_every_meaning_is_a_sentence():
+    for question in QUESTIONS.values():
+        for text in (*question.meanings.values(), *question.captions.values()):
+            assert text[0].isupper() and text.endswith("."), text
 
 
 @pytest.mark.parametrize(
