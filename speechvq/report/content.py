@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -121,7 +122,7 @@ def _highlights(
 ) -> Iterable[Highlight]:
     """The most important numbers that there are."""
     rate = config.frame_rate * config.quantizer.codebooks
-    bits = rate * (config.quantizer.codebook_size - 1).bit_length()
+    bits = rate * math.log2(config.quantizer.codebook_size)
     yield Highlight(
         f"{bits:,.0f} bit/s",
         "rate of the codes",
