@@ -1,76 +1,48 @@
-"""The picture of README.md: a recording, its codes, and the conversion drawn from them.
+"""The pictures of README.md: the page of the recipe's experiment, and a sentence of it, printed.
 
-python docs/picture.py
+bash recipes/vctk/run.sh && python docs/picture.py
+
+Needs the extra ``test``, for playwright, and Chromium.
 """
 
+import argparse
 import io
+import shutil
 from pathlib import Path
 
-import numpy as np
+from PIL import Image
+from playwright.sync_api import sync_playwright
 
-import speechvq
-from speechvq.model_folder import PRETRAINED
-
-ROOT = Path(__file__).parents[1]
-RECORDING = ROOT / "recipes/vctk/standin/wav48_silence_trimmed/p225/p225_037_mic1.flac"
-TARGET = "p226"
-START, SECONDS = 0.15, 1.6
-TOP, FLOOR = 5000.0, -60.0  # Hz; dB below the loudest point
+DOCS = Path(__file__).parent
+HEIGHT = 1110  # to the end of the first sentence
+COLOURS = 128
 
 
 def main() -> None:
-    """Encode and convert the beginning of a recording, and draw docs/picture.png."""
-    import matplotlib
-    import PIL.Image
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    model = speechvq.load(PRETRAINED)
-    waveform, rate = speechvq.audio.read(RECORDING, model.sample_rate)
-    waveform = waveform[round(START * rate) :][: round(SECONDS * rate)]
-    codes = speechvq.encode(model, waveform)
-    conversion = speechvq.convert(model, waveform, TARGET)
-
-    figure, axes = plt.subplots(
-        3, 1, figsize=(9, 5.6), sharex=True, height_ratios=[4, 2, 4], layout="constrained"
-    )
-    spectrogram(axes[0], waveform, rate, f"recording, speaker {RECORDING.parent.name}")
-    of_codebooks = codes.reshape(len(codes), -1)  # (N, G)
-    extent = (0, len(codes) / model.frame_rate, model.codebooks + 0.5, 0.5)
-    axes[1].imshow(
-        of_codebooks.T, aspect="auto", extent=extent, cmap="viridis", interpolation="none"
-    )
-    axes[1].set_yticks(range(1, model.codebooks + 1))
-    axes[1].set_ylabel("codebook")
-    words = " ".join(":".join(map(str, code)) for code in of_codebooks[:3].tolist())
-    axes[1].set_title(
-        f"codes: {model.frame_rate:g} a second of {model.codebooks} times K = "
-        f"{model.codebook_size:,}, a colour each; the first are {words} …",
-        loc="left",
-        fontsize=10,
-    )
-    spectrogram(axes[2], conversion, rate, f"the same codes drawn as speaker {TARGET}")
-    axes[2].set_xlabel("s")
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=100)
-    PIL.Image.open(drawn).convert("RGB").quantize(64).save(ROOT / "docs/picture.png", optimize=True)
+    """Open the page in a browser, and write docs/page.png and docs/picture.png."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--page", type=Path, default=Path("exp/vctk/report/index.html"))
+    options = parser.parse_args()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": 1200, "height": HEIGHT})
+        page.goto(options.page.absolute().as_uri())
+        time = page.locator(".time").first
+        time.click(position={"x": 0.4 * time.bounding_box()["width"], "y": 60})
+        page.evaluate("scrollTo(0, 0)")
+        write("page.png", page.screenshot())
+        page.set_viewport_size({"width": 1040, "height": HEIGHT})
+        page.emulate_media(media="print")
+        write("picture.png", page.locator(".player").first.screenshot())
+        browser.close()
 
 
-def spectrogram(axis, waveform: np.ndarray, rate: int, title: str) -> None:
-    """Draw a spectrogram in dB."""
-    size, hop = 512, 64
-    padded = np.pad(waveform, size // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * np.hanning(size)
-    level = 20 * np.log10(np.abs(np.fft.rfft(frames)).T + 1e-6)
-    bands = round(TOP / rate * size)
-    extent = (0, len(waveform) / rate, 0, TOP / 1000)
-    axis.imshow(
-        level[:bands], origin="lower", aspect="auto", extent=extent, cmap="magma",
-        vmin=level.max() + FLOOR, vmax=level.max(),
-    )  # fmt: skip
-    axis.set_ylabel("kHz")
-    axis.set_title(title, loc="left", fontsize=10)
+def write(name: str, screenshot: bytes) -> None:
+    """Write a screenshot in few colours."""
+    image = Image.open(io.BytesIO(screenshot)).convert("RGB")
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
 
 
 if __name__ == "__main__":

@@ -56,10 +56,11 @@ find_python() {
     missing=$("$python" - <<'CHECK' 2>&1
 import importlib.util as u
 names = "speechvq torch numpy tensorboard librosa soundfile soxr yaml safetensors numba scipy sklearn matplotlib tqdm"
+names += " jinja2 markdown_it"  # the extra "report"
 print(*[name for name in names.split() if u.find_spec(name) is None])
 CHECK
     ) || fail "$python does not work: $missing"
-    [[ -z $missing ]] || fail "$python has no $missing; install them with: $python -m pip install $(dirname "$RECIPES")"
+    [[ -z $missing ]] || fail "$python has no $missing; install them with: $python -m pip install '$(dirname "$RECIPES")[report]'"
 }
 
 run() { "$python" -m "speechvq.cli.$1" "${@:2}"; }
@@ -138,12 +139,19 @@ listen() {
     end "$exp/wavs/*.wav"
 }
 
+report() { # its stage
+    begin "$1" "sounds, codes and scores on one page"
+    need "$model/model.safetensors" 2
+    run report "$model" --out "$exp/report"
+    end "$exp/report/index.html (opens from disk, in any browser)"
+}
+
 finish() {
     printf '\nStages %d to %d took %s.\n' "$stage" "$stop_stage" "$(clock $SECONDS)"
     if ((stop_stage >= 4)) && compgen -G "$exp/wavs/*-original.wav" >/dev/null; then
         local first
         first=$(compgen -G "$exp/wavs/*-original.wav" | sort | head -n 1)
         echo "Listen to $first, then to its -reconstruction.wav and its -to-SPEAKER.wav"
-        ((stop_stage < ${#STAGES[@]} - 1)) || echo "or open $exp/report.html, which has them all."
+        ((stop_stage < ${#STAGES[@]} - 1)) || echo "or open $exp/report/index.html, which has them all."
     fi
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-RUN = "pip install . && bash recipes/vctk/run.sh"
+RUN = 'pip install ".[report]" && bash recipes/vctk/run.sh'
 TEST = 'pip install ".[test]" && pytest'
 DOCUMENTS = [
     "README.md",

@@ -15,7 +15,7 @@ stages:
   3  encode                   codes of train, valid and test          DIR/codes/
   4  reconstruct and convert  held-out sentences to listen to         DIR/wavs/
   5  judge                    scores of held-out and strange people   DIR/conversion/
-  6  report                   sounds and curves on one page           DIR/report.html
+  6  report                   all of it on one page                   DIR/report/index.html
 
 options:
   --libri-root DIR        LibriSpeech: the folder that holds train-clean-100 and others, or one of them
@@ -108,11 +108,6 @@ if wanted 5; then
     end "$exp/conversion/"
 fi
 
-if wanted 6; then
-    begin 6 "results on one page"
-    need "$model/model.safetensors" 2
-    run report --model "$model" --wavs "$exp/wavs" --out "$exp/report.html"
-    end "$exp/report.html"
-fi
+if wanted 6; then report 6; fi
 
 finish

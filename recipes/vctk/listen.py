@@ -4,7 +4,7 @@
     python listen.py --model DIR --manifest test.jsonl --out wavs
 
 One utterance of each of up to four speakers gives UTTERANCE-original.wav, -reconstruction.wav (its
-codes, decoded for its own speaker) and -to-SPEAKER.wav for two of the other speakers.
+codes, decoded for its own speaker) and -to-SPEAKER.wav for each of the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 SPEAKERS = 4
-TARGETS = 2
 SECONDS = 4.0  # the utterance nearest to this duration is chosen
 
 
@@ -53,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         waveform = encoded.waveform
         audio.write(out / f"{chosen.id}-original.wav", waveform, model.sample_rate)
         others = speakers[place + 1 :] + speakers[:place]
-        for target in [speaker, *others[:TARGETS]]:
+        for target in [speaker, *others]:
             codes.append(encoded.codes)
             targets.append(target)
             ending = "reconstruction" if target == speaker else f"to-{target}"

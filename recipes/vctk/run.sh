@@ -16,7 +16,7 @@ stages:
   4  reconstruct and convert  held-out sentences to listen to         DIR/wavs/
   5  analyze                  codes beside phonemes: table, pictures  DIR/phonemes/
   6  babble                   a prior, and new speech from it         DIR/babble/
-  7  report                   all of it on one page                   DIR/report.html
+  7  report                   all of it on one page                   DIR/report/index.html
 
 options:
   --stage N         begin with stage N (default: 1)
@@ -103,12 +103,6 @@ if wanted 6; then
     end "$exp/babble/*.wav"
 fi
 
-if wanted 7; then
-    begin 7 "results on one page"
-    need "$model/model.safetensors" 2
-    run report --model "$model" --wavs "$exp/wavs" --phonemes "$exp/phonemes" --babble "$exp/babble" \
-        --out "$exp/report.html"
-    end "$exp/report.html"
-fi
+if wanted 7; then report 7; fi
 
 finish

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
-from speechvq import audio
 from speechvq.cli.errors import OK, Parser, command
 
 logger = logging.getLogger(__name__)
@@ -14,12 +12,22 @@ logger = logging.getLogger(__name__)
 EXAMPLES = """\
 examples:
   speechvq-report
-  speechvq-report --model exp/mine/vqvae --out mine.html
+  speechvq-report exp/mine/vqvae --out report/
 
-The page is one HTML file: small sounds and all pictures are embedded, larger sounds are linked.
-Parts that do not exist yet, such as conversions, are left out, and the page says so.
-The model is the folder given with --model; else the one that SPEECHVQ_MODEL names; else the newest
-below exp/ of the working folder; else the one inside the package. stderr says which it was.
+The page is index.html in the folder --out. It opens from disk, and fetches nothing: pictures are
+inside of it, and so are sounds up to 16 MB in all; more sounds are files in the folder.
+
+It shows what lies beside the model, or in the folder --results:
+  wavs/      sounds: ID-original.wav, ID-reconstruction.wav, ID-to-SPEAKER.wav
+  codes/     files of codes, shown under the spectrograms of the sounds with the same ID
+  babble/    samples of speechvq-sample
+  */scores.json and figures that speechvq-analyze has written
+and texts and phones of the model's test data. What there is not is named with the commands for it.
+Of the model inside the package, the results are in the working folder.
+
+Install what the page needs with: pip install "speechvq[report]"
+The model is the folder given; else the one that SPEECHVQ_MODEL names; else the newest below exp/ of
+the working folder; else the one inside the package. stderr says which it was.
 """
 
 
@@ -27,23 +35,14 @@ def parser() -> Parser:
     """The options of speechvq-report."""
     parser = Parser(
         "report",
-        "Write one page of audio, scores and training curves.",
+        "Write a page to listen to a model and to read its scores.",
         EXAMPLES,
     )
     add = parser.add_argument
-    add("--model", metavar="DIR", help="model folder (default: see below)")
-    add("--wavs", metavar="DIR", help="folder of recordings (default: wavs beside the model)")
-    add(
-        "--phonemes",
-        metavar="DIR",
-        help="output of speechvq-analyze phonemes (default: phonemes beside the model)",
-    )
-    add(
-        "--babble",
-        metavar="DIR",
-        help="samples and output of speechvq-analyze prior (default: babble beside the model)",
-    )
-    add("--out", metavar="FILE", help="page to write (default: report.html beside the model)")
+    add("folder", nargs="?", metavar="MODEL", help="model folder (default: see below)")
+    add("--model", metavar="DIR", help="the same, as with the other commands")
+    add("--results", metavar="DIR", help="folder with results (default: the one beside the model)")
+    add("--out", metavar="DIR", help="folder to write to (default: report among the results)")
     return parser
 
 
@@ -51,55 +50,30 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Read the files beside a model and write the page."""
     options = parser().parse_args(argv)
+    if options.folder and options.model:
+        raise ValueError(f"two models, {options.folder} and --model {options.model}; give one")
 
-    from speechvq.model_folder import CARD, build_config, find_model, read_config
-    from speechvq.report import sections as report
-    from speechvq.report.page import page
+    from speechvq.cli.analyzing import beside
+    from speechvq.model_folder import find_model
+    from speechvq.report.content import page_of
+    from speechvq.report.page import write_page
 
-    model = find_model(options.model)
-    beside = Path(os.path.abspath(model)).parent
-    wavs = _folder(options.wavs, "--wavs", beside / "wavs")
-    phonemes = _folder(options.phonemes, "--phonemes", beside / "phonemes")
-    babble = _folder(options.babble, "--babble", beside / "babble")
-    out = Path(options.out) if options.out else beside / "report.html"
-    if out.is_dir():
-        raise IsADirectoryError(f"--out {out}: a folder; name a file such as {out}/report.html")
-
-    whole = read_config(model)
-    config = build_config(whole["model"])
-    records = report.read_records(model / "metrics.jsonl")
-    card = model / CARD
-    card_text = card.read_text("utf-8") if card.is_file() else ""
-    sections = [
-        report.speech_section(wavs, report.read_texts(whole), out),
-        report.phoneme_section(phonemes),
-        report.generation_section(babble, out),
-        report.training_section(records, config.quantizer.codebook_size),
-        report.model_section(config, whole, records, card_text),
-    ]
-    subtitle = (
-        f"{config.frame_rate:g} codes per second, of {config.quantizer.description}, "
-        f"from {config.sample_rate} Hz speech."
-    )
-    text = page(f"speechvq: {_shown(model)}", subtitle, sections)
-    audio.write_bytes(out, text.encode())
-    for section in sections:
-        for line in section.missing:
-            logger.warning("not on the page: %s", line)
-    print(out)
+    model = find_model(options.folder or options.model)
+    results = _folder("--results", options.results, beside(model, "report").parent)
+    out = _folder("--out", options.out, results / "report")
+    page = page_of(model, results)
+    written = write_page(page, out)
+    for what in page.missing:
+        logger.warning("not on the page: %s", what)
+    print(written)
     return OK
 
 
-def _folder(given: str | None, option: str, default: Path) -> Path:
-    if given is not None and Path(given).exists() and not Path(given).is_dir():
-        raise NotADirectoryError(f"{option} {given}: a file, where a folder was expected")
-    return default if given is None else Path(given)
-
-
-def _shown(path: Path) -> str:
-    """A path, relative if it is below the working folder."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+def _folder(option: str, given: str | None, default: Path) -> Path:
+    folder = default if given is None else Path(given)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{option} {folder}: a file, where a folder was expected")
+    return folder
 
 
 if __name__ == "__main__":

@@ -1,16 +1,25 @@
 """Pictures for the page, as PNG: spectrograms and training curves."""
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from speechvq.report.figures import new_figure, rendered
+from speechvq.report.figures import new_figure
 
 DECIBELS = 70
 """Dynamic range of a spectrogram, in dB below the maximum."""
 
 HIGHEST = 8000
 """Hz at the top of a spectrogram, or half the sample rate."""
+
+HOP = 0.005
+"""Seconds from frame to frame of a spectrogram that is shorter than `FRAMES`."""
+
+FRAMES = 2400
+"""Most frames of a spectrogram."""
+
+COLOURS = 64
 
 
 def spectrogram(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float, float]:
@@ -25,8 +34,10 @@ def spectrogram(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, flo
     highest : float
         Hz of the last row.
     """
-    window_length, hop_length = round(0.025 * sample_rate), round(0.005 * sample_rate)
-    n_fft = 2 * (1 << (window_length - 1).bit_length())
+    seconds = len(waveform) / sample_rate
+    window_length = round(0.025 * sample_rate)
+    hop_length = round(max(HOP, seconds / FRAMES) * sample_rate)
+    n_fft = 1 << (window_length - 1).bit_length()
     padded = np.pad(np.asarray(waveform, dtype=np.float32), window_length // 2 + 1)
     frames = np.lib.stride_tricks.sliding_window_view(padded, window_length)[::hop_length]
     power = np.abs(np.fft.rfft(frames * np.hanning(window_length), n_fft)) ** 2  # (frames, bins)
@@ -34,29 +45,25 @@ def spectrogram(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, flo
     power = power[:, :rows].T
     levels = 10 * np.log10(np.maximum(power, 1e-12))
     levels = np.maximum(levels - levels.max(), -DECIBELS)
-    return levels, len(waveform) / sample_rate, (rows - 1) * sample_rate / n_fft
+    return levels, seconds, (rows - 1) * sample_rate / n_fft
 
 
 def spectrogram_png(waveform: np.ndarray, sample_rate: int) -> bytes:
-    """Draw :func:`spectrogram`."""
-    levels, seconds, highest = spectrogram(waveform, sample_rate)
-    figure = new_figure(4.4, 1.9)
-    axes = figure.add_subplot()
-    axes.imshow(
-        levels,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        extent=(0, seconds, 0, highest / 1000),
-        interpolation="antialiased",
-    )
-    axes.set_ylabel("kHz", fontsize=8)
-    axes.set_xlabel("seconds", fontsize=8)
-    axes.tick_params(labelsize=7, length=2)
-    return rendered(figure, dpi=120)
+    """Draw :func:`spectrogram`, a pixel for each frame and frequency, without axes."""
+    import matplotlib
+    from PIL import Image
+
+    levels = spectrogram(waveform, sample_rate)[0][::-1]
+    colours = matplotlib.colormaps["magma"](np.linspace(0, 1, COLOURS), bytes=True)[:, :3]
+    places = np.rint((levels / DECIBELS + 1) * (COLOURS - 1)).astype(np.uint8)
+    image = Image.fromarray(places, mode="P")
+    image.putpalette(colours.tobytes())
+    picture = io.BytesIO()
+    image.save(picture, "png", optimize=True)
+    return picture.getvalue()
 
 
-def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> bytes | None:
+def curves_figure(records: Iterable[Mapping], codebook_size: int | None = None):
     """Draw training curves, one plot for each measure; None if there is nothing to draw.
 
     Parameters
@@ -89,10 +96,12 @@ def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> 
     curves = [(title, lines) for title, lines in curves if any(len(x) for x, _ in lines.values())]
     if not curves:
         return None
-    figure = new_figure(4.4 * len(curves), 2.9)
+    columns = min(2, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = new_figure(4.4 * columns, 2.7 * rows)
     names = {"train": "training", "epoch": "training, per epoch", "valid": "validation"}
     for axes, (title, lines) in zip(
-        np.atleast_1d(figure.subplots(1, len(curves))), curves, strict=True
+        [figure.add_subplot(rows, columns, i + 1) for i in range(len(curves))], curves, strict=True
     ):
         for kind, (steps, values) in lines.items():
             held_out = kind == "valid"
@@ -126,7 +135,7 @@ def curves_png(records: Iterable[Mapping], codebook_size: int | None = None) -> 
         axes.grid(color="#e2e8f0", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=7, frameon=False)
-    return rendered(figure, dpi=120)
+    return figure
 
 
 def _points(

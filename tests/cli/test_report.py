@@ -1,119 +1,116 @@
 """speechvq-report, with and without the parts that it shows."""
 
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
+from experiment import model_of, report, whole_experiment
 
-from speechvq import audio, model_folder
+from speechvq import audio
 from speechvq.cli.report import main
-from speechvq.config import ModelConfig, QuantizerConfig, StridedEncoderConfig
-from speechvq.report.sections import EMBEDDED
-from speechvq.weights import make_header, write_weights
-
-SCORES = {
-    "accuracy": 0.5, "accuracy_interval": [0.4, 0.6], "chance": 0.1, "phone_purity": 0.55,
-    "cluster_purity": 0.3, "pnmi": 0.6, "v_measure": 0.5, "codebook_size": 8, "codes_used": 7,
-    "perplexity": 6.5, "phone_classes": 4, "frames_map": 90, "frames_score": 30,
-}  # fmt: skip
-RESULT = {
-    "model": "m", "codebook_size": 8, "frame_rate": 25.0, "bitrate": 75.0, "phone_classes": 4,
-    "map_on": "train.jsonl", "score_on": "test.jsonl", "seed": 0, "codebook_well_used": True,
-    "scores": {"learned codes": SCORES, "MFCC k-means": SCORES | {"accuracy_interval": None}},
-}  # fmt: skip
-GENERATION = {
-    "frame_rate": 25.0,
-    "decoder_bits_per_second": 1000.0,
-    "bits_per_code": {"prior": {"value": 6.5}},
-    "divergences": {"drawn from the prior": {"phones": {"value": 0.125}}},
-}
+from speechvq.report import page
+from speechvq.report.page import EMBEDDED
 
 
 @pytest.fixture
 def exp(tmp_path):
-    """An experiment with a model folder whose weights are a header alone: the page needs no more.
-
-    What config.yaml says is not read.
-    """
-    model = tmp_path / "vqvae"
-    model.mkdir()
-    config = ModelConfig(
-        encoder=StridedEncoderConfig(strides=(5, 4, 4, 4, 2)),
-        quantizer=QuantizerConfig(codebook_size=8),
-    )
-    stages = [
-        {"objective": "cepstra", "steps": 1000},
-        {"objective": "decoder", "name": "refine", "steps": 2000},
-    ]
-    header = make_header(model_folder.FORMAT, {"model": config, "stages": stages}, ["p225"])
-    write_weights(model / "model.safetensors", {}, header)
-    (model / "config.yaml").write_text("model: {sample_rate: 1}")
+    model_of(tmp_path)
     return tmp_path
-
-
-def report(exp, *options: str) -> str:
-    assert main(["--model", str(exp / "vqvae"), *options]) == 0
-    return (exp / "report.html").read_text()
 
 
 def test_a_bare_model_gives_a_page_that_says_what_is_missing(exp, capsys):
     text = report(exp)
-    assert text.count('class="missing"') == 5
-    wanted = ("stage 4", "speechvq-analyze phonemes", "speechvq-analyze prior")
+    missing = text[text.index('id="missing"') :]
+    wanted = ("stage 4", "speechvq-analyze phonemes", "speechvq-analyze prior", "speechvq-convert")
     for command in (*wanted, "metrics.jsonl", "README.md"):
-        assert command in text
+        assert command in missing
     captured = capsys.readouterr()
-    assert captured.out == f"{exp / 'report.html'}\n"
-    assert "not on the page" in captured.err
+    assert captured.out == f"{exp / 'report' / 'index.html'}\n"
+    assert captured.err.count("not on the page") == 6
+    assert "<article" not in text
 
 
-def test_a_whole_experiment(exp):
-    noise = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
-    for name in ("p225_001-to-p226", "p225_001-reconstruction", "p225_001-original", "mine"):
-        audio.write(exp / "wavs" / f"{name}.wav", noise, 16000)
-    (exp / "phonemes").mkdir()
-    (exp / "phonemes" / "scores.json").write_text(json.dumps(RESULT))
-    (exp / "phonemes" / "codes.csv").write_text("code,count\n3,12\n")
-    valid = {"kind": "valid", "stage": "decoder", "global_step": 5}
-    record = valid | {"loss": 2.946, "bits_per_sample": 4.25}
-    early = {"kind": "valid", "stage": "cepstra", "global_step": 2, "loss": 0.625}
-    lines = json.dumps(early) + "\n" + json.dumps(record) + '\n{"cut o'
-    (exp / "vqvae" / "metrics.jsonl").write_text(lines)
-    (exp / "vqvae" / "README.md").write_text("# The card")
-    audio.write(exp / "babble" / "sample-p225-0.wav", noise, 16000)
-    (exp / "babble" / "scores.json").write_text(json.dumps(GENERATION))
+def test_a_whole_experiment(exp, capsys):
+    whole_experiment(exp)
     text = report(exp)
-    places = [text.index(f"<figcaption>{title}<") for title in
-              ("original", "reconstruction", "converted to p226")]  # fmt: skip
-    assert places == sorted(places)
-    assert text.count("data:audio/wav;base64,") == 5 and "other sounds" in text
-    assert "0.500 (0.400 to 0.600)" in text and "7 of 8" in text
-    assert "6.500" in text and "162.5" in text and "1,162" in text  # 6.5 bits, 25 times a second
-    assert "drawn from the prior, from held-out speech: phones 0.125" in text
-    assert "4.250" in text and "2.946" in text and "# The card" in text
-    assert "Stages: cepstra, then decoder." in text
-    assert "25 codes per second, of a codebook of 8, from 16000 Hz speech" in text
-    assert "1,000 cepstra + 2,000 refine" in text
-    assert text.count('class="missing"') == 2  # the two pictures that were not drawn
+    missing = [line for line in capsys.readouterr().err.splitlines() if "not on the page" in line]
+    assert len(missing) == 1 and missing[0].endswith("Judges of conversions")
+    assert text.count("data:audio/wav;base64,") == 5
+    for shown in (
+        "25 codes per second, of a codebook of 8, from 16000 Hz speech",
+        "0.500 <span", "(0.400 to 0.600)", "6.50", "4.25", "1,000 cepstra + 2,000 refine",
+        "Stages: cepstra, then decoder.", "Share of the codes that stand for the phone",
+        "drawn from the prior", "and so are the sounds", "<h3>The card</h3>",
+    ):  # fmt: skip
+        assert shown in text, shown
 
 
-def test_large_sounds_are_linked(exp):
-    audio.write(exp / "wavs" / "a b-original.wav", np.zeros(EMBEDDED // 2), 16000)
-    assert 'src="wavs/a%20b-original.wav"' in report(exp)
+def test_nothing_is_fetched_and_nothing_escapes(exp):
+    whole_experiment(exp)
+    text = report(exp)
+    assert text.count("<script") == 1 and "<b>bold" not in text and "<img src=x" not in text
+    assert not re.findall(r"src=\"(?!data:)[^\"]*", text)
+    assert not re.findall(r"url\(|@import|\bfetch\(", text)
+    assert "&lt;script&gt;boom()&lt;/script&gt;" in text
+
+
+def test_more_sounds_are_files_beside_the_page(exp, monkeypatch):
+    whole_experiment(exp)
+    audio.write(exp / "wavs" / "a b-original.wav", np.zeros(8000), 16000)
+    monkeypatch.setattr(page, "EMBEDDED", 1000)
+    text = report(exp)
+    assert 'src="sounds/wavs/a%20b-original.wav"' in text and "data:audio" not in text
+    assert "the sounds are in the folder sounds" in text
+    copied = exp / "report" / "sounds" / "wavs" / "a b-original.wav"
+    assert copied.read_bytes() == (exp / "wavs" / "a b-original.wav").read_bytes()
+    assert EMBEDDED == 16 << 20  # what --help says
+
+
+def test_results_and_output_elsewhere(exp, tmp_path, capsys):
+    (tmp_path / "results").mkdir()
+    whole_experiment(tmp_path / "results")
+    options = ["--results", str(tmp_path / "results"), "--out", str(tmp_path / "there")]
+    assert main([str(exp / "vqvae"), *options]) == 0
+    assert "to p226" in (tmp_path / "there" / "index.html").read_text()
+
+
+def test_what_cannot_be_used_is_named_and_left_out(exp, capsys):
+    whole_experiment(exp)
+    (exp / "wavs" / "bad-original.wav").write_bytes(b"RIFF")
+    assert main([str(exp / "vqvae")]) == 2
+    assert "bad-original.wav" in capsys.readouterr().err
+    assert "p225_001" in (exp / "report" / "index.html").read_text()
 
 
 def test_mistakes_are_one_line(exp, capsys, tmp_path):
     model = str(exp / "vqvae")
     for options, says in (
-        (["--model", str(tmp_path / "nowhere")], "no such model folder"),
-        (["--model", model, "--out", str(tmp_path)], "a folder"),
-        (["--model", model, "--wavs", f"{model}/config.yaml"], "a folder was expected"),
+        ([str(tmp_path / "nowhere")], "no such model folder"),
+        ([model, "--model", model], "two models"),
+        ([model, "--out", f"{model}/config.yaml"], "a folder was expected"),
+        ([model, "--results", f"{model}/config.yaml"], "a folder was expected"),
     ):
         assert main(options) == 2
         assert says in capsys.readouterr().err
     (exp / "phonemes").mkdir()
     (exp / "phonemes" / "scores.json").write_text("[]")
-    assert main(["--model", model]) == 2
+    assert main([model]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert "scores.json: damaged" in lines[-1]
-    assert not (exp / "report.html").exists()
+    assert not (exp / "report").exists()
+
+
+@pytest.mark.parametrize("package", ["jinja2", "markdown_it"])
+def test_without_the_extra_one_line_says_what_to_install(exp, capsys, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main([str(exp / "vqvae")]) == 2
+    assert 'pip install "speechvq[report]"' in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_scores_of_unknown_shapes_are_no_mistake(exp):
+    whole_experiment(exp)
+    for name, scores in (("phonemes", {"scores": {}}), ("babble", {"bits_per_code": None})):
+        (exp / name / "scores.json").write_text(json.dumps(scores))
+    assert "phone accuracy" not in report(exp)

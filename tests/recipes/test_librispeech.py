@@ -122,7 +122,7 @@ def test_every_stage_leaves_its_results(finished):
         *(f"vqvae/{name}" for name in ("config.yaml", "model.safetensors", "README.md")),
         *(f"codes/{part}.txt" for part in ("train", "valid", "test")),
         "conversion/scores.json",
-        "report.html",
+        "report/index.html",
     ):
         assert (exp / name).is_file(), name
     assert list((exp / "wavs").glob("*-to-*.wav"))
