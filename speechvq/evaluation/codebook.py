@@ -19,7 +19,7 @@ from speechvq.analysis.codebook import (
     side_by_side,
 )
 from speechvq.analysis.frames import frame_labels, normalise
-from speechvq.analysis.phone_classes import class_of
+from speechvq.analysis.phone_classes import classes_of
 from speechvq.analysis.phonemes import joint_counts
 from speechvq.data.manifest import Utterance
 from speechvq.evaluation.phonemes import codebook_names
@@ -154,7 +154,7 @@ def evaluate_codebook(
 def _classes(phones, n_frames: int, frame_rate: float) -> np.ndarray:
     """The phone class (N,) at the centre of each code's frame."""
     labels = frame_labels(normalise(phones), n_frames, 1 / frame_rate)
-    return np.array([class_of(phone) for phone in labels.tolist()], dtype="<U16")
+    return classes_of(labels)
 
 
 def _classes_of_codes(

@@ -5,17 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from speechvq.analysis.codebook import BitRate
-from speechvq.analysis.phone_classes import CLASSES, OTHER
+from speechvq.analysis.phone_classes import CLASS_COLOURS
 from speechvq.report.figures import new_figure
 
-COLOURS = dict(
-    zip(
-        (*CLASSES, OTHER, ""),
-        ("#d1495b", "#edae49", "#66a182", "#2e4057", "#00798c", "#8d96a3", "#b58db6", "#5b7db1"),
-        strict=True,
-    )
-)
-"""Of each phone class; the last is that of codes whose phones are not known."""
+BLUE = "#5b7db1"
+COLOURS = {**CLASS_COLOURS, "": BLUE}
+"""Of each phone class, and of codes whose phones are not known."""
 
 UNUSED = "0.7"
 
@@ -69,7 +64,7 @@ def use_figure(
     values = np.array([rate.rate.value for rate in rates.values()])
     ends = np.array([[rate.rate.low, rate.rate.high] for rate in rates.values()])
     errors = np.nan_to_num(np.abs(ends - values[:, None])).T
-    bars.barh(range(len(rates)), values, xerr=errors, color=COLOURS[""], height=0.6)
+    bars.barh(range(len(rates)), values, xerr=errors, color=BLUE, height=0.6)
     for row, (value, error) in enumerate(zip(values, errors[1], strict=True)):
         bars.annotate(f" {value:,.0f}", (value + error, row), va="center", fontsize=9)
     bars.set_yticks(range(len(rates)), list(rates))
