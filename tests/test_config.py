@@ -208,7 +208,7 @@ from speechvq.settings import RemovedError, build
         ),
         *(
             (TrainingConfig, {name: -1}, f"{name}: must be at least 0, got -1")
-            for name in ("seed", "workers", "samples")
+            for name in ("keep_every", "seed", "workers", "samples")
         ),
         (TrainingConfig, {"gradient_clip": 0.0}, "gradient_clip: must be above 0, got 0.0"),
     ],

@@ -22,7 +22,7 @@ DOCUMENTS = [
     "recipes/asterisk/README.md",
     "recipes/librispeech/README.md",
     "speechvq/pretrained/README.md",
-    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
 ]
 CONNECTORS = {"&&", "||", "|", ";", ">", ">>", "<", "&", "(", ")"}
 PLACEHOLDERS = {"…", "..."}
@@ -173,7 +173,7 @@ def test_commands_are_found_and_checked():
     for words in (
         ["speechvq-convert", "--src", "a.wav", "--speakers-of", "p226"],
         ["speechvq-train", "--training.spectral.steps", "3"],
-        ["speechvq-analyze", "speakers"],
+        ["speechvq-analyze", "colours"],
     ):
         with pytest.raises(SystemExit):
             check(words)

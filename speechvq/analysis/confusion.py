@@ -1,8 +1,57 @@
-"""Confusion of phones, as the codes are mapped to them."""
+"""Confusion and recall of phones, as the codes are mapped to them."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
+from speechvq.analysis.bootstrap import Estimate, bounded, ratio
 from speechvq.analysis.phone_classes import in_order
+
+
+@dataclass(frozen=True)
+class PhoneRecall:
+    """Share of a phone's frames that the codes are mapped to it, with its 95 % interval.
+
+    ``mistaken_for`` is the other phone that most of its frames are mapped to, with ``mistaken``,
+    their share; None where there is none.
+    """
+
+    phone: str
+    frames: int
+    recall: Estimate
+    mistaken_for: str | None
+    mistaken: float
+
+
+def phone_recalls(
+    true: np.ndarray, predicted: np.ndarray, utterances: np.ndarray
+) -> list[PhoneRecall]:
+    """Compute the recall of every phone that occurs, by class.
+
+    Parameters
+    ----------
+    true, predicted
+        Phones (N,).
+    utterances
+        Indices (N,) of the utterances, which are resampled for the intervals.
+    """
+    recalls = []
+    for phone in in_order(np.unique(true).tolist()):
+        own = true == phone
+        _, of = np.unique(utterances[own], return_inverse=True)
+        recall = ratio(np.bincount(of, predicted[own] == phone), np.bincount(of))
+        others, counts = np.unique(predicted[own & (predicted != phone)], return_counts=True)
+        most = counts.argmax() if len(counts) else None
+        recalls.append(
+            PhoneRecall(
+                phone,
+                int(own.sum()),
+                bounded(recall),
+                None if most is None else str(others[most]),
+                0.0 if most is None else float(counts[most] / own.sum()),
+            )
+        )
+    return recalls
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 CLASSES = {
     "vowels": "iy ix ih ey eh ae aa ao ah ax uh uw ux ow ay aw oy er axr ax-h".split(" "),
     "approximants": "w y r l el hh hv".split(" "),
@@ -15,12 +17,27 @@ CLASSES = {
 OTHER = "other"
 """The class of phones outside of ARPAbet."""
 
+CLASS_COLOURS = dict(
+    zip(
+        (*CLASSES, OTHER),
+        ("#d1495b", "#edae49", "#66a182", "#2e4057", "#00798c", "#8d96a3", "#b58db6"),
+        strict=True,
+    )
+)
+"""Of each class, in pictures."""
+
 VOWELS = frozenset(CLASSES["vowels"])
 
 
 def class_of(phone: str) -> str:
     """Return the class of a phone: a key of :data:`CLASSES`, or :data:`OTHER`."""
     return next((name for name, phones in CLASSES.items() if phone in phones), OTHER)
+
+
+def classes_of(phones: np.ndarray) -> np.ndarray:
+    """Return the class of each of the phones (N,)."""
+    known, index = np.unique(phones, return_inverse=True)
+    return np.array([class_of(phone) for phone in known.tolist()])[index]
 
 
 def in_order(phones: Iterable[str]) -> list[str]:

@@ -6,6 +6,8 @@ With y the phone and z the code of a frame, and p the frequencies over the score
 accuracy       each code is mapped to its most likely phone on *other* speech (the mapping part);
                the share of scored frames where this phone is the true one
 chance         the same with every code mapped to the most likely phone of the mapping part
+class accuracy the share of scored frames where the phone of the code has the true phone's class:
+               vowel, approximant, nasal, stop, fricative, silence (:mod:`.phone_classes`)
 phone purity   sum_z p(z) max_y p(y|z): the accuracy of a map made on the scored part itself
 cluster purity sum_y p(y) max_z p(z|y)
 PNMI           I(y; z) / H(y), the share of the phones' entropy that the codes explain
@@ -31,6 +33,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from speechvq.analysis.bootstrap import ratio
+from speechvq.analysis.phone_classes import OTHER, classes_of
 
 FITTED_FRAMES = 300_000
 """The linear map of product codes is fitted on at most this many frames, drawn at random."""
@@ -46,9 +49,10 @@ class PhonemeScores:
     """Result of :func:`score`. Shares are from 0 to 1; the table above defines them.
 
     ``accuracy_interval`` is the 95 % bootstrap interval over utterances, or None without
-    the utterances of the frames. ``codes_used`` and ``perplexity`` are over the scored frames,
-    ``phone_classes`` counts the labels in both parts. Measures of single codes are None for
-    product codes.
+    the utterances of the frames. ``class_accuracy`` and ``class_chance`` are of broad classes,
+    None where most phones are not ARPAbet's. ``codes_used`` and ``perplexity`` are over the scored
+    frames, ``phone_classes`` counts the labels in both parts. Measures of single codes are None
+    for product codes.
     """
 
     accuracy: float
@@ -64,6 +68,8 @@ class PhonemeScores:
     phone_classes: int
     frames_map: int
     frames_score: int
+    class_accuracy: float | None = None
+    class_chance: float | None = None
 
 
 def joint_counts(
@@ -271,7 +277,22 @@ def score_map(
         phone_classes=len(np.union1d(classes, score_labels)),
         frames_map=len(map_labels),
         frames_score=len(score_labels),
+        **_class_scores(predicted, map_labels, score_labels),
     )
+
+
+def _class_scores(
+    predicted: np.ndarray, map_labels: np.ndarray, score_labels: np.ndarray
+) -> dict[str, float]:
+    """Accuracy and chance of broad classes; nothing where most phones have none."""
+    true = classes_of(score_labels)
+    if (true == OTHER).mean() > 0.5:
+        return {}
+    kinds, frequency = np.unique(classes_of(np.asarray(map_labels)), return_counts=True)
+    return {
+        "class_accuracy": float((classes_of(predicted) == true).mean()),
+        "class_chance": float((true == kinds[frequency.argmax()]).mean()),
+    }
 
 
 def _entropy(p: np.ndarray) -> float:

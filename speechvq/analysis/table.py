@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from speechvq.analysis.boundaries import BoundaryScores
 from speechvq.analysis.phonemes import PhonemeScores, joint_counts
 
 
@@ -16,7 +17,16 @@ def score_table(rows: Mapping[str, PhonemeScores]) -> str:
         Scores by the name of the codes.
     """
     cells = [
-        ["", "accuracy", "(95 % interval)", "chance", "phone purity", "cluster purity", "PNMI"]
+        [
+            "",
+            "accuracy",
+            "(95 % interval)",
+            "chance",
+            "class accuracy",
+            "phone purity",
+            "cluster purity",
+            "PNMI",
+        ]
         + ["V-measure", "perplexity", "codes used"]
     ]
     for name, scores in rows.items():
@@ -27,12 +37,32 @@ def score_table(rows: Mapping[str, PhonemeScores]) -> str:
                 f"{scores.accuracy:.3f}",
                 f"({interval[0]:.3f} to {interval[1]:.3f})" if interval else "",
                 f"{scores.chance:.3f}",
+                known("{:.3f}", scores.class_accuracy),
                 known("{:.3f}", scores.phone_purity),
                 known("{:.3f}", scores.cluster_purity),
                 known("{:.3f}", scores.pnmi),
                 known("{:.3f}", scores.v_measure),
                 known("{:.1f}", scores.perplexity),
                 known("{} of {}", scores.codes_used, scores.codebook_size),
+            ]
+        )
+    return aligned(cells)
+
+
+def boundary_table(rows: Mapping[str, BoundaryScores]) -> str:
+    """Align the agreement of boundaries with those of phones, one row a kind of boundaries."""
+    cells = [["boundaries, 20 ms", "precision", "recall", "F", "over-segmentation"]]
+    cells[0] += ["R-value", "(95 % interval)", "found", "true"]
+    for name, found in rows.items():
+        shares = (found.precision, found.recall, found.f, found.over_segmentation, found.r_value)
+        R = found.r_value
+        cells.append(
+            [
+                name,
+                *("-" if np.isnan(share.value) else f"{share.value:.3f}" for share in shares),
+                "" if np.isnan(R.low) else f"({R.low:.3f} to {R.high:.3f})",
+                f"{found.found:,}",
+                f"{found.true:,}",
             ]
         )
     return aligned(cells)

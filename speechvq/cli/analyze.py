@@ -8,7 +8,9 @@ import sys
 from speechvq.cli.errors import Parser, command
 
 QUESTIONS = {
+    "codebook": "use of the codes, runs, bit rates before and after coding, a map",
     "phonemes": "phone accuracy of the codes, with k-means baselines",
+    "speakers": "what is left of the speaker in codes and latents: probes, information",
     "prior": "bits per code of a prior, and unconditional generation against speech",
     "conversion": "speaker similarity, WER, PER, DNSMOS and pitch of conversions",
 }

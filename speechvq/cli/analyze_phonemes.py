@@ -14,6 +14,8 @@ from speechvq.cli.errors import Parser
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from speechvq.analysis.confusion import PhoneRecall
+    from speechvq.evaluation.learning_curve import CheckpointScores
     from speechvq.evaluation.phonemes import PhonemeEvaluation
     from speechvq.model import Model
 
@@ -31,9 +33,13 @@ of them. Each codebook is scored alone, too, and has tables and figures of its o
 --ssl adds baselines with more behind them: k-means on what HuBERT, WavLM or wav2vec 2.0 learned
 from many hours. They need torchaudio: pip install "speechvq[ssl]".
 
+Boundaries: changes of the code against beginnings and ends of phones, at most 20 ms apart, one to
+one, beside as many boundaries at regular and at random places.
+
 Default: the last trained model, mapped on its training data and scored on its test data.
-Writes scores.json, codes.csv (the codes and their phones), and the figures confusion and codes,
-each as PNG and as SVG.
+Writes scores.json, codes.csv (the codes and their phones), recall.csv, and the figures confusion,
+codes and recall, each as PNG and as SVG; with --checkpoints also the table and the figure
+learning_curve.
 """
 
 
@@ -54,13 +60,15 @@ def parser() -> Parser:
         )  # fmt: skip
     add("--ssl-weights", metavar="FILE",
         help="weights of the one --ssl (default: torchaudio fetches them)")  # fmt: skip
+    add("--checkpoints", action="store_true",
+        help="score every checkpoint of the training, too (training.keep_every)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
     add(
         "--seed",
         type=int,
         default=0,
-        help="seed of the baselines, of --max-minutes and of the frames that the map of product "
-        "codes is fitted on (default: 0)",
+        help="seed of the baselines, of --max-minutes, of random boundaries and of the frames that "
+        "the map of product codes is fitted on (default: 0)",
     )
     add("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
     return parser
@@ -75,11 +83,13 @@ def run(options: argparse.Namespace) -> int:
     if options.ssl_weights and len(options.ssl) != 1:
         raise ValueError(f"--ssl-weights is of one model, and --ssl names {len(options.ssl)}")
     from speechvq import model_folder
+    from speechvq.evaluation.learning_curve import find_checkpoints, learning_curve
     from speechvq.evaluation.normalised import normalisation_of
     from speechvq.evaluation.phonemes import evaluate_phonemes, labelled_utterances
 
     folder = model_folder.find_model(options.model)
     config = model_folder.read_config(folder)
+    checkpoints = find_checkpoints(folder) if options.checkpoints else []
     paths = (
         _map_manifest(options.map_on, config),
         manifest(options.score_on, config, "test", "--score-on"),
@@ -99,13 +109,19 @@ def run(options: argparse.Namespace) -> int:
         normalisation_of(config),
         _self_supervised(options, model),
     )
+    shown = progress(checkpoints, "checkpoints", "checkpoints")
+    curve = learning_curve(model, shown, result.mapped, result.scored, options.seed)
     out = Path(options.out) if options.out else beside(folder, "phonemes")
     scores = {"model": str(folder), **result.to_dict()}
-    written = _write(out, result, scores)
+    if curve:
+        scores["checkpoints"] = [found.to_dict() for found in curve]
+    written = _write(out, result, curve, scores)
     if options.json:
         print(json.dumps(scores, indent=1))
     else:
         _print(folder, result)
+        if curve:
+            _print_curve(curve)
         print(written)
     return 0
 
@@ -141,12 +157,15 @@ def _map_manifest(given: str | None, config: dict) -> str:
     return train
 
 
-def _write(out: Path, result: PhonemeEvaluation, scores: dict) -> str:
+def _write(
+    out: Path, result: PhonemeEvaluation, curve: list[CheckpointScores], scores: dict
+) -> str:
     import numpy as np
 
     from speechvq.analysis.table import code_files, code_table
     from speechvq.evaluation.phonemes import LEARNED
     from speechvq.report.phone_pictures import codes_figure, confusion_figure
+    from speechvq.report.phonemes_figures import learning_curve_figure, recall_figure
 
     G, K = result.codebooks, result.codebook_size
     map_labels = np.concatenate(result.mapped.labels)
@@ -156,13 +175,50 @@ def _write(out: Path, result: PhonemeEvaluation, scores: dict) -> str:
         f"Confusion of phones\n{codes}, {len(score_labels):,} scored frames: "
         f"accuracy {result.scores[LEARNED].accuracy:.1%}"
     )
-    tables, figures = {}, {"confusion": confusion_figure(score_labels, result.predicted, title)}
+    figures = {
+        "confusion": confusion_figure(score_labels, result.predicted, title),
+        "recall": recall_figure(result.recalls, f"Recall of each phone\n{codes}"),
+    }
+    tables = {"recall": _recall_table(result.recalls)}
+    if curve:
+        tables["learning_curve"] = _curve_table(curve)
+        columns = zip(*((c.global_step, c.stage, c.started, c.scores) for c in curve), strict=True)
+        title = f"Phones of the codes over the training\n{codes}"
+        figures["learning_curve"] = learning_curve_figure(*columns, title)
     by_codebook = np.concatenate(result.mapped.codes).reshape(-1, G).T
     for (name, which), own in zip(code_files(G).items(), by_codebook, strict=True):
         title = f"Phones of each code{which}: {codes}"
         tables[name] = code_table(own, map_labels, K)
         figures[name] = codes_figure(own, map_labels, K, title)
     return write_results(out, scores, tables, figures)
+
+
+def _recall_table(recalls: list[PhoneRecall]) -> list[list]:
+    from speechvq.analysis.phone_classes import class_of
+
+    rows = [["phone", "class", "frames", "recall", "low", "high", "mistaken_for", "mistaken"]]
+    for found in recalls:
+        recall = found.recall
+        rows.append(
+            [found.phone, class_of(found.phone), found.frames, recall.value, recall.low]
+            + [recall.high, found.mistaken_for, found.mistaken]
+        )
+    return rows
+
+
+def _curve_table(curve: list[CheckpointScores]) -> list[list]:
+    rows = [
+        ["checkpoint", "stage", "step", "global_step", "codebook_started", "accuracy", "low"]
+        + ["high", "class_accuracy", "perplexity"]
+    ]
+    for found in curve:
+        scores = found.scores
+        rows.append(
+            [found.file, found.stage, found.step, found.global_step, found.started]
+            + [scores.accuracy, *(scores.accuracy_interval or ("", ""))]
+            + [scores.class_accuracy, found.perplexity]
+        )
+    return rows
 
 
 def _codebooks(result: PhonemeEvaluation) -> str:
@@ -172,7 +228,7 @@ def _codebooks(result: PhonemeEvaluation) -> str:
 
 def _print(folder: Path, result: PhonemeEvaluation) -> None:
     from speechvq.analysis.phonemes import PRODUCT_NOTE
-    from speechvq.analysis.table import score_table
+    from speechvq.analysis.table import boundary_table, score_table
     from speechvq.evaluation.phonemes import LEARNED, WELL_USED
 
     G, K = result.codebooks, result.codebook_size
@@ -186,6 +242,7 @@ def _print(folder: Path, result: PhonemeEvaluation) -> None:
     print(score_table(result.scores))
     if G > 1:
         print(f"\n{PRODUCT_NOTE}")
+    print(f"\n{boundary_table(result.boundaries)}")
     perplexity = f"{'perplexity' if G == 1 else 'the lowest perplexity'} {result.perplexity:.1f}"
     if result.codebook_well_used:
         print(f"\ncodebook well used: {perplexity} is over K/{WELL_USED}")
@@ -194,3 +251,23 @@ def _print(folder: Path, result: PhonemeEvaluation) -> None:
             f"\ncodebook poorly used: {perplexity} is under K/{WELL_USED} = "
             f"{K / WELL_USED:g}; the scores are those of a smaller codebook"
         )
+
+
+def _print_curve(curve: list[CheckpointScores]) -> None:
+    from speechvq.analysis.table import aligned, known
+
+    rows = [["checkpoint", "stage", "steps", "accuracy", "class accuracy", "perplexity"]]
+    for found in curve:
+        rows.append(
+            [
+                found.file.removesuffix(".safetensors"),
+                found.stage,
+                f"{found.global_step:,}",
+                f"{found.scores.accuracy:.3f}",
+                known("{:.3f}", found.scores.class_accuracy),
+                f"{found.perplexity:.1f}" + ("" if found.started else "*"),
+            ]
+        )
+    print(f"\n{aligned(rows)}")
+    if not all(found.started for found in curve):
+        print("* before its codebook starts: k-means centres of its latents stand for it")

@@ -41,6 +41,9 @@ class LoopConfig:
         Of all random numbers.
     log_every, valid_every, checkpoint_every : int
         Steps between metrics, validations and checkpoints.
+    keep_every : int
+        Steps between checkpoints that are kept, without the optimiser's state, for learning curves;
+        0 for none.
     tensorboard : bool
         Write TensorBoard's event files beside the JSON lines.
     """
@@ -51,12 +54,14 @@ class LoopConfig:
     log_every: int = 50
     valid_every: int = 1000
     checkpoint_every: int = 1000
+    keep_every: int = 0
     tensorboard: bool = True
 
     def __post_init__(self):
         for name in ("log_every", "valid_every", "checkpoint_every"):
             at_least(1, name, getattr(self, name))
-        at_least(0, "seed", self.seed)
+        for name in ("keep_every", "seed"):
+            at_least(0, name, getattr(self, name))
         if self.seed >= 2**32:
             raise ValueError(f"seed: must be below 2^32, got {self.seed}")
         above_zero("gradient_clip", self.gradient_clip)

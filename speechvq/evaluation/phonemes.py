@@ -18,11 +18,14 @@ import numpy as np
 import torch
 
 from speechvq.analysis.baselines import kmeans_codes, mfcc
+from speechvq.analysis.boundaries import BoundaryScores, segmentations
+from speechvq.analysis.confusion import PhoneRecall, phone_recalls
 from speechvq.analysis.frames import frame_labels, normalise
 from speechvq.analysis.phonemes import PhonemeScores, phone_map, score, score_map
 from speechvq.config import SpeakerNormalisationConfig
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.manifest import CorpusError, Utterance, read_usable
+from speechvq.data.subsets import within_minutes
 from speechvq.evaluation.normalised import speaker_normalised_cepstra, whitened_kmeans
 from speechvq.model import Model
 from speechvq.sampling.utterances import Encoded, encode_utterances
@@ -32,6 +35,7 @@ logger = logging.getLogger(__name__)
 LEARNED, UNTRAINED, MFCC = "learned codes", "untrained encoder", "MFCC k-means"
 NORMALISED = "k-means of speaker-normalised cepstra"
 WHITENED = "the same, whitened within clusters"
+CHANGES, PHONE_CHANGES = "changes of learned codes", "changes of their phones"
 WELL_USED = 4
 """A codebook is poorly used if its perplexity is below K divided by this."""
 
@@ -68,6 +72,8 @@ class PhonemeEvaluation:
     """Scores of the learned codes and the baselines, by name, and the data they come from.
 
     `predicted` are the phones (M,) that the learned codes of the scored frames are mapped to.
+    `boundaries` has the agreement of code changes with phone changes by the kind of codes, and
+    `recalls` the recall of each phone by the learned codes.
     """
 
     codebooks: int
@@ -79,6 +85,8 @@ class PhonemeEvaluation:
     scores: dict[str, PhonemeScores]
     predicted: np.ndarray
     seed: int
+    boundaries: dict[str, BoundaryScores]
+    recalls: list[PhoneRecall]
 
     @property
     def perplexity(self) -> float:
@@ -103,6 +111,7 @@ class PhonemeEvaluation:
             "seed": self.seed,
             "codebook_well_used": self.codebook_well_used,
             "scores": {name: dataclasses.asdict(row) for name, row in self.scores.items()},
+            "boundaries": {n: dataclasses.asdict(row) for n, row in self.boundaries.items()},
         }
 
 
@@ -152,7 +161,7 @@ def evaluate_phonemes(
     map_codes, score_codes = np.concatenate(mapped.codes), np.concatenate(scored.codes)
     map_labels, score_labels = np.concatenate(mapped.labels), np.concatenate(scored.labels)
     index = np.repeat(np.arange(len(scored.speech)), scored.frames)
-    with _one_thread():
+    with one_thread():
         predicted = phone_map(map_codes, map_labels, K, seed)(score_codes)
     scores = {}
     if G > 1:  # one codebook has this row, with all of its scores, below
@@ -167,7 +176,28 @@ def evaluate_phonemes(
         for name, (to_map, to_score) in codes.items()
     }
     rates = model.frame_rate, model.bitrate
-    return PhonemeEvaluation(G, K, *rates, mapped, scored, scores, predicted, seed)
+    return PhonemeEvaluation(
+        G, K, *rates, mapped, scored, scores, predicted, seed,
+        _boundaries(scored, predicted, model.frame_rate, seed),
+        phone_recalls(score_labels, predicted, index),
+    )  # fmt: skip
+
+
+def _boundaries(
+    scored: LabelledCodes, predicted: np.ndarray, frame_rate: float, seed: int
+) -> dict[str, BoundaryScores]:
+    """Agreement of changes of the learned codes, and of the phones they stand for, with phones."""
+    G = scored.codes[0].reshape(scored.frames[0], -1).shape[1]
+    kinds = {CHANGES: scored.codes}
+    if G > 1:
+        kinds |= {
+            f"changes of {name}": [codes[:, g] for codes in scored.codes]
+            for g, name in enumerate(codebook_names(G))
+        }
+    kinds[PHONE_CHANGES] = np.split(predicted, np.cumsum(scored.frames)[:-1])
+    utterances = [e.utterance for e in scored.speech]
+    phones, seconds = [u.phones for u in utterances], [u.duration for u in utterances]
+    return segmentations(kinds, phones, seconds, 1 / frame_rate, seed)
 
 
 def label_codes(model: Model, manifest: str, utterances: Iterable[Utterance]) -> LabelledCodes:
@@ -201,16 +231,11 @@ def labelled_utterances(path: str, max_minutes: float, seed: int) -> list[Uttera
         )  # fmt: skip
     if doubt := doubt_classes(phone.label for u in labelled for phone in u.phones):
         logger.warning("%s: %s", path, doubt)
-    order = np.random.default_rng(seed).permutation(len(labelled))
-    seconds = np.cumsum([labelled[index].duration for index in order])
-    count = np.searchsorted(seconds, max_minutes * 60) + 1
-    if count < len(labelled):
-        logger.info("%s: %d of %d utterances drawn (--max-minutes)", path, count, len(labelled))
-    return [labelled[index] for index in sorted(order[:count])]
+    return within_minutes(labelled, path, max_minutes, seed)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Compute on one thread: last digits depend on their number, and clusters on last digits."""
     import sklearn.cluster  # what is not loaded yet would not be limited
     import sklearn.linear_model  # noqa: F401
@@ -225,7 +250,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@_one_thread()
+@one_thread()
 def baseline_codes(
     model: Model,
     mapped: LabelledCodes,

@@ -51,6 +51,11 @@ class State:
     timed: list[tuple[int, float]] = field(default_factory=list)
     """Threads and seconds of the steps that are timed to choose anew (`ThreadChooser`)."""
 
+    @property
+    def kept(self) -> str:
+        """The file that keeps this moment (`training.keep_every`)."""
+        return f"{FOLDER}/step-{self.global_step:07d}.safetensors"
+
     def next(self, stage: str) -> "State":
         """The state at the beginning of the next stage."""
         return State(stage, global_step=self.global_step, threads=self.threads)

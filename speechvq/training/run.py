@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 _FREE = (
     *("data.*", "stages.*.labels", "training.init_from"),  # paths; the content is compared
     *("training.log_every", "training.valid_every", "training.checkpoint_every"),
+    "training.keep_every",
     *("training.workers", "training.samples", "training.tensorboard"),
 )
 """Settings that a resume may change, since no step depends on them."""

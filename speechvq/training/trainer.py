@@ -125,8 +125,7 @@ class Trainer:
             checkpoint cannot be used.
         """
         last = self.folder / LAST
-        resume = resume and last.exists()
-        if resume:
+        if resume := resume and last.exists():
             self.state, _ = read_header(last)
             if self.state.best is not None:
                 self._check_best()
@@ -279,7 +278,7 @@ class Trainer:
         return zlib.crc32(f"{self.config.seed}/{stage.name}/{step}".encode())
 
     def _between_steps(self, stage: Stage, optimizer: torch.optim.Optimizer, meter: Meter) -> None:
-        """Validate and write a checkpoint when they are due; stop when the user wants it.
+        """Validate and write checkpoints when they are due; stop when the user wants it.
 
         A resume repeats a validation that the user interrupted.
         """
@@ -292,6 +291,8 @@ class Trainer:
         due = state.step > 0 and (end or state.step % every.checkpoint_every == 0)
         if stop or (due and self._saved_at != state.global_step):
             self._checkpoint(optimizer, meter)
+        if state.step > 0 and every.keep_every and state.global_step % every.keep_every == 0:
+            self._save(state.kept)
         if stop:
             raise Interrupted(f"stage {stage.name}, step {state.step} of {steps}")
 

@@ -232,7 +232,7 @@ def test_scores_of_a_map_alone():
     assert (scores.accuracy, scores.chance, scores.phone_classes) == (0.5, 0.5, 3)
     assert (scores.frames_map, scores.frames_score) == (3, 4)
     assert score_table({"codes": scores}).splitlines()[1].split() == [
-        "codes", "0.500", "0.500", *"------"
+        "codes", "0.500", "0.500", "0.750", *"------"
     ]  # fmt: skip
 
 
@@ -245,3 +245,19 @@ def test_code_table():
         ["0", "1", "0.2000", "sil", "sil 1.00"],
         ["1", "0", "0.0000", "-", "-"],
     ]
+
+
+def test_class_accuracy_by_hand():
+    labels = np.array(["aa", "aa", "iy", "t", "t", "sil"])
+    predicted = np.array(["aa", "iy", "t", "d", "sil", "sil"])
+    scores = score_map(predicted, np.array(["aa", "iy", "t"]), labels, 4)
+    assert scores.accuracy == 2 / 6
+    assert scores.class_accuracy == 4 / 6  # aa for iy and d for t are of the class
+    assert scores.class_chance == 3 / 6  # vowels are the most frequent class of the mapping part
+
+
+def test_phones_outside_of_arpabet_have_no_class_accuracy():
+    labels = np.array(["2:", "9^", "t"])
+    scores = score_map(labels, labels, labels, 4)
+    assert scores.class_accuracy is None and scores.class_chance is None
+    assert " - " in score_table({"codes": scores})

@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import json
 from pathlib import Path
@@ -23,6 +24,7 @@ from speechvq.config import (  # noqa: E402
 )
 from speechvq.data.manifest import Phone, Utterance, read_manifest, write_manifest  # noqa: E402
 from speechvq.model import Model  # noqa: E402
+from speechvq.training.checkpoint import State, save_checkpoint  # noqa: E402
 
 SAMPLE_RATE = 16000
 CODEBOOK_SIZE = 8
@@ -105,7 +107,8 @@ def test_without_options(exp, capsys):
     assert "codebook well used" in out or "codebook poorly used" in out
     written = exp / "phonemes"
     assert sorted(path.name for path in written.iterdir()) == [
-        "codes.csv", "codes.png", "codes.svg", "confusion.png", "confusion.svg", "scores.json",
+        "codes.csv", "codes.png", "codes.svg", "confusion.png", "confusion.svg",
+        "recall.csv", "recall.png", "recall.svg", "scores.json",
     ]  # fmt: skip
     assert (written / "confusion.png").read_bytes().startswith(b"\x89PNG")
     assert ElementTree.parse(written / "confusion.svg").getroot().tag.endswith("}svg")
@@ -115,6 +118,68 @@ def test_without_options(exp, capsys):
     assert scores["MFCC k-means"]["frames_map"] == 300
     assert scores["k-means of speaker-normalised cepstra"]["accuracy"] > 0.9
     assert scores["the same, whitened within clusters"]["accuracy"] > 0.9
+
+
+def test_recall_and_boundaries_are_those_of_the_functions(exp, capsys):
+    """Boundaries of the sounds are every 0.2 s; codes have 20 ms."""
+    assert analyze.main(["phonemes", "--no-baselines", "--json"]) == 0
+    boundaries = json.loads(capsys.readouterr().out)["boundaries"]
+    assert list(boundaries) == [
+        "changes of learned codes", "changes of their phones",
+        "as many, at regular places", "as many, at random places",
+    ]  # fmt: skip
+    model = model_folder.load_model(exp / "vqvae")
+    codes, labels, utterances = encoded(model, exp / "data/test.jsonl")
+    found = boundaries["changes of learned codes"]
+    inner = [codes[utterances == u][1:49] for u in range(3)]  # 0.02 s from the ends
+    assert found["found"] == sum(int((own[1:] != own[:-1]).sum()) for own in inner)
+    assert found["true"] == 3 * 4
+    with open(exp / "phonemes/recall.csv", newline="") as file:
+        rows = {row["phone"]: row for row in csv.DictReader(file)}
+    assert {phone: int(row["frames"]) for phone, row in rows.items()} == {
+        phone: int((labels == phone).sum()) for phone in ("aa", "s", "sil")
+    }
+    assert rows["aa"]["class"] == "vowels"
+
+
+def test_checkpoints_are_scored_as_models_are(exp, capsys):
+    """The weights of the training alone count; a codebook that has not started is k-means."""
+    folder = exp / "vqvae"
+    model = model_folder.load_model(folder)
+    (folder / "checkpoints").mkdir()
+
+    def keep(name, step, stage="decoder"):
+        save_checkpoint(folder / f"checkpoints/{name}.safetensors", {"model": model},
+                        State(stage, step, step), {})  # fmt: skip
+
+    model.vqvae.quantizer.started.fill_(True)
+    keep("last", 9)
+    keep("best", 9)  # of the same step: scored once
+    model.vqvae.quantizer.codebook[1:] += 1000
+    keep("step-0000007", 7)
+    model.vqvae.quantizer.started.fill_(False)
+    keep("step-0000003", 3, "cepstra")
+    (folder / "checkpoints/step-0000001.safetensors").write_bytes(b"cut")
+    assert analyze.main(["phonemes", "--no-baselines", "--checkpoints"]) == 2  # one is left out
+    output = capsys.readouterr()
+    assert "step-0000001.safetensors: a damaged checkpoint" in output.err
+    result = json.loads((exp / "phonemes/scores.json").read_text())
+    curve = result["checkpoints"]
+    assert [c["global_step"] for c in curve] == [3, 7, 9]
+    assert [c["started"] for c in curve] == [False, True, True]
+    learned = result["scores"]["learned codes"]
+    assert curve[2]["scores"]["accuracy"] == learned["accuracy"]
+    assert curve[2]["perplexity"] == pytest.approx(learned["perplexity"])
+    assert curve[1]["perplexity"] == 1  # collapsed
+    assert curve[1]["scores"]["accuracy"] == learned["chance"]
+    assert curve[0]["perplexity"] > 2
+    assert "* before its codebook starts" in output.out
+    assert (exp / "phonemes/learning_curve.png").stat().st_size > 1000
+
+
+def test_without_checkpoints_there_is_no_curve(exp, capsys):
+    assert analyze.main(["phonemes", "--checkpoints"]) == 2
+    assert "no checkpoints" in capsys.readouterr().err
 
 
 def test_json_options_and_reproducibility(exp, tmp_path, capsys):

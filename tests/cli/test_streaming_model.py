@@ -206,12 +206,13 @@ def test_phonemes(saved, tiny_corpus, capsys):
     files = {path.name: path.read_bytes() for path in Path("phonemes").iterdir()}
     assert sorted(files) == [
         "codes-1.csv", "codes-1.png", "codes-1.svg", "codes-2.csv", "codes-2.png", "codes-2.svg",
-        "confusion.png", "confusion.svg", "scores.json",
+        "confusion.png", "confusion.svg", "recall.csv", "recall.png", "recall.svg", "scores.json",
     ]  # fmt: skip
     result = json.loads(files["scores.json"])
     scores = result["scores"]
     assert list(scores)[:3] == ["learned codes", "codebook 1 of 2", "codebook 2 of 2"]
     assert scores["MFCC k-means"]["codebook_size"] == 8 and len(scores) == 7
+    assert list(result["boundaries"])[1] == "changes of codebook 1 of 2"
     assert result["codebooks"] == 2 and scores["learned codes"]["pnmi"] is None
 
     model = speechvq.load(saved)

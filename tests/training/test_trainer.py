@@ -180,6 +180,25 @@ def test_what_is_written(tmp_path, read_lines):
     assert run.calls == ["start", "finish", "start", "finish"]
 
 
+def test_checkpoints_are_kept_every_so_many_steps(tmp_path):
+    """Of all stages, at the end of the first one too; a training that keeps none is the same."""
+    config = replace(CONFIG, keep_every=3)
+    kept = Run(tmp_path / "kept", config=config)
+    kept.trainer.run()
+    files = sorted(path.name for path in (tmp_path / "kept/checkpoints").glob("step-*"))
+    assert files == ["step-0000003.safetensors", "step-0000006.safetensors",
+                     "step-0000009.safetensors"]  # fmt: skip
+    states = [read_header(tmp_path / "kept/checkpoints" / name)[0] for name in files]
+    assert [(s.stage, s.step, s.global_step) for s in states] == [
+        ("both", 3, 3), ("both", 6, 6), ("bias", 3, 9),
+    ]  # fmt: skip
+    plain = Run(tmp_path / "plain")
+    plain.trainer.run()
+    assert torch.equal(plain.weights, kept.weights)
+    last = _load(tmp_path / "kept" / "checkpoints" / files[-1])
+    assert not any(name.startswith("optimizer") for name in last)
+
+
 def test_a_stage_trains_its_parameters_alone(tmp_path):
     run = Run(tmp_path, steps=(0, 5))
     slope, bias = run.line.weight.clone(), run.line.bias.clone()
