@@ -5,7 +5,13 @@ of `engine`, elsewhere by `reference_step`.
 """
 
 from speechvq.sampling.draw import convert, cores, sample, sample_batch, sample_into
-from speechvq.sampling.encode import BlockEncoder, encode, encode_blocks, encode_source
+from speechvq.sampling.encode import (
+    BlockEncoder,
+    encode,
+    encode_blocks,
+    encode_source,
+    latents,
+)
 from speechvq.sampling.options import SamplingOptions
 from speechvq.sampling.streaming import convert_blocks, stream
 
@@ -18,6 +24,7 @@ __all__ = [
     "encode",
     "encode_blocks",
     "encode_source",
+    "latents",
     "sample",
     "sample_batch",
     "sample_into",

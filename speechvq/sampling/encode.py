@@ -56,6 +56,14 @@ def encode(model: Model, waveform: np.ndarray) -> np.ndarray:
     return encode_source(model, [waveform]).codes
 
 
+def latents(model: Model, waveform: np.ndarray) -> np.ndarray:
+    """Latents z_e (N, D) float32 of a recording: those whose codes `encode` gives.
+
+    Arguments and errors are those of `encode`.
+    """
+    return np.concatenate(list(BlockEncoder(model, [waveform], quantize=False)))
+
+
 def encode_blocks(model: Model, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Encode a recording that comes in blocks: the codes of `encode`, as soon as they are known.
 
@@ -133,6 +141,8 @@ class BlockEncoder:
     ----------
     model, blocks
         As in `encode_blocks`.
+    quantize
+        Whether to give codes; else the latents z_e (n, D) that they are found for.
 
     Attributes
     ----------
@@ -144,8 +154,9 @@ class BlockEncoder:
         Mean square of the recording in each code given so far, at the level of the training speech.
     """
 
-    def __init__(self, model: Model, blocks: Iterable[np.ndarray]):
+    def __init__(self, model: Model, blocks: Iterable[np.ndarray], quantize: bool = True):
         self._model, self._blocks = model, blocks
+        self._given = model.vqvae.quantizer.nearest if quantize else lambda latents: latents
         self.samples, self.gains, self.powers = 0, NO_GAIN, array("d")
         self._held = np.zeros(0, np.float32)  # samples whose power is not measured yet
 
@@ -167,19 +178,19 @@ class BlockEncoder:
         for block in self._checked():
             if again:
                 self._held = np.concatenate([self._held, self.gains.to_model * block])
-            yield from self._nearest(stream.add(block))
+            yield from self._known(stream.add(block))
         if not self.samples:
             raise ValueError(NO_SAMPLES)
-        yield from self._nearest(stream.end())
+        yield from self._known(stream.end())
 
-    def _nearest(self, latents: torch.Tensor) -> Iterator[np.ndarray]:
+    def _known(self, latents: torch.Tensor) -> Iterator[np.ndarray]:
         """Codes of latents (1, n, D), if there are any."""
         n = latents.shape[1]
         if n:
             samples = n * self._model.hop_length
             self._measure(self._held[:samples])
             self._held = self._held[samples:]
-            yield _own(self._model.vqvae.quantizer.nearest(latents)[0])
+            yield _own(self._given(latents)[0])
 
     def _in_windows(self) -> Iterator[np.ndarray]:
         """Codes of an encoder of windows of the recording with context on either side."""
@@ -197,7 +208,7 @@ class BlockEncoder:
                 block = block[len(taken) :]
                 if held == (first + chunk + margin) * hop:
                     self._measure(window[first * hop : (first + chunk) * hop])
-                    yield _encode(model, window[:held], first, chunk)
+                    yield self._encode(window[:held], first, chunk)
                     first += chunk
                     beyond = max(0, first - margin)  # codes whose samples no later code depends on
                     window[: held - beyond * hop] = window[beyond * hop : held]
@@ -209,7 +220,13 @@ class BlockEncoder:
             begin = max(0, code - margin)
             self._measure(window[code * hop : min(held, (code + chunk) * hop)])
             piece = window[begin * hop : min(held, (code + chunk + margin) * hop)]
-            yield _encode(model, piece, code - begin, chunk)
+            yield self._encode(piece, code - begin, chunk)
+
+    @torch.inference_mode()
+    def _encode(self, waveform: np.ndarray, first: int, count: int) -> np.ndarray:
+        """`count` codes from `first` on, of those of a waveform (T,), computed at once."""
+        whole = torch.from_numpy(waveform).unsqueeze(0).to(self._model.device)
+        return _own(self._given(self._model.latents(whole))[0, first : first + count])
 
     def _measure(self, samples: np.ndarray) -> None:
         """Note the power of the samples of the codes that are given next."""
@@ -265,13 +282,6 @@ class BlockEncoder:
                 piece = block[first : first + longest]
                 self.samples += len(piece)
                 yield piece
-
-
-@torch.inference_mode()
-def _encode(model: Model, waveform: np.ndarray, first: int, count: int) -> np.ndarray:
-    """`count` codes from `first` on, of those of a waveform (T,), which are computed at once."""
-    whole = torch.from_numpy(waveform).unsqueeze(0).to(model.device)
-    return _own(model.encode(whole)[0, first : first + count])
 
 
 def _own(codes: torch.Tensor) -> np.ndarray:

@@ -17,7 +17,7 @@ from speechvq.config import (
     WaveNetDecoderConfig,
 )
 from speechvq.model import Model
-from speechvq.sampling.encode import encode, encode_blocks
+from speechvq.sampling.encode import encode, encode_blocks, latents
 
 encoding = sys.modules["speechvq.sampling.encode"]  # in the package the name is the function's
 
@@ -171,3 +171,14 @@ def test_what_is_refused(model, waveform, message):
 def test_no_pieces_are_refused(model):
     with pytest.raises(ValueError, match="T at least 1"):
         list(encode_blocks(model, []))
+
+
+@pytest.mark.parametrize("level", [None, -50.0])
+def test_latents_are_those_of_the_codes(model, level):
+    if level is not None:
+        model.level.fill_(level)
+    waveform = noise(40 * model.hop_length + 17)
+    found = latents(model, waveform)
+    assert found.dtype == np.float32 and found.shape == (41, 8)
+    nearest = model.vqvae.quantizer.nearest(torch.from_numpy(found)[None])[0]
+    assert np.array_equal(nearest.numpy(), encode(model, waveform))
