@@ -9,6 +9,7 @@ from speechvq.cli.errors import Parser, command
 
 QUESTIONS = {
     "phonemes": "phone accuracy of the codes, with k-means baselines",
+    "abx": "ABX error of phones in codes and latents, within and across speakers",
     "prior": "bits per code of a prior, and unconditional generation against speech",
     "conversion": "speaker similarity, WER, PER, DNSMOS and pitch of conversions",
 }
