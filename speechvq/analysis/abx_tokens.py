@@ -1,7 +1,7 @@
-"""Tokens of the ABX task: phones with their context, speaker and frames; ZeroSpeech's .item file.
+"""Tokens of the ABX task: phones with context, speaker and frames; ZeroSpeech's .item file.
 
-The task is that of ZeroSpeech 2021 (Nguyen et al., "The Zero Resource Speech Benchmark 2021", 2020);
-items and frames are those of ABXpy and fastabx.
+The task is that of ZeroSpeech 2021 (Nguyen et al., "The Zero Resource Speech Benchmark 2021",
+2020); items and frames are those of ABXpy and fastabx.
 """
 
 import math

@@ -86,14 +86,11 @@ def sequence_distance(frames, x, n, y, m, angular):
 
 
 @numba.njit(cache=True)
-def _distances(frames, first, length, x, y, same, angular):
-    """Distances (X, Y) of tokens; infinite of a token from itself, where they are the `same`."""
+def _distances(frames, first, length, x, y, angular):
+    """Distances (X, Y) of tokens."""
     found = np.empty((len(x), len(y)))
     for i in range(len(x)):
         for j in range(len(y)):
-            if same and j <= i:
-                found[i, j] = math.inf if j == i else found[j, i]
-                continue
             distance = sequence_distance(
                 frames, first[x[i]], length[x[i]], first[y[j]], length[y[j]], angular
             )
@@ -118,8 +115,8 @@ def wrong_triples(frames, first, length, a, b, x, same, angular):
     angular
         As in `sequence_distance`.
     """
-    to_a = _distances(frames, first, length, x, a, same, angular)
-    to_b = _distances(frames, first, length, x, b, False, angular)
+    to_a = _distances(frames, first, length, x, a, angular)
+    to_b = _distances(frames, first, length, x, b, angular)
     count = 0.0
     for i in range(len(x)):
         for j in range(len(a)):

@@ -25,31 +25,49 @@ Nothing is trained. Chance is 50 %, intervals come from resampling contexts.
 Compared are the codes (codebooks that differ), the quantized z_q, the latents z_e and, as a
 baseline, MFCCs at the same frame rate (angles), along the path of dynamic time warping.
 
-Writes scores.json, pairs.csv, and the figures abx and pairs, each as PNG and as SVG. --export writes
-the tokens as ZeroSpeech's .item file, and the frames as arrays that fastabx reads.
+Writes scores.json, pairs.csv, and the figures abx and pairs, each as PNG and as SVG. --export
+writes the tokens as ZeroSpeech's .item file, and the frames as arrays that fastabx reads.
 """
 
 
 def parser() -> Parser:
     """The options of speechvq-analyze abx."""
-    parser = Parser("analyze abx", "Are two tokens of a phone nearer than two phones?", NOTES)
+    parser = Parser("analyze abx", "Are tokens of one phone nearer than those of two?", NOTES)
     add = parser.add_argument
     add("--model", metavar="DIR", help="model folder (default: the last one trained)")
     add("--score-on", metavar="FILE", help="manifest with phones (default: the model's test data)")
     add("--out", metavar="DIR", help="folder to write to (default: abx beside the model)")
     add("--export", metavar="DIR", help="write the .item file and the frames to this folder, too")
-    add("--context", choices=("within", "any"), default="within",
+    add(
+        "--context",
+        choices=("within", "any"),
+        default="within",
         help="within: triphones in the same context; any: phones alone, wherever they stand "
-        "(default: within)")  # fmt: skip
-    add("--max-group", type=whole_number, default=10, metavar="N",
-        help="keep at most N tokens of each phone of a speaker in each context (default: 10)")  # fmt: skip
-    add("--max-speakers", type=whole_number, default=5, metavar="N",
-        help="across: at most N speakers of X for each A and B (default: 5)")  # fmt: skip
+        "(default: within)",
+    )
+    add(
+        "--max-group",
+        type=whole_number,
+        default=10,
+        metavar="N",
+        help="keep at most N tokens of each phone of a speaker in each context (default: 10)",
+    )
+    add(
+        "--max-speakers",
+        type=whole_number,
+        default=5,
+        metavar="N",
+        help="across speakers, at most N speakers of X for each A and B (default: 5)",
+    )
     add("--max-minutes", type=float, default=60, metavar="M",
         help="draw at most M minutes of speech from the manifest (default: 60)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
-    add("--seed", type=int, default=0,
-        help="seed of --max-minutes, --max-group, --max-speakers and intervals (default: 0)")  # fmt: skip
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of --max-minutes, --max-group, --max-speakers and intervals (default: 0)",
+    )
     add("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
     return parser
 

@@ -218,7 +218,7 @@ def _tokens(
     rate: Fraction,
     task: AbxTask,
 ) -> tuple[list[Token], int, int]:
-    """The tokens that are compared, how many there were to draw from, and how many have no frame."""
+    """The tokens to compare, how many they were drawn from, and how many have no frame."""
     tokens, left_out = [], 0
     for u in utterances:
         own, lost = tokens_of(

@@ -43,11 +43,25 @@ def scores_figure(scores: Mapping[str, Mapping[str, AbxScore]], title: str) -> "
         tops = np.where(np.isnan(bounds[1]), error, np.maximum(bounds[1], error))
         for place, top, value in zip(places, tops, error, strict=True):
             if not np.isnan(value):
-                axes.annotate(f"{value:.1f}", (place, top), (0, 3), textcoords="offset points",
-                              ha="center", fontsize=LABEL_SIZE)  # fmt: skip
+                axes.annotate(
+                    f"{value:.1f}",
+                    (place, top),
+                    (0, 3),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=LABEL_SIZE,
+                )
     axes.axhline(50, color="0.4", linestyle="--", linewidth=0.8)
-    axes.annotate("chance", (1, 50), (-3, 2), xycoords=("axes fraction", "data"),
-                  textcoords="offset points", ha="right", fontsize=LABEL_SIZE, color="0.3")  # fmt: skip
+    axes.annotate(
+        "chance",
+        (1, 50),
+        (-3, 2),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        fontsize=LABEL_SIZE,
+        color="0.3",
+    )
     axes.set_xticks(range(len(scores)), scores)
     axes.set_ylabel("ABX error, %")
     axes.set_ylim(0, 56)
