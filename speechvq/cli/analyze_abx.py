@@ -138,8 +138,8 @@ def _print(folder: Path, result: AbxEvaluation) -> None:
         f"tokens     {len(result.tokens):,} of {result.found:,} {_kind(result)}, at "
         f"{float(result.frame_rate):g} frames/s{lost}"
     )
-    drawn = [f"at most {task.max_group or 'all'} tokens of a phone, speaker and context"]
-    drawn += [f"{task.max_speakers or 'all'} speakers of X", f"seed {task.seed}"]
+    drawn = [f"at most {task.max_group} tokens of a phone, speaker and context"]
+    drawn += [f"{task.max_speakers} speakers of X", f"seed {task.seed}"]
     print(f"drawn      {', '.join(drawn)}")
     for mode, score in result.scores[CODES].items():
         print(
