@@ -88,7 +88,6 @@ def run(options: argparse.Namespace) -> int:
     )
     model = model_folder.load_model(folder, options.device)
     result = evaluate_abx(model, path, utterances, task, progress)
-    exported = export_abx(result, Path(options.export)) if options.export else []
     out = Path(options.out) if options.out else beside(folder, "abx")
     scores = {"model": str(folder), **result.to_dict()}
     written = _write(out, result, scores)
@@ -97,7 +96,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(folder, result)
         print(f"\n{written}")
-        if exported:
+    if options.export:
+        exported = export_abx(result, Path(options.export))
+        if not options.json:
             print(f"exported   {options.export}/: {', '.join(exported)}")
     return 0
 

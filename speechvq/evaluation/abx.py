@@ -48,7 +48,8 @@ DISTANCES = {
 }
 """Representations, the last the baseline, and how their frames are compared."""
 
-Progress = Callable[[Iterable, str], Iterable]
+Progress = Callable[..., Iterable]
+"""Wraps an iterable, its name and the name of its items, to show a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def evaluate_abx(
     manifest: str,
     utterances: Sequence[Utterance],
     task: AbxTask | None = None,
-    progress: Progress = lambda items, _: items,
+    progress: Progress = lambda items, *_: items,
 ) -> AbxEvaluation:
     """Measure how well frames of the model's codes and latents tell phones.
 
@@ -156,7 +157,7 @@ def evaluate_abx(
         of_tokens = [by_id[t.utterance][t.first : t.end] for t in tokens]
         scores[name], pairs[name] = {}, {}
         for mode, of_mode in cells.items():
-            shown = progress(of_mode, f"{name}, {mode} speakers")
+            shown = progress(of_mode, f"{name}, {mode} speakers", "cells")
             errors = cell_errors(of_tokens, shown, angular=name != CODES)
             scores[name][mode] = abx_score(of_mode, errors, task.seed)
             pairs[name][mode] = pair_errors(of_mode, errors)

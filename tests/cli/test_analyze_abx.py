@@ -43,12 +43,17 @@ def write_speech(path, speakers=("p225", "p226"), each=3):
     return utterances
 
 
-@pytest.fixture(params=["tiny_config", "tiny_streaming_config"])
+BOTH = pytest.mark.parametrize("exp", ["tiny_config", "tiny_streaming_config"], indirect=True)
+
+
+@pytest.fixture()
 def exp(request, tmp_path, monkeypatch, one_thread):
-    """A model folder, of one codebook or of two with a streaming encoder, and test data."""
+    """A model folder, of one codebook or, with a streaming encoder, of two, and test data."""
     write_speech(tmp_path / "test.jsonl")
     torch.manual_seed(0)
-    model = Model(request.getfixturevalue(request.param), ["p225"]).eval()
+    model = Model(
+        request.getfixturevalue(getattr(request, "param", "tiny_config")), ["p225"]
+    ).eval()
     model.level.fill_(-20)
     data = {"data": {"test": str(tmp_path / "test.jsonl")}}
     model_folder.save_model(tmp_path / "vqvae", model, data, "# test model\n")
@@ -57,6 +62,7 @@ def exp(request, tmp_path, monkeypatch, one_thread):
     return tmp_path
 
 
+@BOTH
 def test_what_is_printed_and_written(exp, capsys):
     assert analyze.main(["abx"]) == 0
     out = capsys.readouterr().out
@@ -92,6 +98,7 @@ def test_json_is_the_same_each_time(exp, capsys):
         assert (exp / "one" / name).read_bytes() == (exp / "two" / name).read_bytes()
 
 
+@BOTH
 def test_what_is_exported_is_what_was_scored(exp, capsys):
     assert analyze.main(["abx", "--export", "zs"]) == 0
     assert "zs/: triphone.item, codes/, quantized/" in capsys.readouterr().out
@@ -156,4 +163,3 @@ def test_names_that_cannot_be_exported(exp, capsys, key, value, complaint):
     assert analyze.main(call) == 2
     assert complaint in capsys.readouterr().err.splitlines()[-1]
     assert not (exp / "zs").exists()
-    assert analyze.main(call[:3]) == 0  # and without --export it is scored
