@@ -11,6 +11,7 @@ QUESTIONS = {
     "codebook": "use of the codes, runs, bit rates before and after coding, a map",
     "phonemes": "phone accuracy of the codes, with k-means baselines",
     "speakers": "what is left of the speaker in codes and latents: probes, information",
+    "abx": "ABX error of phones in codes and latents, within and across speakers",
     "prior": "bits per code of a prior, and unconditional generation against speech",
     "conversion": "speaker similarity, WER, PER, DNSMOS and pitch of conversions",
 }

@@ -111,13 +111,13 @@ def test_without_its_neighbours_a_piece_would_differ(model, monkeypatch):
 
 def test_memory_is_bounded(model, monkeypatch):
     lengths = []
-    whole = model.encode
+    whole = model.latents
 
     def encode_piece(piece):
         lengths.append(piece.shape[-1])
         return whole(piece)
 
-    monkeypatch.setattr(model, "encode", encode_piece)
+    monkeypatch.setattr(model, "latents", encode_piece)
     monkeypatch.setattr(encoding, "ENCODED_SECONDS", 0.5)
     waveform = noise(model.sample_rate * 5)
     assert len(encode(model, waveform)) == -(-len(waveform) // model.hop_length)
