@@ -141,7 +141,7 @@ def _score(
 
 @torch.no_grad()
 def _start(model: Model, mapped: LabelledCodes, seed: int) -> None:
-    """Start the codebook as the next stage would: at k-means centres of latents."""
+    """Start the codebook at k-means centres of latents, without any whitening."""
     z = np.concatenate([latents(model, e.waveform) for e in mapped.speech])
     most = LATENTS_PER_CODE * model.codebook_size
     if len(z) > most:

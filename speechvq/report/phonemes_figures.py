@@ -63,7 +63,7 @@ def learning_curve_figure(
     title
         Of the picture.
     """
-    figure = new_figure(8, 4.4)
+    figure = new_figure(8, 4.6)
     figure.suptitle(title, fontsize=11)
     axes = figure.add_subplot()
     steps, started = np.array(steps), np.array(started)
@@ -95,5 +95,5 @@ def learning_curve_figure(
                 stages[i], (steps[i], 1.01), xycoords=("data", "axes fraction"), fontsize=8
             )
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
