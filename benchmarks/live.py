@@ -3,7 +3,7 @@
 
     python benchmarks/live.py [--model DIR] [--minutes 1] [--paced] [--json]
 
-A made-up recording is repeated and given in blocks of 20 ms, as a pipe does. The algorithmic delay
+A made-up recording is repeated and given in blocks of 40 ms, as a pipe does. The algorithmic delay
 is the most audio that had come when a sample was given, less what had been given before: what a
 listener waits for on an infinitely fast machine. With `--paced` blocks come in real time, and the
 script tells how late samples were after a minute and at the end: a conversion that cannot keep up
@@ -21,7 +21,7 @@ import time
 import numpy as np
 from measure import table
 
-BLOCK = 0.02
+BLOCK = 0.04
 """Seconds of audio in a block."""
 
 

@@ -10,7 +10,7 @@ import soundfile
 from speechvq.audio.errors import AudioError
 from speechvq.audio.reading import check_peak, mixed, resampled
 
-SECONDS = 0.02
+SECONDS = 0.04
 """Length of a block: what the reader waits for."""
 UNKNOWN = 2**29 - 4096
 """A WAV file whose header states at least so many samples has none to state: 2 GB and more."""

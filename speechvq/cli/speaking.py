@@ -62,7 +62,8 @@ def add_distribution_options(parser: Parser, elements: str) -> None:
     add("--top-k", type=whole_number, metavar="N",
         help=f"draw from the N likeliest {elements} only")  # fmt: skip
     add("--top-p", type=_top_p, metavar="X",
-        help=f"draw from the fewest {elements} with this share of the probability")  # fmt: skip
+        help=f"draw from the fewest {elements} with this share of the probability "
+        "(default: the model's own, which is 1 for codes)")  # fmt: skip
     add("--seed", type=_seed, default=0, metavar="N",
         help="seed of the random numbers (default: %(default)s)")  # fmt: skip
 

@@ -8,7 +8,7 @@ a subclass that is imported, in the package or outside of it, is known by the va
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from speechvq.config.checks import above_zero, at_least
+from speechvq.config.checks import above_zero, at_least, share
 from speechvq.config.encoders import (
     EncoderConfig,
     StreamingEncoderConfig,
@@ -171,6 +171,9 @@ class WaveNetDecoderConfig(DecoderConfig):
         the paper.
     mel_condition : bool
         Condition on the frames of the mel predictor, too, and not on codes and speaker alone.
+    top_p : float
+        Nucleus that waveforms are drawn from where none is asked for; 1 for exactly the
+        decoder's distribution. It does not concern training.
     wavenet : WaveNetConfig
     """
 
@@ -179,10 +182,13 @@ class WaveNetDecoderConfig(DecoderConfig):
     subbands: int = 1
     long_term: bool = False
     mel_condition: bool = False
+    top_p: float = 1.0
     wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
 
     def __post_init__(self):
         at_least(1, "subbands", self.subbands)
+        above_zero("top_p", self.top_p)
+        share("top_p", self.top_p)
 
     def check(self, hop_length: int) -> None:
         """Refuse a hop length, in samples, that condition vectors or sub-bands do not divide."""

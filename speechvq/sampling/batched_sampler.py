@@ -192,7 +192,8 @@ class BatchedSampler:
         self._waiting = sorted(utterances, key=lambda u: u.length or 0)  # taken from the end
         most = CPU_BATCH if parts.on_cpu else GPU_BATCH
         self._batch_size = min(most, -(-len(utterances) // threads))
-        self._engine, self._options = build_engine(parts, options.precision), options
+        self._engine = build_engine(parts, options.precision)
+        self._options = options.of(model.config.decoder)
         self._period = parts.period
         samples = parts.period * parts.wavenet.bands  # of a condition vector
         self._vectors_at_once = max(1, round(CHUNK_SECONDS * model.sample_rate / samples))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
+
+from speechvq.config import DecoderConfig
 
 PRECISIONS = ("float32", "bfloat16")
 """Precisions of the decoder's weights on the CPU."""
@@ -11,7 +14,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Distribution:
-    """The distribution that an element is drawn from; by default exactly the model's own.
+    """The distribution that an element is drawn from; by default the model's own.
 
     There is no `argmax`: the likeliest element at every step is not a sample of the distribution,
     and a WaveNet decoded in that way falls silent or hums.
@@ -25,7 +28,8 @@ class Distribution:
         Draw from the k likeliest elements only, 1 or more.
     top_p : float, optional
         Draw from the smallest set of elements with this share of the probability ("nucleus
-        sampling"), above 0 and at most 1.
+        sampling"), above 0 and at most 1. By default the share of the model's configuration, for
+        waveforms, and 1 for codes.
 
     Raises
     ------
@@ -51,7 +55,11 @@ class Distribution:
     @property
     def is_models_own(self) -> bool:
         """Whether this is the model's distribution, unchanged."""
-        return self.temperature == 1 and self.top_k is None and self.top_p is None
+        return self.temperature == 1 and self.top_k is None and self.top_p in (None, 1)
+
+    def of(self, decoder: DecoderConfig) -> Self:
+        """The same with the decoder's own `top_p` where there is none."""
+        return replace(self, top_p=getattr(decoder, "top_p", 1.0)) if self.top_p is None else self
 
 
 @dataclass(frozen=True)

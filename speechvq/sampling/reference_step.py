@@ -176,7 +176,7 @@ class _Advance:
 def _draw_levels(logits: Tensor, u: Tensor, distribution: Distribution) -> Tensor:
     """Inverse-CDF sampling: levels (…) of logits (…, V), given random numbers u (…)."""
     weights = ((logits - logits.amax(-1, keepdim=True)) / distribution.temperature).exp()
-    if distribution.top_k is not None or distribution.top_p is not None:
+    if distribution.top_k is not None or distribution.top_p not in (None, 1):
         likeliest, order = weights.sort(dim=-1, descending=True, stable=True)
         before = likeliest.cumsum(-1) - likeliest
         top_p = 1.0 if distribution.top_p is None else distribution.top_p

@@ -105,6 +105,20 @@ def test_seed_speaker_codes_and_temperature_matter_and_nothing_else(model, codes
         assert not np.array_equal(other, base)
 
 
+def test_the_models_own_nucleus_is_the_default(model, codes, monkeypatch):
+    def drawn(**options):
+        return sampling.sample(model, codes[0], "p225", SamplingOptions(seed=1, **options))
+
+    whole, nucleus = drawn(), drawn(top_p=0.3)
+    assert not np.array_equal(whole, nucleus)
+    decoder = dataclasses.replace(model.config.decoder, top_p=0.3)
+    monkeypatch.setattr(model, "config", dataclasses.replace(model.config, decoder=decoder))
+    np.testing.assert_array_equal(drawn(), nucleus)
+    np.testing.assert_array_equal(drawn(top_p=1), whole)
+    chunks = sampling.stream(model, [codes[0]], "p225", SamplingOptions(seed=1))
+    np.testing.assert_array_equal(np.concatenate(list(chunks)), nucleus)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5, None])
 def test_a_batch_is_its_single_runs(model, codes, threads):
     speakers, seeds = ["p225", "p226", "p225", "p226", "p225"], [3, 1, 4, 1, 5]
