@@ -7,13 +7,14 @@ of `engine`, elsewhere by `reference_step`.
 from speechvq.sampling.draw import convert, cores, sample, sample_batch, sample_into
 from speechvq.sampling.encode import BlockEncoder, encode, encode_blocks, encode_source
 from speechvq.sampling.options import SamplingOptions
-from speechvq.sampling.streaming import convert_blocks, stream
+from speechvq.sampling.streaming import convert_blocks, convert_source, stream
 
 __all__ = [
     "BlockEncoder",
     "SamplingOptions",
     "convert",
     "convert_blocks",
+    "convert_source",
     "cores",
     "encode",
     "encode_blocks",

@@ -1,0 +1,107 @@
+"""The server of the demo. Nothing is fetched and nothing is told to anyone."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from speechvq.model_folder import codebook_of, load_model
+from speechvq.prior_folder import load_prior
+
+logger = logging.getLogger(__name__)
+
+MEGABYTES = 20
+"""Of a minute of a file: WAV of 24 bits and 48 kHz in stereo has 17."""
+
+
+@contextlib.contextmanager
+def served(
+    model: Path,
+    prior: Path | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    most_minutes: float = 3.0,
+    device: str = "cpu",
+) -> Iterator[str]:
+    """Serve the demo of a model folder; yields its address.
+
+    Parameters
+    ----------
+    model : Path
+        A model folder.
+    prior : Path, optional
+        A prior folder; by default the one in the model folder, if it has one.
+    host, port
+        Address to listen on; by default the first free port from 7860 on.
+    most_minutes : float
+        Of a recording.
+    device : str
+        As in `load_model`.
+
+    Raises
+    ------
+    ImportError
+        Gradio is not installed, or neither is FFmpeg.
+    ValueError, OSError
+        The model or the prior cannot be used; the port is taken.
+    """
+    with tempfile.TemporaryDirectory(prefix="speechvq-demo-") as name:
+        root = Path(name)
+        os.environ |= {
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "GRADIO_TEMP_DIR": str(root / "files"),
+        }
+        _find_ffmpeg(root)
+        import gradio
+
+        from speechvq.demo.page import CSS, Page
+        from speechvq.demo.voices import Voices
+
+        loaded = load_model(model, device)
+        try:
+            loaded_prior = load_prior(prior or model, codebook_of(loaded))
+        except FileNotFoundError:
+            if prior is not None:
+                raise
+            loaded_prior = None
+            logger.info("the model has no prior: no unconditional speech")
+        voices = Voices(model, root, device)
+        page = Page(loaded, loaded_prior, voices, root, most_minutes, device)
+        fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+        _, url, _ = page.blocks.launch(
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            server_name=host,
+            server_port=port,
+            max_file_size=f"{round(MEGABYTES * most_minutes)}mb",
+            ssr_mode=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=[],
+            theme=gradio.themes.Default(**fonts),
+            css=CSS,
+        )
+        try:
+            yield url
+        finally:
+            page.blocks.close(verbose=False)
+
+
+def _find_ffmpeg(folder: Path) -> None:
+    """Put FFmpeg, by which Gradio encodes what it streams, on the path if it is not there."""
+    if shutil.which("ffmpeg") is None:
+        import imageio_ffmpeg
+
+        (folder / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+        # Gradio asks ffprobe, which that package lacks, whether a browser plays a file, and takes
+        # no answer for yes
+        (folder / "ffprobe").symlink_to(shutil.which("false"))
+        os.environ["PATH"] += os.pathsep + str(folder)
