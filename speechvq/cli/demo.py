@@ -34,7 +34,7 @@ def parser() -> Parser:
     parser = Parser("demo", "Show a model in the browser.", EXAMPLES)
     add = parser.add_argument
     add("--host", default="127.0.0.1", metavar="ADDRESS",
-        help="address to listen on; 0.0.0.0 for all of this machine's (default: %(default)s)")  # fmt: skip
+        help="to listen on; 0.0.0.0 for all addresses (default: %(default)s)")  # fmt: skip
     add("--port", type=speaking.whole_number, metavar="N",
         help="(default: the first free one from 7860 on)")  # fmt: skip
     add("--max-minutes", type=_minutes, default=3.0, metavar="M",

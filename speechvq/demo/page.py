@@ -67,8 +67,8 @@ class Page:
         Without it there is no unconditional speech.
     voices : Voices
         Of the visitors.
-    root : Path
-        Folder for temporary files.
+    files : Path
+        Folder for files that are drawn, which Gradio serves.
     most_minutes : float
         Of a recording.
     device : str
@@ -84,12 +84,13 @@ class Page:
         model: Model,
         prior: Prior | None,
         voices: Voices,
-        root: Path,
+        files: Path,
         most_minutes: float,
         device: str = "cpu",
     ):
         self._model, self._prior, self._voices = model, prior, voices
-        self._root, self._most_minutes, self._device = root, most_minutes, device
+        self._files, self._most_minutes, self._device = files, most_minutes, device
+        self._folders: dict[str, tempfile.TemporaryDirectory] = {}
         with gr.Blocks(
             title="speechvq", analytics_enabled=False, delete_cache=(KEPT // 6, KEPT)
         ) as self.blocks:
@@ -221,8 +222,8 @@ class Page:
             yield {self._source: self._figure(path.name, waveform, source.codes)}
             for i, (speaker, model) in enumerate(zip(speakers, models, strict=True)):
                 chunks = convert_source(model, source, speaker, options)
-                name = f"{path.stem}-{speaker}"
-                yield from self._drawn(i, name, speaker, chunks, source.samples, source.codes)
+                out = self._new_file(f"{path.stem}-{speaker}.wav", request)
+                yield from self._drawn(i, out, speaker, chunks, source.samples, source.codes)
             yield {self._status: _said("done")}
 
     def generate(
@@ -239,8 +240,8 @@ class Page:
             yield self._cleared("drawing codes")
             codes, chunks = new_speech(model, self._prior, speaker, seconds, options)
             samples = len(codes) * model.hop_length
-            name = f"sample-{speaker}-{options.seed}"
-            yield from self._drawn(0, name, speaker, chunks, samples, codes)
+            out = self._new_file(f"sample-{speaker}-{options.seed}.wav", request)
+            yield from self._drawn(0, out, speaker, chunks, samples, codes)
             yield {self._status: _said("done")}
 
     def enroll(self, recording: str | None, request: gr.Request) -> Iterator[dict]:
@@ -248,24 +249,28 @@ class Page:
         with _told(recording):
             path = _given(recording)
             read_speech(path, self._model.sample_rate, self._most_minutes)  # says what is wrong
-            work = self._voices.enroll(request.session_hash, path)
-            with contextlib.closing(work):
-                while True:
-                    try:
-                        step = next(work)
-                    except StopIteration as end:
-                        break
-                    yield {self._enrolled: _said(step.title, step.done, step.total)}
+            with contextlib.closing(self._voices.enroll(request.session_hash, path)) as steps:
+                for step in steps:
+                    yield {self._enrolled: _said(*step)}
             names = [ME, *(name for name in self._model.speakers if name != ME)]
             yield {
-                self._enrolled: _said(f"{end.value:.0f} s of speech learned: pick “{ME}”"),
+                self._enrolled: _said(f"learned: it is now among the speakers, as “{ME}”"),
                 self._speakers: gr.update(choices=names, value=[ME]),
                 self._speaker: gr.update(choices=names, value=ME),
             }
 
     def _left(self, request: gr.Request) -> None:
-        """Forget the voice of a visitor who has gone."""
+        """Forget the voice of a visitor who has gone, and what was drawn."""
         self._voices.forget(request.session_hash)
+        if folder := self._folders.pop(request.session_hash, None):
+            folder.cleanup()
+
+    def _new_file(self, name: str, request: gr.Request) -> Path:
+        """A path for a file of a visitor's, not the same twice."""
+        session = request.session_hash
+        if session not in self._folders:
+            self._folders[session] = tempfile.TemporaryDirectory(dir=self._files)
+        return Path(tempfile.mkdtemp(dir=self._folders[session].name)) / name
 
     def _model_with(self, speaker: str, request: gr.Request) -> Model:
         """The model that knows a speaker: for one's own voice a model of one's own."""
@@ -277,7 +282,7 @@ class Page:
     def _drawn(
         self,
         place: int,
-        name: str,
+        path: Path,
         speaker: str,
         chunks: Iterator[np.ndarray],
         samples: int,
@@ -294,14 +299,12 @@ class Page:
             }
         waveform = np.concatenate(blocks)
         player, picture = self._slots[place]
-        with tempfile.TemporaryDirectory(dir=self._root) as folder:
-            path = Path(folder) / f"{name}.wav"
-            with audio.Writer(path, rate, audio.DRAWN) as writer:
-                writer.write(waveform)
-            yield {
-                player: gr.update(value=str(path), visible=True, label=speaker),
-                picture: self._figure(speaker, waveform, codes),
-            }
+        with audio.Writer(path, rate, audio.DRAWN) as writer:
+            writer.write(waveform)
+        yield {
+            player: gr.update(value=str(path), visible=True, label=speaker),
+            picture: self._figure(speaker, waveform, codes),
+        }
 
     def _cleared(self, what: str) -> dict:
         """The results of before, gone; the player for those to come."""

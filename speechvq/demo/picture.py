@@ -22,7 +22,7 @@ def codes_png(waveform: np.ndarray, codes: np.ndarray, sample_rate: int, hop: in
     levels, seconds, highest = spectrogram(waveform[: N * hop], sample_rate)
     of_codebooks = codes[:N].reshape(N, -1).T  # (G, N)
     G = len(of_codebooks)
-    figure = new_figure(7.2, 2.9)
+    figure = new_figure(5.2, 2.7)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1 + 0.3 * (G - 1)])
     above.imshow(
         levels,
@@ -50,4 +50,4 @@ def codes_png(waveform: np.ndarray, codes: np.ndarray, sample_rate: int, hop: in
         axes.yaxis.label.set_color(INK)
         axes.spines[:].set_color(INK)
     figure.patch.set_alpha(0)
-    return rendered(figure, dpi=110)
+    return rendered(figure, dpi=150)

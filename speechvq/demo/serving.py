@@ -52,11 +52,12 @@ def served(
         The model or the prior cannot be used; the port is taken.
     """
     with tempfile.TemporaryDirectory(prefix="speechvq-demo-") as name:
-        root = Path(name)
+        root, files = Path(name), Path(name) / "files"
+        files.mkdir()
         os.environ |= {
             "GRADIO_ANALYTICS_ENABLED": "False",
             "HF_HUB_DISABLE_TELEMETRY": "1",
-            "GRADIO_TEMP_DIR": str(root / "files"),
+            "GRADIO_TEMP_DIR": str(files),
         }
         _find_ffmpeg(root)
         import gradio
@@ -73,7 +74,7 @@ def served(
             loaded_prior = None
             logger.info("the model has no prior: no unconditional speech")
         voices = Voices(model, root, device)
-        page = Page(loaded, loaded_prior, voices, root, most_minutes, device)
+        page = Page(loaded, loaded_prior, voices, files, most_minutes, device)
         fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
         _, url, _ = page.blocks.launch(
             prevent_thread_lock=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -81,32 +81,29 @@ class Voices:
         self._model, self._root, self._device = model, root, device
         self._folders: dict[str, tempfile.TemporaryDirectory] = {}
 
-    def enroll(self, session: str, recording: Path) -> Generator[Step, None, float]:
+    def enroll(self, session: str, recording: Path) -> Iterator[Step]:
         """Learn a session's voice from a recording, in the place of an earlier one.
 
-        Yields how far it has come; the value is the seconds of speech that were learned from.
+        Yields how far it has come; nothing is left of it when it is closed before its end.
 
         Raises
         ------
         ValueError, OSError
             As `training.enroll.enroll`.
         """
-        folder, seconds = yield from followed(lambda: self._enrolled(recording))
+        folder = yield from followed(lambda: self._enrolled(recording))
         self.forget(session)
         while len(self._folders) >= MOST:
             self.forget(next(iter(self._folders)))
         self._folders[session] = folder
-        return seconds
 
-    def _enrolled(self, recording: Path) -> tuple[tempfile.TemporaryDirectory, float]:
+    def _enrolled(self, recording: Path) -> tempfile.TemporaryDirectory:
         """A folder with the voice; it goes when nobody holds it, as when nobody waited for it."""
         from speechvq.training.enroll import enroll
 
         folder = tempfile.TemporaryDirectory(prefix="voice-", dir=self._root)
-        done = enroll(
-            self._model, ME, recording, out=folder.name, replace=True, device=self._device
-        )
-        return folder, done.recordings.speech
+        enroll(self._model, ME, recording, out=folder.name, replace=True, device=self._device)
+        return folder
 
     def folder(self, session: str) -> Path:
         """The model folder with a session's voice; ValueError if there is none."""
