@@ -51,6 +51,8 @@ def followed(work: Callable[[], T]) -> Generator[Step, None, T]:
         try:
             with heard_by(listen):
                 future.set_result(work())
+        except Stopped:  # what the work held is freed, and not kept with the error
+            pass
         except BaseException as error:
             future.set_exception(error)
 
@@ -98,11 +100,15 @@ class Voices:
         self._folders[session] = folder
 
     def _enrolled(self, recording: Path) -> tempfile.TemporaryDirectory:
-        """A folder with the voice; it goes when nobody holds it, as when nobody waited for it."""
+        """A folder with the voice; it goes when nobody holds it, or nobody has waited for it."""
         from speechvq.training.enroll import enroll
 
         folder = tempfile.TemporaryDirectory(prefix="voice-", dir=self._root)
-        enroll(self._model, ME, recording, out=folder.name, replace=True, device=self._device)
+        try:
+            enroll(self._model, ME, recording, out=folder.name, replace=True, device=self._device)
+        except BaseException:
+            folder.cleanup()
+            raise
         return folder
 
     def folder(self, session: str) -> Path:
