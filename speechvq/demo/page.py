@@ -43,13 +43,17 @@ WARNING = """\
 Speech in someone's voice can deceive. Ask the speaker, and say that the speech is synthetic. The
 files here are kept on the machine that shows this page, for an hour at most.
 """
+NEW = """\
+New speech from nothing: codes are drawn from a prior, and speech from the codes. It has phones in a
+plausible order, but no words.
+"""
 VOICE = """\
 Half a minute to a minute of your speech serves well, recorded in a quiet room. It is learned in one
 to three minutes. Only you can use the voice, and it is gone when you leave or reload this page.
 """
 CSS = """
 footer { display: none !important; }
-.gradio-container { max-width: 60rem !important; margin: auto; }
+.gradio-container { width: 100%; max-width: 60rem !important; margin: auto; }
 figure { margin: 0; }
 figure img { width: 100%; height: auto; }
 progress { width: 100%; }
@@ -98,9 +102,9 @@ class Page:
             with gr.Tabs():
                 with gr.Tab("Convert"):
                     self._build_convert()
-                with gr.Tab("New speech", visible=prior is not None):
+                with gr.Tab("Draw", visible=prior is not None):
                     self._build_generate()
-                with gr.Tab("Your voice"):
+                with gr.Tab("Enroll"):
                     self._build_enroll()
             with gr.Accordion("Sampling", open=False), gr.Row():
                 self._seed = gr.Number(0, label="seed: another one draws again", precision=0)
@@ -133,6 +137,7 @@ class Page:
 
     def _build_generate(self) -> None:
         names = self._model.speakers
+        gr.Markdown(NEW)
         self._speaker = gr.Dropdown(names, value=names[0], label="speaker")
         self._seconds = gr.Slider(1, LONGEST, 5, step=1, label="seconds")
         with gr.Row():

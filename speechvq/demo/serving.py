@@ -10,8 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from speechvq.model_folder import codebook_of, load_model
 from speechvq.prior_folder import load_prior
+from speechvq.sampling import encode, sample
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +77,7 @@ def served(
             loaded_prior = None
             logger.info("the model has no prior: no unconditional speech")
         voices = Voices(model, root, device)
+        sample(loaded, encode(loaded, np.zeros(1)), loaded.speakers[0])  # compiles the sampler
         page = Page(loaded, loaded_prior, voices, files, most_minutes, device)
         fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
         _, url, _ = page.blocks.launch(
