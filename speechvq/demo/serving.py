@@ -80,20 +80,26 @@ def served(
         sample(loaded, encode(loaded, np.zeros(1)), loaded.speakers[0])  # compiles the sampler
         page = Page(loaded, loaded_prior, voices, files, most_minutes, device)
         fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-        _, url, _ = page.blocks.launch(
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
-            server_name=host,
-            server_port=port,
-            max_file_size=f"{round(MEGABYTES * most_minutes)}mb",
-            ssr_mode=False,
-            run_history=False,
-            enable_monitoring=False,
-            footer_links=[],
-            theme=gradio.themes.Default(**fonts),
-            css=CSS,
-        )
+        try:
+            _, url, _ = page.blocks.launch(
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                server_name=host,
+                server_port=port,
+                max_file_size=f"{max(1, round(MEGABYTES * most_minutes))}mb",
+                ssr_mode=False,
+                run_history=False,
+                enable_monitoring=False,
+                footer_links=[],
+                theme=gradio.themes.Default(**fonts),
+                css=CSS,
+            )
+        except OSError as error:
+            raise OSError(
+                f"{host}, port {port or 'from 7860 on'}: cannot listen there; pass another --port "
+                "if that one is taken, or an address of this machine as --host"
+            ) from error
         try:
             yield url
         finally:

@@ -11,10 +11,13 @@ DONE = "document.body.innerText.includes('done')"
 OF_GRADIO = ("Method not implemented", "HLS non-fatal error")  # said on its own account
 
 
-@pytest.fixture(params=[(360, "dark"), (1280, "light")], ids=["phone", "desktop"])
+PHONE, DESKTOP = (360, "dark"), (1280, "light")
+
+
+@pytest.fixture
 def page(browser, demo, request):
     """The page; in the end its requests and its console are looked at."""
-    width, scheme = request.param
+    width, scheme = getattr(request, "param", PHONE)
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page.set_default_timeout(WAIT)
     asked, said = [], []
@@ -31,6 +34,7 @@ def page(browser, demo, request):
     page.close()
 
 
+@pytest.mark.parametrize("page", [PHONE, DESKTOP], ids=["phone", "desktop"], indirect=True)
 def test_a_file_is_converted_and_plays(page, demo, record):
     page.locator("input[type=file]").first.set_input_files(record("stranger.wav", 3))
     page.get_by_text("0:03").first.wait_for()
@@ -51,7 +55,7 @@ def test_a_file_is_converted_and_plays(page, demo, record):
     assert download.value.suggested_filename == "stranger-p225.wav"
 
 
-def test_speech_is_recorded_drawn_anew_and_stopped(page, demo, record):
+def test_speech_is_drawn_anew_and_recorded(page, demo, record):
     page.get_by_role("button", name="Convert").click()
     page.get_by_text("no speech yet: record some, or drop a file").wait_for()
     page.get_by_role("tab", name="Draw").click()
@@ -63,6 +67,8 @@ def test_speech_is_recorded_drawn_anew_and_stopped(page, demo, record):
     page.get_by_label("Record audio").first.click()
     page.get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(1500)
-    page.get_by_role("button", name="Stop", exact=True).first.click()
+    with page.expect_response(re.compile("/upload")):
+        page.get_by_role("button", name="Stop", exact=True).first.click()
+    page.wait_for_timeout(1000)  # until the page has taken the answer in
     page.get_by_role("button", name="Convert").click()
     page.get_by_alt_text(re.compile("Spectrogram of audio.wav")).wait_for()
