@@ -63,9 +63,7 @@ def served(
             "GRADIO_TEMP_DIR": str(files),
         }
         _find_ffmpeg(root)
-        import gradio
-
-        from speechvq.demo.page import CSS, Page
+        from speechvq.demo.page import Page
         from speechvq.demo.voices import Voices
 
         loaded = load_model(model, device)
@@ -79,31 +77,41 @@ def served(
         voices = Voices(model, root, device)
         sample(loaded, encode(loaded, np.zeros(1)), loaded.speakers[0])  # compiles the sampler
         page = Page(loaded, loaded_prior, voices, files, most_minutes, device)
-        fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-        try:
-            _, url, _ = page.blocks.launch(
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                server_name=host,
-                server_port=port,
-                max_file_size=f"{max(1, round(MEGABYTES * most_minutes))}mb",
-                ssr_mode=False,
-                run_history=False,
-                enable_monitoring=False,
-                footer_links=[],
-                theme=gradio.themes.Default(**fonts),
-                css=CSS,
-            )
-        except OSError as error:
-            raise OSError(
-                f"{host}, port {port or 'from 7860 on'}: cannot listen there; pass another --port "
-                "if that one is taken, or an address of this machine as --host"
-            ) from error
+        url = _launched(page.blocks, host, port, most_minutes)
         try:
             yield url
         finally:
             page.blocks.close(verbose=False)
+
+
+def _launched(blocks, host: str, port: int | None, most_minutes: float) -> str:
+    """Begin to serve Gradio's blocks; the address."""
+    import gradio
+
+    from speechvq.demo.page import CSS
+
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    try:
+        _, url, _ = blocks.launch(
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            server_name=host,
+            server_port=port,
+            max_file_size=f"{max(1, round(MEGABYTES * most_minutes))}mb",
+            ssr_mode=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=[],
+            theme=gradio.themes.Default(**fonts),
+            css=CSS,
+        )
+    except OSError as error:
+        raise OSError(
+            f"{host}, port {port or 'from 7860 on'}: cannot listen there; pass another --port if "
+            "that one is taken, or an address of this machine as --host"
+        ) from error
+    return url
 
 
 def _find_ffmpeg(folder: Path) -> None:
