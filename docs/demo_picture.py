@@ -12,7 +12,7 @@ from speechvq.model_folder import PRETRAINED
 
 ROOT = Path(__file__).parents[1]
 RECORDING = ROOT / "recipes/vctk/standin/wav48_silence_trimmed/p225/p225_037_mic1.flac"
-WIDTH, HEIGHT = 820, 1320  # pixels
+WIDTH, HEIGHT = 820, 900  # pixels
 WAIT = 120_000  # ms, at most
 
 
@@ -36,7 +36,7 @@ def main() -> None:
         page.wait_for_function("document.body.innerText.includes('done')")
         page.locator("figure img").nth(1).wait_for()
         page.wait_for_timeout(3000)  # the waveforms are drawn
-        picture = PIL.Image.open(io.BytesIO(page.screenshot()))
+        picture = PIL.Image.open(io.BytesIO(page.screenshot(full_page=True)))
         browser.close()
     picture.convert("RGB").quantize(64).save(ROOT / "docs/demo.png", optimize=True)
 
