@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +20,23 @@ SHARE = 0.1
 """Later lines are this share of the time since the beginning apart."""
 RECENT = 101
 """Updates whose median rate tells the time that is left."""
+
+Listener = Callable[[str, float, float | None], None]
+"""Called with a title, how much is done and how much there is, None if that is not known."""
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextlib.contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Tell a listener how far the work in this context and thread has come, in place of stderr.
+
+    An error that the listener raises ends the work at its next step.
+    """
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 def track(
@@ -53,8 +72,11 @@ def track(
     Returns
     -------
     tqdm.tqdm
-        An iterable and a context manager with `update` and `set_postfix_str`.
+        An iterable and a context manager with `update` and `set_postfix_str`; or what does the
+        same for the listener of `heard_by`.
     """
+    if (listener := _listener.get()) is not None:
+        return _Heard(listener, items, title or "", total, initial)
     tqdm = _bars()
     options = {
         "desc": title and f"{title}: ",
@@ -115,6 +137,35 @@ def _bars() -> type:
             return {**super().format_dict, "rate": rate}
 
     return Bar
+
+
+class _Heard:
+    """What `track` gives where there is a listener; a method a method of tqdm's."""
+
+    def __init__(self, listener, items, title, total, initial) -> None:
+        self._listener, self._items, self._title = listener, items, title
+        self._total = len(items) if total is None and hasattr(items, "__len__") else total
+        self.n = initial
+        self.update(0)
+
+    def __iter__(self) -> Iterator:
+        for item in self._items:
+            yield item
+            self.update()
+
+    def __enter__(self) -> _Heard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def update(self, n: float = 1) -> None:
+        """So much more is done."""
+        self.n += n
+        self._listener(self._title, self.n, self._total)
+
+    def set_postfix_str(self, *_: object, **__: object) -> None:
+        """What a bar shows beside is not told."""
 
 
 class _Lines:

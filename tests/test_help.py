@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "librosa", "sklearn", "matplotlib", "scipy", "numba", "pocketsphinx", "pandas")
+HEAVY = (
+    "torch",
+    "librosa",
+    "sklearn",
+    "matplotlib",
+    "scipy",
+    "numba",
+    "pocketsphinx",
+    "pandas",
+    "gradio",
+)
 
 
 def console_scripts() -> dict[str, str]:

@@ -11,6 +11,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Rooms from the top down: a room imports only from rooms below its own floor.
 FLOORS = [
     {"cli"},
+    {"demo"},
     {"evaluation", "report", "publishing"},
     {"training"},
     {"sampling", "analysis", "prior_folder"},

@@ -4,12 +4,13 @@ import io
 import logging
 import re
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from speechvq import progress
-from speechvq.progress import _Lines, track
+from speechvq.progress import _Lines, heard_by, track
 
 ROOT = Path(__file__).parents[1]
 
@@ -95,3 +96,42 @@ def test_nothing_else_draws_bars():
     files = [*ROOT.glob("speechvq/**/*.py"), *ROOT.glob("recipes/**/*.py")]
     drawing = [f.name for f in files if re.search(r"\btqdm\(", f.read_text(encoding="utf-8"))]
     assert drawing == ["progress.py"]
+
+
+def test_a_listener_hears_every_step_and_stderr_none(lines, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "MINUTE", 0.0)
+    told = []
+    with heard_by(lambda *step: told.append(step)):
+        assert list(track("ab", "files", " files", shown=False)) == ["a", "b"]
+        with track(title="steps", total=5, initial=2) as bar:
+            bar.set_postfix_str("loss 2")
+            bar.update(2)
+        list(track(iter("c")))
+    assert told == [
+        ("files", 0, 2), ("files", 1, 2), ("files", 2, 2),
+        ("steps", 2, 5), ("steps", 4, 5),
+        ("", 0, None), ("", 1, None),
+    ]  # fmt: skip
+    assert lines() == [] and capsys.readouterr().err == ""
+    list(track("ab", "files"))
+    assert len(told) == 7
+
+
+def test_a_listener_ends_the_work_of_its_own_thread_alone():
+    done = {"own": [], "other": []}
+
+    def work(name):
+        for item in track(range(5), name):
+            done[name].append(item)
+
+    def stop(title, n, total):
+        if n == 2:
+            raise InterruptedError
+
+    with heard_by(stop):
+        other = threading.Thread(target=work, args=["other"])
+        other.start()
+        other.join()
+        with pytest.raises(InterruptedError):
+            work("own")
+    assert done == {"own": [0, 1], "other": [0, 1, 2, 3, 4]}

@@ -13,13 +13,14 @@ from speechvq.sampling.encode import (
     latents,
 )
 from speechvq.sampling.options import SamplingOptions
-from speechvq.sampling.streaming import convert_blocks, stream
+from speechvq.sampling.streaming import convert_blocks, convert_source, stream
 
 __all__ = [
     "BlockEncoder",
     "SamplingOptions",
     "convert",
     "convert_blocks",
+    "convert_source",
     "cores",
     "encode",
     "encode_blocks",

@@ -20,7 +20,7 @@ from speechvq.sampling.batched_sampler import (
 from speechvq.sampling.conditions import Conditions, check_codes
 from speechvq.sampling.decoder import sample_decoder, samples_itself
 from speechvq.sampling.draw import cut
-from speechvq.sampling.encode import BlockEncoder
+from speechvq.sampling.encode import BlockEncoder, EncodedSource
 from speechvq.sampling.options import SamplingOptions
 from speechvq.sampling.pauses import SourceLevel
 
@@ -123,4 +123,39 @@ def convert_blocks(
         if len(ready := chunk if level is None else level.add(chunk)):
             yield ready
     if level is not None and len(rest := level.end()):
+        yield rest
+
+
+def convert_source(
+    model: Model,
+    source: EncodedSource,
+    speaker: str,
+    options: SamplingOptions = SamplingOptions(),  # noqa: B008
+) -> Iterator[np.ndarray]:
+    """Convert a recording that is encoded already: the samples of `convert`, chunk by chunk.
+
+    So a recording is encoded once for several speakers.
+
+    Parameters
+    ----------
+    model : Model
+        In eval mode.
+    source : EncodedSource
+        As `encode.encode_source` gives it.
+    speaker, options
+        As in `sample`.
+
+    Yields
+    ------
+    ndarray
+        (t,) float32 in [-1, 1]; `source.samples` together.
+    """
+    level = SourceLevel(model, source.powers, source.gain)
+    left = source.samples
+    for chunk in stream(model, [source.codes], speaker, options):
+        chunk = chunk[:left]  # the last code may outlast the recording
+        left -= len(chunk)
+        if len(ready := level.add(chunk)):
+            yield ready
+    if len(rest := level.end()):
         yield rest

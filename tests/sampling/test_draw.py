@@ -357,6 +357,9 @@ def test_a_conversion_while_it_is_read(smooth, sizes):
     chunks = list(sampling.convert_blocks(smooth, iter(blocks), "a", SamplingOptions(seed=4)))
     expected = speechvq.convert(smooth, waveform, "a", SamplingOptions(seed=4))
     np.testing.assert_array_equal(np.concatenate(chunks), expected)
+    source = sampling.encode_source(smooth, [waveform])
+    chunks = list(sampling.convert_source(smooth, source, "a", SamplingOptions(seed=4)))
+    np.testing.assert_array_equal(np.concatenate(chunks), expected)
 
 
 def test_bfloat16_is_near(plain, codes):

@@ -246,6 +246,9 @@ def test_a_conversion_in_blocks_is_that_of_the_whole(conditioned, samples, post_
     for size in (70, 10**6):
         chunks = list(sampling.convert_blocks(model, cut(waveform, size), "p226", options))
         np.testing.assert_array_equal(np.concatenate(chunks), expected)
+    source = sampling.encode_source(model, [waveform])
+    chunks = list(sampling.convert_source(model, source, "p226", options))
+    np.testing.assert_array_equal(np.concatenate(chunks), expected)
     codes = speechvq.encode(model, waveform)
     plain = speechvq.sample(conditioned, codes, "p226", options)[:samples]
     chunks = sampling.convert_blocks(model, iter(cut(waveform, 70)), "p226", options)
