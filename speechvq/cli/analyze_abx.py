@@ -144,8 +144,8 @@ def _print(folder: Path, result: AbxEvaluation) -> None:
     print(f"drawn      {', '.join(drawn)}")
     for mode, score in result.scores[CODES].items():
         print(
-            f"{mode:10} {score.triples:,} triples in {score.cells:,} cells; contexts {score.contexts:,}, "
-            f"pairs of phones {score.pairs:,}, speakers {score.speakers}"
+            f"{mode:10} {score.triples:,} triples in {score.cells:,} cells; "
+            f"contexts {score.contexts:,}, pairs of phones {score.pairs:,}, speakers {score.speakers}"
         )
     cells = [["ABX error, %", *result.scores[CODES], "distance of frames"]]
     for name, modes in result.scores.items():
