@@ -144,8 +144,9 @@ def _print(folder: Path, result: AbxEvaluation) -> None:
     print(f"drawn      {', '.join(drawn)}")
     for mode, score in result.scores[CODES].items():
         print(
-            f"{mode:10} {score.triples:,} triples in {score.cells:,} cells: {score.contexts:,} "
-            f"contexts, {score.pairs:,} pairs of phones, {score.speakers} speakers"
+            f"{mode:10} {score.triples:,} triples in {score.cells:,} cells; "
+            f"contexts {score.contexts:,}, pairs of phones {score.pairs:,}, "
+            f"speakers {score.speakers}"
         )
     cells = [["ABX error, %", *result.scores[CODES], "distance of frames"]]
     for name, modes in result.scores.items():

@@ -69,7 +69,7 @@ def test_what_is_printed_and_written(exp, capsys):
     assert "12 of 12 triphones in context" in out
     assert "at most 10 tokens of a phone, speaker and context, 5 speakers of X, seed 0" in out
     # 3 of each of 2 vowels in one context, 2 speakers: 2 · 2 · 3 · 2 · 3 triples within
-    assert "within     72 triples in 4 cells: 1 contexts" in out
+    assert "within     72 triples in 4 cells; contexts 1, pairs of phones 2, speakers 2" in out
     assert "across     108 triples in 4 cells" in out
     rows = [line.split()[0] for line in out.splitlines() if "angle" in line or "differ" in line]
     assert rows == NAMES
