@@ -1,11 +1,15 @@
-"""Some utterances of each speaker of a corpus, from which statistics are estimated."""
+"""Some utterances of a corpus, from which statistics are estimated."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 
 from speechvq import audio
+from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms, equal_pieces
+
+logger = logging.getLogger(__name__)
 
 LEVEL_SECONDS = 20.0
 """Speech of each speaker in which the level is measured."""
@@ -60,6 +64,18 @@ def sample_utterances(
             )
         chosen.append(list(found.values()))
     return chosen
+
+
+def within_minutes(
+    utterances: Sequence[Utterance], path: str, max_minutes: float, seed: int
+) -> list[Utterance]:
+    """Draw whole utterances of the manifest `path` at random, until `max_minutes` are reached."""
+    order = np.random.default_rng(seed).permutation(len(utterances))
+    seconds = np.cumsum([utterances[index].duration for index in order])
+    count = np.searchsorted(seconds, max_minutes * 60) + 1
+    if count < len(utterances):
+        logger.info("%s: %d of %d utterances drawn (--max-minutes)", path, count, len(utterances))
+    return [utterances[index] for index in sorted(order[:count])]
 
 
 def speech_level(waveforms: Waveforms, speakers: Sequence[str]) -> float:

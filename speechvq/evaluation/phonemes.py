@@ -23,6 +23,7 @@ from speechvq.analysis.phonemes import PhonemeScores, phone_map, score, score_ma
 from speechvq.config import SpeakerNormalisationConfig
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.manifest import CorpusError, Utterance, read_usable
+from speechvq.data.subsets import within_minutes
 from speechvq.evaluation.normalised import speaker_normalised_cepstra, whitened_kmeans
 from speechvq.model import Model
 from speechvq.sampling.utterances import Encoded, encode_utterances
@@ -198,12 +199,7 @@ def labelled_utterances(path: str, max_minutes: float, seed: int) -> list[Uttera
         )  # fmt: skip
     if doubt := doubt_classes(phone.label for u in labelled for phone in u.phones):
         logger.warning("%s: %s", path, doubt)
-    order = np.random.default_rng(seed).permutation(len(labelled))
-    seconds = np.cumsum([labelled[index].duration for index in order])
-    count = np.searchsorted(seconds, max_minutes * 60) + 1
-    if count < len(labelled):
-        logger.info("%s: %d of %d utterances drawn (--max-minutes)", path, count, len(labelled))
-    return [labelled[index] for index in sorted(order[:count])]
+    return within_minutes(labelled, path, max_minutes, seed)
 
 
 @contextmanager
