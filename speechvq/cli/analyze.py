@@ -11,6 +11,9 @@ QUESTIONS = {
     "phonemes": "phone accuracy of the codes, with k-means baselines",
     "prior": "bits per code of a prior, and unconditional generation against speech",
     "conversion": "speaker similarity, WER, PER, DNSMOS and pitch of conversions",
+    "reconstruction": "bits per sample, spectral distances, STOI and pitch of reconstructions",
+    "collapse": "whether a decoder uses its latents, behind VQ, a Gaussian VAE and others",
+    "compare": "model folders side by side, by what has been measured",
 }
 """Each is the module ``analyze_QUESTION`` beside this one: a parser() and a run()."""
 

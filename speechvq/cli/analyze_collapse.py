@@ -53,7 +53,6 @@ def run(options: argparse.Namespace) -> int:
     """Train, measure, write the results and print them."""
     if options.max_minutes <= 0:
         raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
-    from speechvq.analysis.table import table_rows
     from speechvq.data.manifest import read_known, read_usable
     from speechvq.data.subsets import within_minutes
     from speechvq.evaluation.collapse import evaluate_collapse
@@ -63,3 +62,66 @@ def run(options: argparse.Namespace) -> int:
     train = within_minutes(read_usable(paths[0]), paths[0], options.max_minutes, options.seed)
     known = read_known(paths[1], sorted({u.speaker for u in train}), "the training data")
     scored = within_minutes(known, paths[1], options.max_minutes, options.seed)
+    result = evaluate_collapse(
+        train, scored, options.steps, options.seed, options.device, progress, show=True
+    )
+    scores = {"train": paths[0], "score_on": paths[1], **result.to_dict()}
+    title = f"{options.steps} steps of training, {len(scored)} utterances scored"
+    written = write_results(
+        Path(options.out),
+        scores,
+        {"collapse": _table(result)},
+        {"collapse": collapse_figure(result.bottlenecks, result.untrained, title)},
+    )
+    if options.json:
+        print(json.dumps(scores, indent=1))
+        return 0
+    print(f"trained on {paths[0]} ({len(train)} utterances), {options.steps} steps each")
+    print(f"scored on  {paths[1]} ({len(scored)} utterances)\n")
+    _print(result)
+    print(f"\n{written}")
+    return 0
+
+
+def _table(result: CollapseEvaluation) -> list[list]:
+    """One row a bottleneck and number: the value, and its 95 % interval."""
+    rows: list[list] = [["bottleneck", "score", "value", "low", "high"]]
+    for name, behind in result.bottlenecks.items():
+        found = {"own": behind.own, "other": behind.other, "gain": behind.gain}
+        if behind.rate:
+            found["rate"] = behind.rate
+        rows += [[name, score, e.value, e.low, e.high] for score, e in found.items()]
+        if behind.phones:
+            interval = behind.phones.accuracy_interval or ("", "")
+            rows.append([name, "phone accuracy", behind.phones.accuracy, *interval])
+    return rows
+
+
+def _print(result: CollapseEvaluation) -> None:
+    from speechvq.analysis.judges.table import formatted
+    from speechvq.analysis.table import aligned, known
+
+    cells = [["", "with its own", "another's", "gain, bits/sample", "bits/s", "phone accuracy"]]
+    for name, behind in result.bottlenecks.items():
+        cells.append(
+            [
+                name,
+                f"{behind.own.value:.3f}",
+                f"{behind.other.value:.3f}",
+                formatted(behind.gain, ".3f"),
+                known("{:.0f}", behind.rate and behind.rate.value),
+                known("{:.3f}", behind.phones and behind.phones.accuracy),
+            ]
+        )
+    print(aligned(cells))
+    K, rate = result.codebook_size, result.frame_rate
+    print(f"\nVQ: {rate:g} codes/s of K = {K}, at most {result.bitrate:g} bits/s", end="")
+    if scores := result.bottlenecks["VQ"].phones:
+        print(f"; perplexity {scores.perplexity:.1f}", end="")
+    if result.untrained:
+        print(
+            f"\nphone accuracy of an untrained encoder: {result.untrained.accuracy:.3f}; "
+            f"chance: {result.untrained.chance:.3f}",
+            end="",
+        )
+    print()

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from speechvq.analysis.baselines import kmeans_codes
 from speechvq.analysis.bootstrap import Estimate, estimate, ratio
+from speechvq.analysis.collapse import Behind, code_bits
 from speechvq.analysis.frames import frame_labels, normalise
 from speechvq.analysis.phonemes import PhonemeScores, score
 from speechvq.config import (
@@ -58,51 +59,29 @@ SECONDS = 10.0
 
 CONFIG = ModelConfig(
     encoder=StridedEncoderConfig(strides=(160, 4), channels=(128, 256), filterbank=True, norm=True),
-    quantizer=QuantizerConfig(codebook_size=128, codebook_dim=16),
+    # β as the paper weighs it: the commitment loss is there a sum over D, the likelihood one over
+    # the samples of a code, and here both are means (models/vqvae.py)
+    quantizer=QuantizerConfig(codebook_size=128, codebook_dim=16, beta=0.25 * 16 / 640),
     decoder=WaveNetDecoderConfig(
-        conditioner=ConditionerConfig(channels=48, upsample=8, layers=1),
+        conditioner=ConditionerConfig(channels=32, upsample=8, layers=1),
         subbands=4,
         wavenet=WaveNetConfig(
-            layers=10,
-            dilation_cycle=10,
-            residual_channels=48,
-            skip_channels=48,
-            output_channels=96,
+            layers=9,
+            dilation_cycle=9,
+            residual_channels=32,
+            skip_channels=32,
+            output_channels=64,
         ),
     ),
     mel_predictor=ConditionerMelPredictorConfig(bands=0),
 )
-"""25 codes a second of K = 128; a WaveNet that sees a quarter of a second of its past."""
+"""25 codes a second of K = 128; a WaveNet that sees an eighth of a second of its past."""
 
-STAGE = LikelihoodStage(batch_size=4, segment_length=10240, learning_rate=3e-3, warmup_steps=100)
+STAGE = LikelihoodStage(batch_size=2, segment_length=6400, learning_rate=2e-3, warmup_steps=100)
 """Equation 3, with the KL divergence, of weight 1, in place of its second and third terms."""
 
 Progress = Callable[[Iterable, str], Iterable]
 """Wraps an iterable and its name, to show a progress bar."""
-
-
-@dataclass(frozen=True)
-class Behind:
-    """What a decoder learned behind one bottleneck; estimates are over utterances.
-
-    Attributes
-    ----------
-    own, other : Estimate
-        Bits per sample with the latents of the utterance, and with those of another one.
-    gain : Estimate
-        `other` less `own`, of the same utterances.
-    rate : Estimate or None
-        Bits per second that the latents carry: the KL divergence from the prior N(0, 1), or from
-        the frequencies of the codes in the training data. None where nothing bounds them.
-    phones : PhonemeScores or None
-        Of the codes, or of k-means with the same K on the latents. None without phone labels.
-    """
-
-    own: Estimate
-    other: Estimate
-    gain: Estimate
-    rate: Estimate | None
-    phones: PhonemeScores | None
 
 
 @dataclass(frozen=True)
@@ -189,10 +168,10 @@ def evaluate_collapse(
             "predicted with the latents of another one"
         )
     speech = Waveforms(train, config.sample_rate), Waveforms(score_on, config.sample_rate)
-    K, D, hop_length = config.quantizer.codebook_size, config.quantizer.codebook_dim, config.hop_length
+    K, D = config.quantizer.codebook_size, config.quantizer.codebook_dim
     bottlenecks = {
         VQ: lambda: None,
-        GAUSSIAN: lambda: GaussianBottleneck(D, hop_length),
+        GAUSSIAN: lambda: GaussianBottleneck(D, config.hop_length),
         AUTOENCODER: Bottleneck,
         NOTHING: NoLatents,
     }
@@ -304,17 +283,13 @@ def _bits(model: Model, one: Passed, z: Tensor) -> float:
     return -nats.item() / math.log(2)
 
 
-def _rate(
-    model: Model, train: Sequence[Passed], scored: Sequence[Passed], coded: bool
-) -> Estimate:
+def _rate(model: Model, train: Sequence[Passed], scored: Sequence[Passed], coded: bool) -> Estimate:
     """Bits per second of the latents; of codes under the frequencies of the training data."""
     frames = [len(one.codes) for one in scored]
     bits = [one.kl * n for one, n in zip(scored, frames, strict=True)]
     if coded:
-        K = model.codebook_size
-        counts = 1 + np.bincount(np.concatenate([one.codes for one in train]), minlength=K)
-        cost = -np.log2(counts / counts.sum())
-        bits = [cost[one.codes].sum() for one in scored]
+        codes = ([one.codes for one in part] for part in (train, scored))
+        bits = code_bits(*codes, model.codebook_size)
     return ratio(np.multiply(bits, model.frame_rate), frames)
 
 
