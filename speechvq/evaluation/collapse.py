@@ -43,6 +43,7 @@ from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
 from speechvq.distributed import Processes
 from speechvq.evaluation.bottlenecks import Bottleneck, GaussianBottleneck, NoLatents
+from speechvq.evaluation.conversion import for_json
 from speechvq.model import Model
 from speechvq.training.corpus import Corpus
 from speechvq.training.objectives.likelihood import LikelihoodObjective
@@ -99,7 +100,7 @@ class CollapseEvaluation:
 
     def to_dict(self) -> dict:
         """For JSON."""
-        return dataclasses.asdict(self)
+        return for_json(self)
 
 
 @dataclass(frozen=True)
