@@ -65,18 +65,21 @@ def spectral_distances(
     spectra = [x[speech] + floor for x in spectra]
     one, other = (10 * np.log10(x) for x in spectra)
     lsd = np.sqrt(((one - other) ** 2).mean(1)).mean()
-    one, other = (mel_cepstra(x, sample_rate) for x in spectra)
-    mcd = 10 / np.log(10) * np.sqrt(2 * ((one - other)[:, 1 : CEPSTRA + 1] ** 2).sum(1)).mean()
-    return float(lsd), float(mcd)
-
-
-def mel_cepstra(power: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Mel-cepstra (M, 80) of power spectra (M, F): cosine series of the log amplitude."""
     import librosa
+
+    n_fft = 2 * spectra[0].shape[1] - 2
+    filters = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=MEL_BANDS)
+    mcd = mel_cepstral_distortion(*(x @ filters.T for x in spectra))
+    return float(lsd), mcd
+
+
+def mel_cepstral_distortion(recording: np.ndarray, reconstruction: np.ndarray) -> float:
+    """Mean MCD in dB of frames of mel powers (M, F); see :func:`spectral_distances`."""
     from scipy.fft import dct
 
-    filters = librosa.filters.mel(sr=sample_rate, n_fft=2 * power.shape[1] - 2, n_mels=MEL_BANDS)
-    return dct(np.log(power @ filters.T) / 2, axis=1) / MEL_BANDS
+    one, other = (dct(np.log(x) / 2, axis=1) / x.shape[1] for x in (recording, reconstruction))
+    differences = (one - other)[:, 1 : CEPSTRA + 1]
+    return float(10 / np.log(10) * np.sqrt(2 * (differences**2).sum(1)).mean())
 
 
 def pitch_errors(recording: np.ndarray, reconstruction: np.ndarray) -> dict[str, tuple[int, int]]:

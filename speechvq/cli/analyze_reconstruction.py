@@ -74,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
         evaluate_reconstruction,
         reconstructible,
     )
-    from speechvq.report.reconstruction_figures import reconstruction_figure, spectrograms_figure
+    from speechvq.report.reconstruction_figures import spectrograms_figure
+    from speechvq.report.score_figure import scores_figure
 
     folder = model_folder.find_model(options.model)
     path = options.manifest or manifest(
@@ -102,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
         scores,
         {"reconstruction": _rows(result), "utterances": _each(result)},
         {
-            "reconstruction": reconstruction_figure(_shown(result), title),
+            "reconstruction": scores_figure(_shown(result), title),
             "spectrograms": spectrograms_figure(
                 {kind: waveforms[longest] for kind, waveforms in result.speech.items()},
                 utterances[longest].id,
@@ -126,14 +127,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _shown(result: ReconstructionEvaluation) -> dict[str, tuple[str, dict]]:
-    """By the name of each number its format, and estimates by kind of speech."""
+    """By the name of each number its format, and estimates by kind of speech.
+
+    Of DNSMOS the overall score alone; `scores.json` has the others.
+    """
     return {
-        (name if judge.title != "DNSMOS" else f"DNSMOS, {name}"): (
+        ("DNSMOS" if judge.title == "DNSMOS" else name): (
             form,
             {kind: of[name] for kind, of in result.scores[judge.title].items() if name in of},
         )
         for judge in result.judges
         for name, form in judge.formats.items()
+        if judge.title != "DNSMOS" or name == "overall"
     }
 
 

@@ -134,7 +134,7 @@ def evaluate_collapse(
     seed: int = 0,
     device: str = "cpu",
     progress: Progress = lambda items, _: items,
-    config: ModelConfig = CONFIG,
+    config: ModelConfig | None = None,
     show: bool = False,
 ) -> CollapseEvaluation:
     """Train a small model with each bottleneck, and measure what passes through it.
@@ -154,7 +154,7 @@ def evaluate_collapse(
     progress
         Shows a progress bar.
     config
-        The model.
+        The model; by default :data:`CONFIG`.
     show
         Show the progress of the trainings on stderr.
 
@@ -168,6 +168,7 @@ def evaluate_collapse(
             f"{len(score_on)} utterance to score; at least two are needed, as each is also "
             "predicted with the latents of another one"
         )
+    config = config or CONFIG
     speech = Waveforms(train, config.sample_rate), Waveforms(score_on, config.sample_rate)
     K, D = config.quantizer.codebook_size, config.quantizer.codebook_dim
     bottlenecks = {
@@ -184,7 +185,7 @@ def evaluate_collapse(
         parts = [list(passed(model, w, seed, progress, name)) for w in speech]
         coded = name in (VQ, NOTHING)
         found[name] = Behind(
-            *_likelihoods(model, parts[1]),
+            *likelihoods(model, parts[1]),
             None if name == AUTOENCODER else _rate(model, *parts, name == VQ),
             phone_scores(*parts, K, model.frame_rate, coded, seed),
         )
@@ -262,7 +263,7 @@ def passed(
             yield Passed(utterance, x, out.quantized, out.codes[0].cpu().numpy(), kl)
 
 
-def _likelihoods(model: Model, scored: Sequence[Passed]) -> tuple[Estimate, Estimate, Estimate]:
+def likelihoods(model: Model, scored: Sequence[Passed]) -> tuple[Estimate, Estimate, Estimate]:
     """Bits per sample with the latents of an utterance, with those of the next, and the gain."""
     own, other, samples = [], [], []
     for one, following in zip(scored, [*scored[1:], scored[0]], strict=True):

@@ -70,7 +70,7 @@ class STOI(Closeness):
                     name: float(self._stoi(recording, speech, SAMPLE_RATE, extended=extended))
                     for name, extended in zip(self.formats, (False, True), strict=True)
                 }
-            except RuntimeWarning:
+            except (RuntimeWarning, ValueError):  # the latter of less than a frame
                 return dict.fromkeys(self.formats, np.nan)
 
 
