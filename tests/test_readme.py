@@ -22,7 +22,7 @@ DOCUMENTS = [
     "recipes/asterisk/README.md",
     "recipes/librispeech/README.md",
     "speechvq/pretrained/README.md",
-    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
 ]
 CONNECTORS = {"&&", "||", "|", ";", ">", ">>", "<", "&", "(", ")"}
 PLACEHOLDERS = {"…", "..."}

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 SCORES = {
     "phone accuracy": (".3f", "scores", "learned codes", "accuracy"),
     "PNMI": (".3f", "scores", "learned codes", "pnmi"),
+    "ABX error within speakers": (".1%", "scores", "codes", "within", "error"),
+    "ABX error across speakers": (".1%", "scores", "codes", "across", "error"),
+    "speaker told by codes": (".0%", "probes", "code histograms", "linear"),
     "bits per sample": (".3f", "bits_per_sample"),
     "LSD, dB": (".2f", "scores", "spectrum", "reconstruction", "LSD, dB"),
     "MCD, dB": (".2f", "scores", "spectrum", "reconstruction", "MCD, dB"),
@@ -141,18 +144,19 @@ def _sources(folder: Path) -> dict[Path, dict]:
 
 
 def _at(scores: Any, path: Sequence[str]) -> Estimate | None:
-    """The estimate at a path of keys, whether it has an interval or not."""
-    for key in path[:-1]:
-        scores = scores.get(key) if isinstance(scores, Mapping) else None
-    scores = scores if isinstance(scores, Mapping) else {}
-    value = scores.get(path[-1])
-    interval = scores.get(f"{path[-1]}_interval") or (math.nan, math.nan)
-    if isinstance(value, Mapping):
-        interval = [math.nan if value.get(k) is None else value[k] for k in ("low", "high")]
-        value = value.get("value")
-    if not isinstance(value, int | float):
+    """The number at a path of keys, with its interval if there is one.
+
+    A number is there as an estimate, with ``value``, ``low`` and ``high``, or alone; its interval
+    is then beside it, as ``…_interval`` or as ``low`` and ``high``.
+    """
+    for key in path:
+        beside, scores = scores, scores.get(key) if isinstance(scores, Mapping) else None
+    if isinstance(scores, Mapping):
+        beside, scores = scores, scores.get("value")
+    if not isinstance(scores, int | float):
         return None
-    return Estimate(float(value), *map(float, interval), utterances=0)
+    interval = beside.get(f"{path[-1]}_interval") or (beside.get("low"), beside.get("high"))
+    return Estimate(scores, *(math.nan if x is None else x for x in interval), utterances=0)
 
 
 def _metrics(path: Path) -> dict[str, Estimate]:

@@ -35,6 +35,7 @@ def models(tmp_path, monkeypatch, tiny_config, tiny_streaming_config):
     beside(one, "phonemes", scores={"learned codes": {
         "accuracy": 0.56, "accuracy_interval": [0.5, 0.6], "pnmi": None}})  # fmt: skip
     beside(one, "conversion", WER={"conversion": {"WER": estimate}})
+    beside(one, "abx", scores={"codes": {"across": {"error": 0.1, "low": 0.05, "high": 0.2}}})
     beside(one, "drawn", bits_per_code={"prior": {**estimate, "low": None, "high": None}})
     (one.parent / "wrong").mkdir()
     (one.parent / "wrong/scores.json").write_text("[1")
@@ -51,7 +52,6 @@ def beside(folder, name, model=None, **scores):
 def test_the_table(models, tmp_path, capsys):
     assert analyze.main(["compare", *models]) == 0
     lines = capsys.readouterr().out.splitlines()
-    rows = dict(line.rsplit(maxsplit=2)[:1] + [line.split()] for line in lines if line)
     table = list(csv.reader((tmp_path / "compare/compare.csv").open()))
     assert table[0] == ["", "one", "two"]
     found = {row[0]: row[1:] for row in table}
@@ -73,10 +73,11 @@ def test_the_table(models, tmp_path, capsys):
         "perplexity": ["7.5", "-"],
         "codes unused": ["0", "-"],
         "phone accuracy": ["0.560 (0.500 to 0.600)", "-"],
+        "ABX error across speakers": ["10.0% (5.0% to 20.0%)", "-"],
         "WER of conversions": ["25% (20% to 30%)", "-"],
         "prior, bits per code": ["0.25", "-"],
     }
-    assert any(key.startswith("phone accuracy") for key in rows)
+    assert any(line.split() == ["speakers", "2", "1"] for line in lines)
     files = {path.name for path in (tmp_path / "compare").iterdir()}
     assert files == {"scores.json", "compare.csv", "compare.png", "compare.svg"}
 
@@ -99,7 +100,7 @@ def test_markdown_and_json(models, capsys):
     assert scores[models[0]]["scores"]["phone accuracy"]["low"] == 0.5
     assert scores[models[0]]["scores"]["perplexity"]["low"] is None
     assert scores[models[1]]["scores"] == {}
-    assert len(scores[models[0]]["from"]) == 3
+    assert len(scores[models[0]]["from"]) == 4
 
 
 def test_a_model_alone_and_one_twice(models, tmp_path, capsys):

@@ -55,9 +55,6 @@ def test_without_options(exp, tiny_corpus, capsys):
     scores = json.loads((written / "scores.json").read_text())
     spectrum = scores["scores"]["spectrum"]
     assert list(spectrum) == KINDS[1:]
-    # The frames of the recording itself are nearer to it than those of an untrained model
-    assert spectrum[KINDS[3]]["MCD, dB"]["value"] < spectrum[KINDS[1]]["MCD, dB"]["value"]
-    assert spectrum[KINDS[3]]["LSD, dB"]["value"] < spectrum[KINDS[2]]["LSD, dB"]["value"]
     model = model_folder.load_model(exp)
     expected = bits_per_sample(model, read_manifest(tiny_corpus.test))
     assert scores["bits_per_sample"]["value"] == pytest.approx(expected.value)
