@@ -189,6 +189,8 @@ def evaluate_collapse(
             None if name == AUTOENCODER else _rate(model, *parts, name == VQ),
             phone_scores(*parts, K, model.frame_rate, coded, seed),
         )
+        bits = found[name].own.value, found[name].other.value
+        logger.info("%s: %.3f bits per sample, with another's latents %.3f", name, *bits)
     untrained = first_model(config, speech[0], Bottleneck, seed).to(device).eval()
     parts = [list(passed(untrained, w, seed, progress, UNTRAINED)) for w in speech]
     scores = phone_scores(*parts, K, untrained.frame_rate, False, seed)
