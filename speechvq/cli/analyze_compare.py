@@ -20,7 +20,8 @@ its last stage (metrics.jsonl), and what the other questions of speechvq-analyze
 written beside the folder (*/scores.json that name this model). What there is not is a dash.
 
 Scores compare only where they are of the same data: see the manifests in the scores.json.
-Writes scores.json, compare.csv, and the figure compare as PNG and as SVG.
+Writes scores.json, compare.csv, and the figure compare as PNG and as SVG, of the scores that two
+models have or more.
 """
 
 
@@ -60,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
     }  # fmt: skip
     shown = {name: entry for name, entry in numbers.items() if entry[1]}
     cells = _cells(names, models, shown)
-    figures = {"compare": scores_figure(shown, "")} if shown else {}
+    shared = {name: entry for name, entry in shown.items() if len(entry[1]) > 1}
+    figures = {"compare": scores_figure(shared, "")} if shared else {}
     written = write_results(Path(options.out), scores, {"compare": cells}, figures)
     if options.json:
         print(json.dumps(scores, indent=1))
