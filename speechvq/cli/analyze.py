@@ -14,13 +14,16 @@ QUESTIONS = {
     "abx": "ABX error of phones in codes and latents, within and across speakers",
     "prior": "bits per code of a prior, and unconditional generation against speech",
     "conversion": "speaker similarity, WER, PER, DNSMOS and pitch of conversions",
+    "reconstruction": "bits per sample, spectral distances, STOI and pitch of reconstructions",
+    "collapse": "whether a decoder uses its latents, behind VQ, a Gaussian VAE and others",
+    "compare": "model folders side by side, by what has been measured",
 }
 """Each is the module ``analyze_QUESTION`` beside this one: a parser() and a run()."""
 
 
 def parser() -> Parser:
     """The options of speechvq-analyze before those of the question."""
-    listed = "\n".join(f"  {name:12} {asked}" for name, asked in QUESTIONS.items())
+    listed = "\n".join(f"  {name:14} {asked}" for name, asked in QUESTIONS.items())
     parser = Parser(
         "analyze",
         "Measure what the codes of a model represent.",

@@ -129,7 +129,7 @@ class ConversionEvaluation:
             }
             for trial, each in zip(self.trials.trials, self.each, strict=True)
         ]
-        return _plain(
+        return for_json(
             {
                 "manifests": {group or "": path for group, path in self.trials.manifests.items()},
                 "judges": {judge.title: judge.name for judge in self.judges},
@@ -312,7 +312,7 @@ def synthesise(
         progress=drawn,
     )
     judged = [
-        _for_judges(waveform[: lengths[u]], model.sample_rate)
+        normalised(waveform[: lengths[u]], model.sample_rate)
         for (u, _), waveform in zip(pairs, waveforms, strict=True)
     ]
     return Synthesised(
@@ -368,20 +368,12 @@ def _picked(each: Mapping[str, Mapping[str, Score]], of: Callable[[Score], Any])
     return {title: kinds for title, kinds in found.items() if kinds}
 
 
-def _for_judges(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
-    if sample_rate != SAMPLE_RATE:
-        import soxr
-
-        waveform = soxr.resample(waveform, sample_rate, SAMPLE_RATE)
-    return normalised(waveform)
-
-
-def _plain(value):
+def for_json(value):
     """For JSON: dataclasses as dictionaries, and null for NaN and infinities."""
     if dataclasses.is_dataclass(value):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: for_json(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [for_json(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

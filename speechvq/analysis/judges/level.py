@@ -17,19 +17,25 @@ LEVEL = -26.0
 """dB relative to full scale, as is usual in quality tests."""
 
 
-def normalised(waveform: np.ndarray) -> np.ndarray:
+def normalised(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """Scale speech to :data:`LEVEL`, or as near as possible without clipping.
 
     Parameters
     ----------
     waveform
-        Floats (T,) at 16 kHz.
+        Floats (T,).
+    sample_rate
+        Hz of the waveform, which is resampled to :data:`SAMPLE_RATE`.
 
     Returns
     -------
     ndarray
-        (T,) float32 in [-1, 1]; silence stays silence.
+        (T,) float32 in [-1, 1] at 16 kHz; silence stays silence.
     """
+    if sample_rate != SAMPLE_RATE:
+        import soxr
+
+        waveform = soxr.resample(waveform, sample_rate, SAMPLE_RATE)
     waveform = np.asarray(waveform, dtype=np.float32)
     if not waveform.any():
         return waveform

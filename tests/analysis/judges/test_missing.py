@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 
+from speechvq.analysis.judges.closeness import STOI, ViSQOL
 from speechvq.analysis.judges.missing import INSTALL, MissingJudge, importing
 from speechvq.analysis.judges.phones import PhoneErrorRate
 from speechvq.analysis.judges.pitch import Pitch
@@ -18,6 +19,8 @@ JUDGES = {
     "faster_whisper": WordErrorRate,
     "speechmos": DNSMOS,
     "pyworld": Pitch,
+    "pystoi": STOI,
+    "visqol": ViSQOL,
 }
 
 
