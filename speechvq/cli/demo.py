@@ -69,8 +69,8 @@ def main(argv: list[str] | None = None) -> int:
                     "--host %s: whoever reaches this machine can use the demo, and its time",
                     options.host,
                 )
-            print(url, flush=True)
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+            print(url, flush=True)
             threading.Event().wait()
     except ImportError as error:
         raise ValueError(

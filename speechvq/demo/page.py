@@ -239,8 +239,6 @@ class Page:
         with _told(None):
             if self._prior is None:
                 raise ValueError("this model has no prior; speechvq-train prior makes one")
-            if not 0 < seconds <= LONGEST:
-                raise ValueError(f"seconds: 1 to {LONGEST}, not {seconds:g}")
             model = self._model_with(speaker, request)
             options = SamplingOptions(seed=int(seed or 0), top_p=top_p)
             yield self._cleared("drawing codes")

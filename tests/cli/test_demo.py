@@ -1,6 +1,7 @@
 """speechvq-demo: its mistakes, and a server from its start to its end."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -84,11 +85,15 @@ def test_a_server_begins_and_leaves_nothing(tmp_path, host):
     command = [sys.executable, "-m", "speechvq.cli.demo", "--host", host]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as server:
-        address = server.stdout.readline()
-        assert address.startswith(f"http://{host}:")
-        assert list(temporary.glob("speechvq-demo-*"))
-        server.send_signal(signal.SIGTERM)
-        out, err = server.communicate(timeout=60)
+        try:
+            address = server.stdout.readline()
+            serving = list(temporary.glob("speechvq-demo-*"))
+            server.send_signal(signal.SIGTERM)
+            out, err = server.communicate(timeout=60)
+        finally:
+            server.kill()
+    assert re.fullmatch(r"http://(127\.0\.0\.1|localhost|0\.0\.0\.0):\d+/\n", address), err
+    assert len(serving) == 1
     assert (server.returncode, out) == (0, "")
     assert not list(temporary.glob("speechvq-demo-*"))
     warned = "whoever reaches this machine can use the demo" in err
