@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from speechvq import audio
+from speechvq.audio.live import SECONDS
 
 RATE = 16000
 
@@ -69,8 +70,9 @@ def test_channels_are_averaged_and_other_rates_resampled(samples):
 def test_blocks_come_while_the_pipe_is_open():
     out, into = os.pipe()
     blocks = audio.live_blocks(out, RATE, pcm_rate=RATE)
-    os.write(into, bytes(2 * 320))
-    assert len(next(blocks)) == 320  # the pipe is still open
+    samples = round(SECONDS * RATE)
+    os.write(into, bytes(2 * samples))
+    assert len(next(blocks)) == samples  # the pipe is still open
     os.write(into, bytes(2 * 100))
     os.close(into)
     assert sum(map(len, blocks)) == 100
