@@ -155,13 +155,13 @@ def test_a_long_recording_is_never_whole_in_memory(saved, capsys, monkeypatch):
     expected = speechvq.encode(speechvq.load(saved), audio.read("a.wav")[0])
     lengths = []
     monkeypatch.setattr(audio, "read", lambda *_: pytest.fail("read as a whole"))
-    whole = Model.encode
+    whole = Model.latents
 
-    def encode_piece(model, waveform):
+    def of_piece(model, waveform):
         lengths.append(waveform.shape[-1])
         return whole(model, waveform)
 
-    monkeypatch.setattr(Model, "encode", encode_piece)
+    monkeypatch.setattr(Model, "latents", of_piece)
     out, errors = run(encode, ["--src", "a.wav"], capsys)
     assert errors == []
     np.testing.assert_array_equal(codes.parse_codes(out, "stdout")[1]["a"], expected)

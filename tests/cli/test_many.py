@@ -34,14 +34,16 @@ def test_ids_that_no_file_of_codes_can_hold(tmp_path, caplog):
     for name in ("one", "#1 take", "tab\there", "two"):
         (tmp_path / f"{name}.wav").touch()
     Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.wav")).touch()
-    assert [r.id for r in encode._found(audio.find([str(tmp_path)]), set())] == ["one", "two"]
+    found = encode._found(audio.find([str(tmp_path)]), set())
+    assert [r.id for r in encode._named("codes", found)] == ["one", "two"]
     assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 3
 
 
 def test_ids_of_a_manifest_that_no_file_of_codes_can_hold(tmp_path, caplog):
     listed = [Utterance(id, "a", str(tmp_path / "a.wav"), 1.0) for id in ("#1", "b\tc", "fine")]
     write_manifest(tmp_path / "m.jsonl", listed)
-    assert [r.id for r in encode._listed(str(tmp_path / "m.jsonl"))] == ["fine"]
+    found = encode._listed(str(tmp_path / "m.jsonl"))
+    assert [r.id for r in encode._named("codes", found)] == ["fine"]
     assert len(caplog.records) == 2
 
 
