@@ -325,21 +325,42 @@ def _sample_level(logits, weights, u, inverse_temperature, top_k, top_p):
 
 @numba.njit(error_model="numpy")
 def _truncate(weights, total, top_k, top_p):
-    """Keep the likeliest levels: `top_k` of them, or as few as have `top_p` of the sum."""
-    V, kept, mass = weights.shape[0], 0, 0.0
-    while kept < top_k and mass < top_p * total:
-        best = 0
-        for v in range(1, V):
-            if weights[v] > weights[best]:
-                best = v
-        if not weights[best] > 0:
+    """Keep the likeliest levels: `top_k` of them, or as few as have `top_p` of the sum.
+
+    The least weight that is kept lies in [low, high): halved until one weight is left in it.
+    """
+    V, wanted = weights.shape[0], top_p * total
+    low, high, inside = np.float32(0), np.float32(2), V
+    while inside > 1:
+        middle = np.float32(0.5) * (low + high)
+        if not low < middle < high:  # equal weights
             break
-        mass += np.float64(weights[best])
-        weights[best] = -weights[best]  # kept
-        kept += 1
+        count, mass, above = _at_least(weights, middle, high)
+        if count >= top_k or mass >= wanted:
+            low, inside = middle, above
+        else:
+            high, inside = middle, inside - above
+    count, mass, _ = _at_least(weights, high, high)
     for v in range(V):
-        weights[v] = max(-weights[v], np.float32(0))
+        if weights[v] < high:
+            if weights[v] >= low and count < top_k and mass < wanted:
+                count += 1
+                mass += np.float64(weights[v])
+            else:
+                weights[v] = np.float32(0)
     return mass
+
+
+@numba.njit(fastmath=_FAST, error_model="numpy")
+def _at_least(weights, least, high):
+    """Number and sum of the weights from `least` on; how many of them are below `high`."""
+    count, mass, below = 0, np.float64(0), 0
+    for v in range(weights.shape[0]):
+        if weights[v] >= least:
+            count += 1
+            mass += np.float64(weights[v])
+            below += weights[v] < high
+    return count, mass, below
 
 
 # ----------------------------------------------------------------------------------------------
