@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechvq.cli.analyzing import beside, manifest, progress, write_results
+from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import whole_number
 
@@ -74,8 +74,7 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Compare tokens, write tables, figures and what was asked for, and print the scores."""
-    if options.max_minutes <= 0:
-        raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
+    check_max_minutes(options)
     from speechvq import model_folder
     from speechvq.evaluation.abx import AbxTask, evaluate_abx, export_abx
     from speechvq.evaluation.phonemes import labelled_utterances

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechvq.cli.analyzing import progress, write_results
+from speechvq.cli.analyzing import check_max_minutes, progress, write_results
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import whole_number
 
@@ -51,8 +51,7 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Train, measure, write the results and print them."""
-    if options.max_minutes <= 0:
-        raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
+    check_max_minutes(options)
     from speechvq.data.manifest import read_known, read_usable
     from speechvq.data.subsets import within_minutes
     from speechvq.evaluation.collapse import evaluate_collapse

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechvq.cli.analyzing import beside, manifest, progress, write_results
+from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Score the codes, write tables and pictures, and print the scores."""
-    if options.max_minutes <= 0:
-        raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
+    check_max_minutes(options)
     if options.no_baselines and options.ssl:
         raise ValueError("--ssl is a baseline, and --no-baselines leaves them out")
     if options.ssl_weights and len(options.ssl) != 1:

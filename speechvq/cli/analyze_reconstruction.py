@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechvq.cli.analyzing import beside, manifest, progress, write_results
+from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import (
     add_model_options,
@@ -63,8 +63,7 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Reconstruct, compare, write the results and print them."""
-    if options.max_minutes <= 0:
-        raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
+    check_max_minutes(options)
     drawing = sampling_options(options)
     from speechvq import model_folder
     from speechvq.data.subsets import within_minutes

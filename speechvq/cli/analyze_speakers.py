@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechvq.cli.analyzing import beside, manifest, progress, write_results
+from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Probe codes and latents, write tables and the figure, and print the scores."""
-    if options.max_minutes <= 0:
-        raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
+    check_max_minutes(options)
     from speechvq import model_folder
     from speechvq.data.manifest import read_usable
     from speechvq.data.subsets import within_minutes

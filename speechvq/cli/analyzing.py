@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import json
@@ -33,6 +34,12 @@ def manifest(given: str | None, config: dict, split: str, option: str) -> str:
             f"{path}: no such manifest, the model's {split} data; pass {option}"
         )
     return str(path)
+
+
+def check_max_minutes(options: argparse.Namespace) -> None:
+    """Raise ValueError for a --max-minutes that is not above 0."""
+    if options.max_minutes <= 0:
+        raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
 
 
 def beside(folder: Path, name: str) -> Path:
