@@ -116,7 +116,7 @@ def lines(codebook: Codebook, utterances: Iterable[tuple[str, np.ndarray]]) -> I
 
 
 def write_codes(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     codebook: Codebook,
     utterances: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]],
 ) -> None:
@@ -125,7 +125,7 @@ def write_codes(
     write_bytes(path, (text.encode() for text in lines(codebook, pairs)))
 
 
-def read_codes(path: str | os.PathLike) -> tuple[Codebook, dict[str, np.ndarray]]:
+def read_codes(path: str | os.PathLike[str]) -> tuple[Codebook, dict[str, np.ndarray]]:
     """Read a file of codes.
 
     Returns

@@ -23,7 +23,7 @@ _HINTS = (  # what the parser says, and what to do
 )
 
 
-def read_yaml(path: str | os.PathLike) -> dict:
+def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
     Raises
@@ -60,7 +60,7 @@ def parse_yaml(text: str, source: str) -> Any:
         raise ValueError(f"{source}: not YAML: {error}") from error
 
 
-def line_of(path: str | os.PathLike, keys: str, tag: str) -> int | None:
+def line_of(path: str | os.PathLike[str], keys: str, tag: str) -> int | None:
     """The line of a setting in a file, or of the nearest section around it; None for none.
 
     Parameters
@@ -95,7 +95,7 @@ def _children(node: yaml.Node, tag: str) -> Iterator[tuple[str, tuple[int, yaml.
                     yield name, (line, entry)
 
 
-def _text(path: str | os.PathLike) -> str:
+def _text(path: str | os.PathLike[str]) -> str:
     try:
         return read_text(path)
     except EncodingError as error:

@@ -28,7 +28,7 @@ def self_supervised(
     choice: str,
     sample_rate: int,
     hop_length: int,
-    weights: str | os.PathLike | None = None,
+    weights: str | os.PathLike[str] | None = None,
     device: str = "cpu",
 ) -> tuple[str, Features]:
     """Load a self-supervised model; return its name with the layer, and its features.

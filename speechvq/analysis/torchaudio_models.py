@@ -117,7 +117,7 @@ class Pretrained:
         return torch.from_numpy(np.pad(own, padding))[None]
 
 
-def load_pretrained(name: str, weights: str | os.PathLike | None = None) -> Pretrained:
+def load_pretrained(name: str, weights: str | os.PathLike[str] | None = None) -> Pretrained:
     """Load a model of `torchaudio.pipelines` on the CPU.
 
     Parameters

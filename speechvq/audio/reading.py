@@ -31,7 +31,7 @@ _MP3_SLACK = 2304  # two MPEG frames: the padding of encoders differs by this mu
 
 
 def read(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     sample_rate: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
@@ -73,7 +73,7 @@ def read(
 
 
 def blocks(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     sample_rate: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
@@ -152,7 +152,7 @@ def framed(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield rest
 
 
-def info(path: str | os.PathLike) -> tuple[float, int]:
+def info(path: str | os.PathLike[str]) -> tuple[float, int]:
     """Return duration in seconds and sample rate in Hz, from the header alone.
 
     Raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
@@ -106,7 +106,7 @@ def _tables(result: CodebookEvaluation) -> dict[str, list[list]]:
     return {"codes": codes, "runs": runs, "bitrates": rates}
 
 
-def _figures(result: CodebookEvaluation) -> dict:
+def _figures(result: CodebookEvaluation) -> dict[str, Any]:
     from speechvq.evaluation.codebook import APART
     from speechvq.report.codebook_figures import map_figure, use_figure
 

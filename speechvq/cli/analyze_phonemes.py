@@ -6,7 +6,7 @@ import argparse
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
@@ -138,7 +138,7 @@ def _self_supervised(options: argparse.Namespace, model: Model) -> dict[str, Cal
     return found
 
 
-def _map_manifest(given: str | None, config: dict) -> str:
+def _map_manifest(given: str | None, config: dict[str, Any]) -> str:
     """The train manifest; where it has no phones and the valid one does, that."""
     from speechvq.data.manifest import read_manifest
 
@@ -157,7 +157,7 @@ def _map_manifest(given: str | None, config: dict) -> str:
 
 
 def _write(
-    out: Path, result: PhonemeEvaluation, curve: list[CheckpointScores], scores: dict
+    out: Path, result: PhonemeEvaluation, curve: list[CheckpointScores], scores: dict[str, Any]
 ) -> str:
     import numpy as np
 

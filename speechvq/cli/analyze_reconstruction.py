@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _shown(result: ReconstructionEvaluation) -> dict[str, tuple[str, dict]]:
+def _shown(result: ReconstructionEvaluation) -> dict[str, tuple[str, dict[str, Any]]]:
     """By the name of each number its format, and estimates by kind of speech.
 
     Of DNSMOS the overall score alone; `scores.json` has the others.

@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.progress import track
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def manifest(given: str | None, config: dict, split: str, option: str) -> str:
+def manifest(given: str | None, config: dict[str, Any], split: str, option: str) -> str:
     """The given manifest, else the one of a split in the model's configuration.
 
     Raises

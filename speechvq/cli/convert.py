@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq import audio
 from speechvq.cli import piping, speaking
@@ -136,9 +136,9 @@ def _jobs(
 
 def _convert(
     model: Model, jobs: list[Job], options: SamplingOptions, show: bool
-) -> tuple[list[dict], list[dict]]:
+) -> tuple[list[dict[str, Any]], list[dict]]:
     """Do the jobs; descriptions of the files written, and of the jobs that failed."""
-    failed: list[dict] = []
+    failed: list[dict[str, Any]] = []
     drawings = _encode_sources(model, jobs, options.seed, failed)
     written = speaking.draw(model, drawings, options, seconds=_seconds(jobs), show=show)
     job_of = {job.output: job for job in jobs}
@@ -150,7 +150,7 @@ def _convert(
 
 
 def _encode_sources(
-    model: Model, jobs: list[Job], seed: int, failed: list[dict]
+    model: Model, jobs: list[Job], seed: int, failed: list[dict[str, Any]]
 ) -> Iterator[speaking.Drawing]:
     """Encode the jobs' sources; jobs whose source cannot be used are logged and go to `failed`."""
     from speechvq.sampling import encode_source
@@ -179,7 +179,7 @@ def _seconds(jobs: list[Job]) -> float:
     return total
 
 
-def _described(job: Job) -> dict:
+def _described(job: Job) -> dict[str, Any]:
     return {"source": shown(job.source), "speaker": job.speaker, "output": str(job.output)}
 
 

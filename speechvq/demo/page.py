@@ -12,6 +12,7 @@ import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -94,7 +95,7 @@ class Page:
     ):
         self._model, self._prior, self._voices = model, prior, voices
         self._files, self._most_minutes, self._device = files, most_minutes, device
-        self._folders: dict[str, tempfile.TemporaryDirectory] = {}
+        self._folders: dict[str, tempfile.TemporaryDirectory[str]] = {}
         own = getattr(model.config.decoder, "top_p", 1.0)
         with gr.Blocks(
             title="speechvq", analytics_enabled=False, delete_cache=(KEPT // 6, KEPT)
@@ -213,7 +214,7 @@ class Page:
         seed: float,
         top_p: float,
         request: gr.Request,
-    ) -> Iterator[dict]:
+    ) -> Iterator[dict[str, Any]]:
         """Convert a recording to speakers, one after the other."""
         with _told(recording):
             path = _given(recording)
@@ -234,7 +235,7 @@ class Page:
 
     def generate(
         self, speaker: str, seconds: float, seed: float, top_p: float, request: gr.Request
-    ) -> Iterator[dict]:
+    ) -> Iterator[dict[str, Any]]:
         """Draw codes from the prior, and speech from the codes."""
         with _told(None):
             if self._prior is None:
@@ -248,7 +249,7 @@ class Page:
             yield from self._drawn(0, out, speaker, chunks, samples, codes)
             yield {self._status: _said("done")}
 
-    def enroll(self, recording: str | None, request: gr.Request) -> Iterator[dict]:
+    def enroll(self, recording: str | None, request: gr.Request) -> Iterator[dict[str, Any]]:
         """Learn a visitor's voice, and offer it to this visitor."""
         with _told(recording):
             path = _given(recording)
@@ -291,7 +292,7 @@ class Page:
         chunks: Iterator[np.ndarray],
         samples: int,
         codes: np.ndarray,
-    ) -> Iterator[dict]:
+    ) -> Iterator[dict[str, Any]]:
         """Send speech while it is drawn, and in the end as a file with its picture."""
         rate, blocks, drawn = self._model.sample_rate, [], 0
         for block in in_blocks(chunks, rate):
@@ -310,7 +311,7 @@ class Page:
             picture: self._figure(speaker, waveform, codes),
         }
 
-    def _cleared(self, what: str) -> dict:
+    def _cleared(self, what: str) -> dict[str, Any]:
         """The results of before, gone; the player for those to come."""
         shown = [self._source, *(one for slot in self._slots for one in slot)]
         return {one: gr.update(value=None, visible=False) for one in shown} | {
@@ -318,7 +319,7 @@ class Page:
             self._status: _said(what),
         }
 
-    def _figure(self, name: str, waveform: np.ndarray, codes: np.ndarray) -> dict:
+    def _figure(self, name: str, waveform: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
         """An update to the picture of a waveform (T,) and its codes."""
         model = self._model
         png = codes_png(waveform, codes, model.sample_rate, model.hop_length)

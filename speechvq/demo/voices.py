@@ -81,7 +81,7 @@ class Voices:
 
     def __init__(self, model: Path, root: Path, device: str = "cpu"):
         self._model, self._root, self._device = model, root, device
-        self._folders: dict[str, tempfile.TemporaryDirectory] = {}
+        self._folders: dict[str, tempfile.TemporaryDirectory[str]] = {}
 
     def enroll(self, session: str, recording: Path) -> Iterator[Step]:
         """Learn a session's voice from a recording, in the place of an earlier one.
@@ -99,7 +99,7 @@ class Voices:
             self.forget(next(iter(self._folders)))
         self._folders[session] = folder
 
-    def _enrolled(self, recording: Path) -> tempfile.TemporaryDirectory:
+    def _enrolled(self, recording: Path) -> tempfile.TemporaryDirectory[str]:
         """A folder with the voice; it goes when nobody holds it, or nobody has waited for it."""
         from speechvq.training.enroll import enroll
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class CodebookEvaluation:
         """The use of each codebook alone."""
         return [use for use in self.use.values() if use.counts is not None]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "codebooks": len(self.maps),
@@ -85,7 +86,7 @@ class CodebookEvaluation:
             },
         }
 
-    def _use(self, use: CodebookUse) -> dict:
+    def _use(self, use: CodebookUse) -> dict[str, Any]:
         alone = use.counts is not None
         return {
             "codes_used": use.used,

@@ -127,7 +127,7 @@ def _weights(folder: Path) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
-def _sources(folder: Path) -> dict[Path, dict]:
+def _sources(folder: Path) -> dict[Path, dict[str, Any]]:
     """The analyses that lie beside a model; of the packaged one, in the working folder."""
     packaged = folder.resolve() == model_folder.PRETRAINED.resolve()
     beside = Path() if packaged else folder.parent

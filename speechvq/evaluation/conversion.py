@@ -108,7 +108,7 @@ class ConversionEvaluation:
     """Of each trial, by the title of the judge and the kind of speech."""
     bits_per_sample: Estimate | None
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON; NaN becomes None."""
         scores = {}
         for title, judged in self.judged.items():
@@ -359,7 +359,7 @@ def speech_of_trials(
     return speech
 
 
-def _picked(each: Mapping[str, Mapping[str, Score]], of: Callable[[Score], Any]) -> dict:
+def _picked(each: Mapping[str, Mapping[str, Score]], of: Callable[[Score], Any]) -> dict[str, Any]:
     """Something of each score, by the title of the judge and the kind of speech."""
     found = {
         title: {kind: of(score) for kind, score in kinds.items() if of(score) is not None}

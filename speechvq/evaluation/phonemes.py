@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +99,7 @@ class PhonemeEvaluation:
         """Whether the perplexity of each codebook is at least K / `WELL_USED`."""
         return self.perplexity >= self.codebook_size / WELL_USED
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "codebooks": self.codebooks,

@@ -9,6 +9,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from speechvq.config import DecoderConfig, ModelConfig, WaveNetDecoderConfig
 from speechvq.model_folder import CARD, PRETRAINED, build_config, read_config
@@ -76,7 +77,7 @@ def page_of(folder: Path, results: Path) -> Page:
     return page
 
 
-def read_records(path: Path) -> list[dict]:
+def read_records(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics file; a line that is not JSON, such as a truncated one, is skipped."""
     records = []
     if path.is_file():
@@ -118,7 +119,7 @@ HIGHLIGHTS: Iterable[tuple[str, tuple[str, ...], Callable[[float], str], str, st
 
 
 def _highlights(
-    config: ModelConfig, analyses: Mapping[str, Analysis], records: list[dict]
+    config: ModelConfig, analyses: Mapping[str, Analysis], records: list[dict[str, Any]]
 ) -> Iterable[Highlight]:
     """The most important numbers that there are."""
     rate = config.frame_rate * config.quantizer.codebooks
@@ -153,7 +154,7 @@ def _highlights(
             yield Highlight(form.format(values[-1]), title, meaning)
 
 
-def _facts(config: ModelConfig, whole: dict) -> Iterable[tuple[str, str]]:
+def _facts(config: ModelConfig, whole: dict[str, Any]) -> Iterable[tuple[str, str]]:
     """The model's dimensions and its training."""
     quantizer = config.quantizer
     yield "samples per code", f"{config.hop_length}"

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from speechvq.report.questions import QUESTIONS, Question
 
@@ -48,7 +49,7 @@ class Analysis:
 
     name: str
     question: Question
-    scores: dict
+    scores: dict[str, Any]
     tables: list[Table]
     meanings: list[tuple[str, str]]
     notes: list[str]

@@ -76,7 +76,7 @@ class CodesDataset(Dataset):
         As `data.manifest.read_usable`, for a manifest.
     """
 
-    def __init__(self, model: Model, recordings: str | os.PathLike | Recordings):
+    def __init__(self, model: Model, recordings: str | os.PathLike[str] | Recordings):
         self.model = model
         if isinstance(recordings, str | os.PathLike):
             recordings = _OfManifest(read_usable(recordings), model.sample_rate)

@@ -82,11 +82,11 @@ class Enrolment:
 
 
 def enroll(
-    model: str | os.PathLike,
+    model: str | os.PathLike[str],
     name: str,
-    wavs: str | os.PathLike | Iterable[str | os.PathLike],
+    wavs: str | os.PathLike[str] | Iterable[str | os.PathLike],
     *,
-    out: str | os.PathLike | None = None,
+    out: str | os.PathLike[str] | None = None,
     replace: bool = False,
     steps: int = STAGE.steps,
     seed: int = 0,

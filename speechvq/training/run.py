@@ -139,7 +139,7 @@ def run_training(
     return state
 
 
-def resumes(out: Path, settings: dict, resume: bool, overwrite: bool) -> bool:
+def resumes(out: Path, settings: dict[str, Any], resume: bool, overwrite: bool) -> bool:
     """Whether there is a training to resume; refuse to lose a training without `overwrite`.
 
     Raises
@@ -210,7 +210,7 @@ def _way_out(out: Path) -> str:
     )
 
 
-def _check_same(saved: dict, now: dict, state: State) -> None:
+def _check_same(saved: dict[str, Any], now: dict, state: State) -> None:
     """Refuse settings, by name, that differ from those of the checkpoint and change its numbers."""
     names = list(_by_name(saved.get("stages")))
     over = names[: names.index(state.stage)] if state.stage in names else []
@@ -239,7 +239,9 @@ def _check_same(saved: dict, now: dict, state: State) -> None:
             )
 
 
-def _differences(saved: dict, now: dict, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _differences(
+    saved: dict[str, Any], now: dict, prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
     """The path of each setting that differs, with both values."""
     for key in sorted(saved.keys() | now.keys()):
         name = f"{prefix}{key}"
@@ -255,7 +257,7 @@ def _differences(saved: dict, now: dict, prefix: str = "") -> Iterator[tuple[str
             yield name, one, other
 
 
-def _by_name(value: Any) -> dict[str, dict]:
+def _by_name(value: Any) -> dict[str, dict[str, Any]]:
     """Stages by name, or by objective where they have none; empty if `value` is no such list."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         return {}

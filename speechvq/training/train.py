@@ -54,7 +54,7 @@ def train(
     data: DataConfig,
     stages: Sequence[StageConfig],
     training: TrainingConfig,
-    out: str | os.PathLike,
+    out: str | os.PathLike[str],
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,

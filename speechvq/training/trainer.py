@@ -85,7 +85,7 @@ class Trainer:
         prepare: Callable[[Any], Any],
         modules: Mapping[str, nn.Module],
         config: LoopConfig,
-        settings: dict,
+        settings: dict[str, Any],
         folder: Path,
         processes: Processes,
         publish: Callable[[State], None],
