@@ -28,6 +28,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -199,7 +200,7 @@ def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]
 
 
 def _codebook(fields: dict[str, str], where: str) -> Codebook:
-    values: dict[str, int | str] = {}
+    values: dict[str, Any] = {}
     fields = {"codebooks": "1", **fields}
     for key in ("codebook_size", "hop_length", "sample_rate", "model", "codebooks"):
         if not fields.get(key):

@@ -67,7 +67,7 @@ def save_prior(
     write_weights(folder / WEIGHTS, prior.state_dict(), header)
 
 
-def copy_prior(model: str | os.PathLike[str], to: str | os.PathLike) -> None:
+def copy_prior(model: str | os.PathLike[str], to: str | os.PathLike[str]) -> None:
     """Copy the prior of a model folder, if it has one, to a copy of the model."""
     prior = Path(model) / FOLDER
     if not (prior / WEIGHTS).is_file():

@@ -24,7 +24,7 @@ COPY_AGAIN = "copy it again, or take one of checkpoints/"
 
 
 def make_header(
-    kind: str, config: dict[str, Any], speakers: Sequence[str], **more: dict
+    kind: str, config: dict[str, Any], speakers: Sequence[str], **more: dict[str, Any]
 ) -> dict[str, str]:
     """The header of a file of weights: its format, configuration, speakers and more, as JSON."""
     values = {"config": config, "speakers": list(speakers), **more}

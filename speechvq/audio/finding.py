@@ -32,7 +32,7 @@ Report = Callable[[str], None]
 
 
 def find(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike], report: Report | None = None
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], report: Report | None = None
 ) -> list[Path]:
     """Find audio files: files as given, and files with one of `SUFFIXES` below folders.
 
@@ -51,7 +51,7 @@ def find(
     FileNotFoundError
         Nothing is found: a path does not exist, or a folder holds no audio.
     """
-    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    paths = [paths] if isinstance(paths, str | os.PathLike[str]) else list(paths)
     report = logger.error if report is None else report
     found: dict[Path, None] = {}
     lines: list[str] = []
@@ -168,7 +168,7 @@ def _ends(name: str, suffixes: tuple[str, ...]) -> bool:
     return name.lower().endswith(suffixes)
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself

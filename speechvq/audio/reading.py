@@ -14,7 +14,7 @@ import soundfile
 
 from speechvq.audio.checks import checked
 from speechvq.audio.errors import AudioError
-from speechvq.audio.opening import SoundFile, opened, quiet_mpeg
+from speechvq.audio.opening import Opened, SoundFile, opened, quiet_mpeg
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def info(path: str | os.PathLike[str]) -> tuple[float, int]:
 
 def _blocks(
     path: Path,
-    file: SoundFile,
+    file: Opened,
     sample_rate: int | None,
     start: float,
     duration: float | None,
@@ -222,13 +222,13 @@ def resampled(
             yield _clipped(block)
 
 
-def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iterator[np.ndarray]:
+def _mono(path: Path, file: Opened, first: int, last: int, size: int) -> Iterator[np.ndarray]:
     """Yield samples first to last, channels averaged, in blocks (T,) of at most `size`."""
     # Codecs that cannot seek are decoded from the beginning, and samples before `first` dropped. An
     # MP3 frame depends on earlier ones, so a second before `first` is decoded and dropped.
     before = file.samplerate if file.format == "MP3" else 0
     position = max(0, first - before) if file.can_seek else 0
-    if position:
+    if position and isinstance(file, SoundFile):
         with _decoding(path, file, position, file.samplerate):
             file.seek(position)
     while position < last:
@@ -262,7 +262,7 @@ def mixed(block: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _decoding(path: Path, file: SoundFile, position: int, samples: int) -> Iterator[None]:
+def _decoding(path: Path, file: Opened, position: int, samples: int) -> Iterator[None]:
     """Turn an error of the decoder into an AudioError with the path and the time."""
     with quiet_mpeg() if file.format == "MP3" else contextlib.nullcontext():
         try:

@@ -141,17 +141,17 @@ def _shown(result: ReconstructionEvaluation) -> dict[str, tuple[str, dict[str, A
     }
 
 
-def _rows(result: ReconstructionEvaluation) -> list[list]:
-    rows: list[list] = [["score", "speech", "value", "low", "high", "utterances"]]
+def _rows(result: ReconstructionEvaluation) -> list[list[Any]]:
+    rows: list[list[Any]] = [["score", "speech", "value", "low", "high", "utterances"]]
     found = {"bits per sample": ("", {"reconstruction": result.bits_per_sample}), **_shown(result)}
     for name, (_, kinds) in found.items():
         rows += [[name, kind, e.value, e.low, e.high, e.utterances] for kind, e in kinds.items()]
     return rows
 
 
-def _each(result: ReconstructionEvaluation) -> list[list]:
+def _each(result: ReconstructionEvaluation) -> list[list[Any]]:
     names = list(dict.fromkeys(name for numbers in result.each for name in numbers))
-    rows: list[list] = [["utterance", "speaker", *names]]
+    rows: list[list[Any]] = [["utterance", "speaker", *names]]
     for utterance, numbers in zip(result.utterances, result.each, strict=True):
         rows.append([utterance.id, utterance.speaker, *(numbers.get(name, "") for name in names)])
     return rows

@@ -136,7 +136,7 @@ def _jobs(
 
 def _convert(
     model: Model, jobs: list[Job], options: SamplingOptions, show: bool
-) -> tuple[list[dict[str, Any]], list[dict]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Do the jobs; descriptions of the files written, and of the jobs that failed."""
     failed: list[dict[str, Any]] = []
     drawings = _encode_sources(model, jobs, options.seed, failed)
@@ -167,6 +167,7 @@ def _encode_sources(
             logger.error("%s", message)
             failed.append(_described(job) | {"error": message})
             continue
+        assert source is not None
         level = SourceLevel(model, source.powers, source.gain)
         yield speaking.Drawing(job.output, source.codes, job.speaker, seed, source.samples, level)
 

@@ -158,6 +158,7 @@ def _write_file(
     if options.format == "npz":
         audio.write_bytes(options.out, interchange.npz(codebook, found))
         return
+    text: Iterator[str]
     if options.format == "units":
         merge = options.merge_runs
         text = (interchange.units_line(id, ids, codebook, merge) for id, ids in found)

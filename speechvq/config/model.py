@@ -148,7 +148,7 @@ class DecoderConfig:
     """The decoder: from codes and a speaker to a waveform."""
 
     TAG: ClassVar[str] = "kind"
-    mel_condition: ClassVar[bool] = False
+    mel_condition = False
     """Whether it is conditioned on the mel predictor's frames, too; a setting of some decoders."""
 
     def check(self, hop_length: int) -> None:
@@ -297,10 +297,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         at_least(1, "sample_rate", self.sample_rate)
+        kind = getattr(self.encoder, self.encoder.TAG)
         wants_waveform = isinstance(self.encoder, StridedEncoderConfig | StreamingEncoderConfig)
         if wants_waveform and not isinstance(self.features, WaveformConfig):
             raise ValueError(
-                f"encoder.kind: {self.encoder.kind} wants the waveform; take features of kind "
+                f"encoder.kind: {kind} wants the waveform; take features of kind "
                 "waveform, or an encoder of such features"
             )
         streaming = isinstance(self.mel_predictor, StreamingMelPredictorConfig)

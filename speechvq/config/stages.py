@@ -64,7 +64,7 @@ class StageConfig:
     @property
     def label(self) -> str:
         """The name of the stage."""
-        return self.name or self.objective
+        return self.name or str(getattr(self, self.TAG))
 
     def check(self, model: ModelConfig) -> None:
         """Refuse a model that this stage cannot train (ValueError)."""

@@ -301,9 +301,8 @@ def _lab_intervals(
     lines: list[tuple[str, str]],
 ) -> tuple[float, list[tuple[str, float, float, str]]]:
     """Return the unit of a .lab file in seconds, and (where, start, end, label) in seconds."""
-    rows = _after_header(lines)
-    if rows is not None:
-        return 1.0, list(_xlabel_intervals(rows))
+    if (after := _after_header(lines)) is not None:
+        return 1.0, list(_xlabel_intervals(after))
     in_seconds = any("." in field for _, line in lines for field in line.split()[:2])
     unit = 1.0 if in_seconds else 1 / HTK_UNITS_PER_SECOND
     rows = [(where, *_three_fields(line, where)) for where, line in lines]

@@ -127,7 +127,8 @@ def read_checked(path: str | os.PathLike[str]) -> tuple[list[Utterance], set[str
     ValueError, OSError
         No utterance has audio that can be opened; or as `read_manifest`.
     """
-    everything, faults = read_manifest(path), {}
+    everything = read_manifest(path)
+    faults: dict[str, audio.AudioError | OSError] = {}
     for utterance in everything:
         try:
             audio.info(utterance.path)
@@ -136,8 +137,8 @@ def read_checked(path: str | os.PathLike[str]) -> tuple[list[Utterance], set[str
     errors = list(faults.values())
     if len(errors) == len(everything):
         raise errors[0]
-    for error in errors[:_NAMED]:
-        logger.error("%s; left out", error)
+    for fault in errors[:_NAMED]:
+        logger.error("%s; left out", fault)
     if len(errors) > _NAMED:
         logger.error("%s: %d more are left out", path, len(errors) - _NAMED)
     return everything, set(faults)

@@ -6,7 +6,7 @@ Shapes: B batch, T samples, N codes.
 import logging
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from speechvq.data.manifest import Utterance
 from speechvq.progress import track
 
 logger = logging.getLogger(__name__)
+
+_Starts = TypeVar("_Starts", int, np.ndarray)
 
 CACHE_BYTES = 2 << 30
 """Audio up to this size is decoded once and kept in memory."""
@@ -57,7 +59,7 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor to a device."""
-        return Batch(*(x if x is None else x.to(device, non_blocking=True) for x in self))
+        return Batch._make(x if x is None else x.to(device, non_blocking=True) for x in self)
 
 
 class Waveforms:
@@ -343,8 +345,8 @@ class SegmentBatches(RandomSegments):
         labels = None
         if self.labels is not None:
             N = self.segment_length // self._hop_length
-            rows = [self.labels.of_codes(*segment, N, self._hop_length) for segment in segments]
-            labels = torch.from_numpy(np.stack(rows))
+            own = [self.labels.of_codes(*segment, N, self._hop_length) for segment in segments]
+            labels = torch.from_numpy(np.stack(own))
         codes = None
         if self.codes is not None:
             hop, count = self._hop_length, waveform.shape[1] // self._hop_length
@@ -365,7 +367,7 @@ class SegmentBatches(RandomSegments):
         utterance, start = super().draw_again(step, row, attempt)
         return utterance, self._at_code(start)
 
-    def _at_code(self, starts):
+    def _at_code(self, starts: _Starts) -> _Starts:
         return starts if self.codes is None else starts - starts % self._hop_length
 
     def _row(self, step: int, row: int, utterance: int, start: int) -> tuple[int, int, np.ndarray]:

@@ -143,7 +143,7 @@ def _highlights(
             text += " ({} to {})".format(*map(form, interval))
         yield Highlight(text, title, meaning)
     valid = [r for r in records if r.get("kind") == "valid"]
-    for name, form, title, meaning in (
+    for name, layout, title, meaning in (
         ("bits_per_sample", "{:.2f}", "bits per sample", "Needed by the decoder for held-out "
          "speech, given its codes; mu-law has 8."),
         ("perplexity", "{:.0f}", "perplexity of the codes", "Codes in use, each counted by how "
@@ -151,14 +151,15 @@ def _highlights(
     ):  # fmt: skip
         values = [record[name] for record in valid if record.get(name) is not None]
         if values:
-            yield Highlight(form.format(values[-1]), title, meaning)
+            yield Highlight(layout.format(values[-1]), title, meaning)
 
 
 def _facts(config: ModelConfig, whole: dict[str, Any]) -> Iterable[tuple[str, str]]:
     """The model's dimensions and its training."""
     quantizer = config.quantizer
     yield "samples per code", f"{config.hop_length}"
-    yield "encoder", f"{config.encoder.kind}, of features: {config.features.kind}"
+    encoder, features = (getattr(part, part.TAG) for part in (config.encoder, config.features))
+    yield "encoder", f"{encoder}, of features: {features}"
     yield "codebook", f"{quantizer.description}, D = {quantizer.codebook_dim}"
     yield "decoder", _decoder(config.decoder)
     steps = [

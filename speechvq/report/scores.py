@@ -95,7 +95,7 @@ def _analysis(folder: Path) -> Analysis:
     return Analysis(folder.name, question, scores, tables, meanings, notes, figures)
 
 
-def tables_of(scores: Mapping) -> Iterator[Table]:
+def tables_of(scores: Mapping[str, Any]) -> Iterator[Table]:
     """Make tables of scores: numbers, and numbers by the names of rows.
 
     A number may have an interval: ``{"value": …, "low": …, "high": …}``, an entry ``NAME_interval``
@@ -147,9 +147,10 @@ def _rows(part: object, name: str = "") -> Iterator[tuple[str, dict[str, str]]]:
         yield from _rows(rest, f"{name}, {inner}" if name else inner)
 
 
-def _cells(part: Mapping) -> dict[str, str]:
+def _cells(part: Mapping[str, Any]) -> dict[str, str]:
     """The numbers of a mapping as text, with their intervals."""
-    cells, bounds = {}, ("low", "high")
+    cells: dict[str, str] = {}
+    bounds = ("low", "high")
     for name, value in part.items():
         interval = part.get(f"{name}_interval")
         if isinstance(value, Mapping) and "value" in value:

@@ -63,7 +63,7 @@ class Plan:
 
 def run_training(
     out: Path,
-    settings: Mapping[str, Any],
+    settings: dict[str, Any],
     config: LoopConfig,
     build: Callable[[bool], Plan],
     processes: Processes,
@@ -210,7 +210,7 @@ def _way_out(out: Path) -> str:
     )
 
 
-def _check_same(saved: dict[str, Any], now: dict, state: State) -> None:
+def _check_same(saved: dict[str, Any], now: dict[str, Any], state: State) -> None:
     """Refuse settings, by name, that differ from those of the checkpoint and change its numbers."""
     names = list(_by_name(saved.get("stages")))
     over = names[: names.index(state.stage)] if state.stage in names else []
@@ -240,7 +240,7 @@ def _check_same(saved: dict[str, Any], now: dict, state: State) -> None:
 
 
 def _differences(
-    saved: dict[str, Any], now: dict, prefix: str = ""
+    saved: dict[str, Any], now: dict[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
     """The path of each setting that differs, with both values."""
     for key in sorted(saved.keys() | now.keys()):

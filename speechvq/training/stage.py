@@ -46,7 +46,7 @@ class Stage:
     name: str
     config: StageConfig
     objective: Objective
-    batches: Dataset
+    batches: Dataset[Any]
     held_out: Callable[[], Iterable[Any]]
     samples_per_step: int
     steps_per_epoch: int

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -182,8 +183,11 @@ class Trainer:
         parallel: nn.Module | None = None  # made after the first step, which checks gradients
         batches = iter(self._loader(stage, state.step))
         busy, timed_steps = 0.0, 0
-        shown = {"shown": self.progress, "total": steps, "initial": state.step}
-        with track(title=stage.name, unit=" steps", **shown) as bar:
+        done = state.step
+        bar: Any
+        with track(
+            None, stage.name, " steps", shown=self.progress, total=steps, initial=done
+        ) as bar:
             while True:
                 self._between_steps(stage, optimizer, meter)
                 if state.step == steps:
@@ -362,7 +366,7 @@ class Trainer:
     def _read_clock(self) -> None:
         self.state.seconds = time.perf_counter() - self._began
 
-    def _loader(self, stage: Stage, first: int) -> DataLoader:
+    def _loader(self, stage: Stage, first: int) -> DataLoader[Any]:
         return DataLoader(
             stage.batches,
             batch_size=None,
@@ -380,7 +384,7 @@ class Trainer:
             yield
             return
 
-        def stop(number, frame):
+        def stop(number: int, frame: FrameType | None) -> None:
             if self._interrupted:
                 raise KeyboardInterrupt
             self._interrupted = True
