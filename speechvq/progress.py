@@ -83,7 +83,7 @@ def track(
     """
     if (listener := _listener.get()) is not None:
         return _Heard(listener, items, title or "", total, initial)
-    bars: Any = _bars()
+    tqdm: Any = _bars()
     options: dict[str, Any] = {
         "desc": title and f"{title}: ",
         "unit": unit,
@@ -92,7 +92,7 @@ def track(
         "leave": False,
     }
     if not shown or sys.stderr.isatty():
-        return bars(
+        return tqdm(
             items,
             **options,
             file=sys.stderr,
@@ -101,7 +101,7 @@ def track(
             disable=not shown,
             delay=1,  # seconds: what is done at once needs no bar
         )
-    return bars(
+    return tqdm(
         items,
         **options,
         file=_Lines(),
@@ -125,7 +125,7 @@ def _bars() -> type[tqdm[Any]]:
     """
     from tqdm import tqdm
 
-    class Bar(tqdm[Any]):
+    class Bar(tqdm):  # type: ignore[type-arg]
         def __init__(self, *arguments: Any, **options: Any) -> None:
             self._rates: deque[float] = deque(maxlen=RECENT)
             self._updated: float | None = None

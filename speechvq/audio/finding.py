@@ -51,7 +51,7 @@ def find(
     FileNotFoundError
         Nothing is found: a path does not exist, or a folder holds no audio.
     """
-    paths = [paths] if isinstance(paths, str | os.PathLike[str]) else list(paths)
+    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     report = logger.error if report is None else report
     found: dict[Path, None] = {}
     lines: list[str] = []

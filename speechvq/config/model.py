@@ -297,9 +297,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         at_least(1, "sample_rate", self.sample_rate)
-        kind = getattr(self.encoder, self.encoder.TAG)
         wants_waveform = isinstance(self.encoder, StridedEncoderConfig | StreamingEncoderConfig)
         if wants_waveform and not isinstance(self.features, WaveformConfig):
+            kind = getattr(self.encoder, self.encoder.TAG)
             raise ValueError(
                 f"encoder.kind: {kind} wants the waveform; take features of kind "
                 "waveform, or an encoder of such features"

@@ -6,7 +6,7 @@ Shapes: B batch, T samples, N codes.
 import logging
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,6 @@ from speechvq.data.manifest import Utterance
 from speechvq.progress import track
 
 logger = logging.getLogger(__name__)
-
-_Starts = TypeVar("_Starts", int, np.ndarray)
 
 CACHE_BYTES = 2 << 30
 """Audio up to this size is decoded once and kept in memory."""
@@ -367,7 +365,7 @@ class SegmentBatches(RandomSegments):
         utterance, start = super().draw_again(step, row, attempt)
         return utterance, self._at_code(start)
 
-    def _at_code(self, starts: _Starts) -> _Starts:
+    def _at_code(self, starts: Any) -> Any:
         return starts if self.codes is None else starts - starts % self._hop_length
 
     def _row(self, step: int, row: int, utterance: int, start: int) -> tuple[int, int, np.ndarray]:

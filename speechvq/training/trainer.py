@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -183,11 +182,9 @@ class Trainer:
         parallel: nn.Module | None = None  # made after the first step, which checks gradients
         batches = iter(self._loader(stage, state.step))
         busy, timed_steps = 0.0, 0
-        done = state.step
+        shown: Any = {"shown": self.progress, "total": steps, "initial": state.step}
         bar: Any
-        with track(
-            None, stage.name, " steps", shown=self.progress, total=steps, initial=done
-        ) as bar:
+        with track(None, stage.name, " steps", **shown) as bar:
             while True:
                 self._between_steps(stage, optimizer, meter)
                 if state.step == steps:
@@ -211,10 +208,9 @@ class Trainer:
                     bar.set_postfix_str(text, refresh=False)
                     meter.clear()
                     busy, timed_steps = 0.0, 0
-                if state.step % stage.steps_per_epoch == 0 or state.step == steps:
-                    use = meter.end_epoch()
-                    if use:  # none if the objective has no codes
-                        self._write("epoch", {"epoch": state.step / stage.steps_per_epoch, **use})
+                epoch_ends = state.step % stage.steps_per_epoch == 0 or state.step == steps
+                if epoch_ends and (use := meter.end_epoch()):  # none without codes
+                    self._write("epoch", {"epoch": state.step / stage.steps_per_epoch, **use})
                 bar.update()
 
     def _start(self, stage: Stage) -> None:
@@ -384,7 +380,7 @@ class Trainer:
             yield
             return
 
-        def stop(number: int, frame: FrameType | None) -> None:
+        def stop(number: int, frame: object) -> None:
             if self._interrupted:
                 raise KeyboardInterrupt
             self._interrupted = True

@@ -88,8 +88,7 @@ def read_corpus(
     given, root, faults = existing_folder(root), corpus_root(reader, root), Faults()
     if given in root.parents:
         _doubt_siblings(root, faults)
-    recordings = reader.recordings(root, faults)
-    missing: list[str] = []
+    recordings, missing = reader.recordings(root, faults), list[str]()
     if speakers is not None:
         recordings = _of_speakers(recordings, list(speakers), root)
     if only is not None:
