@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from speechvq.config import PerturbationConfig, StageConfig
 from speechvq.data.frame_labels import Codes, Labels
-from speechvq.data.segments import Batch, SegmentBatches, Waveforms, pieces
+from speechvq.data.pieces import pieces
+from speechvq.data.segments import Batch, SegmentBatches, Waveforms
 from speechvq.distributed import Processes
 from speechvq.features.perturbation import PerturbedBatches, source_length
 from speechvq.model import Model
@@ -93,8 +94,9 @@ class Corpus(nn.Module):
         waveforms = self.waveforms
         if new := waveforms.unreported():
             self._lost += len(new)
-            usable = [u for i, u in enumerate(waveforms.utterances) if waveforms.usable(i)]
-            silent = sorted(set(self.speakers) - {u.speaker for u in usable})
+            columns = waveforms.columns
+            heard = set(columns.speaker[~waveforms.left_out.numpy()].tolist())
+            silent = sorted(set(self.speakers) - {columns.speakers[i] for i in heard})
             if self._lost > max(1, MOST_UNUSABLE * len(waveforms)) or silent:
                 whose = f", all of {silent[0]}'s among them," if silent else ""
                 raise ValueError(

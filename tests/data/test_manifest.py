@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 def test_what_is_written_is_read(folder, expected):
     path = folder / "train.jsonl"
     write_manifest(path, expected)
-    assert read_manifest(path) == expected
+    assert list(read_manifest(path)) == expected
     assert list(path.parent.iterdir()) == [path]
 
 
