@@ -213,7 +213,8 @@ def read_usable(path: str | os.PathLike[str]) -> Manifest:
 def read_checked(path: str | os.PathLike[str]) -> tuple[Manifest, npt.NDArray[np.bool_]]:
     """Read a manifest, and which utterances have audio that cannot be opened, as logged.
 
-    Of more than `OPENED` utterances none is opened: what cannot be read is found when it is drawn.
+    Of more than `OPENED` utterances none is opened, nor what lies at a URL: what cannot be read is
+    found when it is drawn.
 
     Raises
     ------
@@ -224,7 +225,8 @@ def read_checked(path: str | os.PathLike[str]) -> tuple[Manifest, npt.NDArray[np
     unusable = np.zeros(len(everything), bool)
     for i, utterance in enumerate(everything if len(everything) <= OPENED else ()):
         try:
-            audio.info(utterance.path)
+            if audio.as_url(utterance.path) is None:
+                audio.info(utterance.path)
         except (audio.AudioError, OSError) as error:
             faults.append(error)
             unusable[i] = True
@@ -276,7 +278,7 @@ def _to_json(utterance: Utterance) -> dict[str, object]:
     record: dict[str, object] = {
         "id": utterance.id,
         "speaker": utterance.speaker,
-        "path": os.path.abspath(utterance.path),
+        "path": audio.absolute(utterance.path),
         "duration": round(utterance.duration, _DECIMALS),
     }
     if utterance.start:
@@ -331,8 +333,8 @@ def _from_json(record: object, folder: str) -> Utterance:
 
 
 def _located(path: str, folder: str) -> str:
-    """Return the path of audio, from the folder of the manifest unless it is absolute."""
-    return path if path.startswith("/") else str(Path(folder, path))
+    """Return the path of audio, from the folder of the manifest unless it is absolute or a URL."""
+    return path if path.startswith("/") or audio.as_url(path) else str(Path(folder, path))
 
 
 def _seconds(record: dict[str, object], key: str) -> float:
