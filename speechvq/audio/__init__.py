@@ -9,6 +9,7 @@ from speechvq.audio.errors import AudioError
 from speechvq.audio.finding import DRAWN, SUFFIXES, find, is_drawn, is_text, recorded, walk
 from speechvq.audio.level import Speech, find_speech, speech_level
 from speechvq.audio.live import live_blocks
+from speechvq.audio.places import absolute, as_url, fetched
 from speechvq.audio.reading import Recording, blocks, framed, info, read
 from speechvq.audio.spool import Spool
 from speechvq.audio.writing import (
@@ -34,9 +35,12 @@ __all__ = [
     "Speech",
     "Spool",
     "Writer",
+    "absolute",
+    "as_url",
     "blocks",
     "check_speech",
     "checked",
+    "fetched",
     "find",
     "find_speech",
     "framed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -15,18 +16,18 @@ class FFmpegFile:
     Parameters
     ----------
     path
-        The file. ValueError if PyAV finds no audio in it, ImportError without PyAV.
+        The file, or its bytes. ValueError if PyAV finds no audio in it, ImportError without PyAV.
     """
 
     format = "FFMPEG"
     can_seek = False
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | BinaryIO):
         import av
 
         self.closed = False
         try:
-            self._container = av.open(str(path))
+            self._container = av.open(str(path) if isinstance(path, Path) else path, "r")
             self._stream = self._container.streams.audio[0]
         except (av.FFmpegError, IndexError) as error:
             raise ValueError("no audio in it") from error

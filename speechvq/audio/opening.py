@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import logging
 import os
 import threading
@@ -13,14 +12,15 @@ from pathlib import Path
 
 import soundfile
 
-from speechvq.audio import containers
-from speechvq.audio.errors import AudioError, missing
+from speechvq.audio import containers, places
+from speechvq.audio.errors import AudioError
 from speechvq.audio.ffmpeg import FFmpegFile
 from speechvq.audio.finding import SUFFIXES_OF_FFMPEG, bad_name, is_text
 
 logger = logging.getLogger(__name__)
 
 READ = "WAV, FLAC, OGG or MP3"
+_MOST_FINDINGS = 4096  # of files that are kept
 _UNKNOWN_LENGTH = 1 << 62  # frame count that libsndfile reports for a header without length
 
 
@@ -55,25 +55,18 @@ def opened(path: Path) -> Iterator[Opened]:
     AudioError
         The file is empty, truncated, or not audio.
     """
-    if path.is_dir():
-        raise AudioError(f"{path}: a folder, where an audio file was expected")
-    if not path.exists():
-        raise missing(path)
-    if not path.is_file():
-        raise AudioError(f"{path}: not a regular file")
-    with open(path, "rb") as raw:  # an unreadable file is a PermissionError here
-        size = os.fstat(raw.fileno()).st_size
-        if size == 0:
+    with places.raw(path) as raw:
+        if raw.size == 0:
             raise AudioError(f"{path}: an empty file")
-        changed = os.fstat(raw.fileno()).st_mtime_ns
-        finding = _examined(path, changed, size)
+        finding = _once(path, raw, None)
         file = None
         try:
             if finding is None and _is_mpeg(path, raw):
                 with contextlib.suppress(AudioError):  # by a wrong header, perhaps
                     file = _sound_file(path, raw, None)
                 if file is None or file.format == "MP3":
-                    finding = _mpeg_finding(path, changed, 0 if file is None else file.frames)
+                    stated = 0 if file is None else file.frames
+                    finding = _once(path, raw, stated)
                 if finding is not None and file is not None:
                     file.close()
             if file is None or file.closed:
@@ -90,21 +83,23 @@ def opened(path: Path) -> Iterator[Opened]:
                 file.close()
 
 
-def _sound_file(path: Path, raw: io.BufferedReader, finding: containers.Finding | None) -> Opened:
+def _sound_file(path: Path, raw: places.Raw, finding: containers.Finding | None) -> Opened:
     """Open a file, under another header if one was found; AudioError if it is not audio."""
     with quiet_mpeg() if _is_mpeg(path, raw) else contextlib.nullcontext():
         try:
+            # By its bytes: a name need not be text
             if finding is not None and finding.head:
-                return SoundFile(containers.Patched(raw, finding))
-            return SoundFile(os.fsencode(path))  # by its bytes: a name need not be text
+                return SoundFile(containers.Patched(raw.file, finding))
+            raw.file.seek(0)
+            return SoundFile(raw.file if raw.name is None else raw.name)
         except soundfile.LibsndfileError as error:
             return _by_ffmpeg(path, raw, error)
 
 
-def _by_ffmpeg(path: Path, raw: io.BufferedReader, error: Exception) -> FFmpegFile:
+def _by_ffmpeg(path: Path, raw: places.Raw, error: Exception) -> FFmpegFile:
     """Open a file that libsndfile cannot read; AudioError, with advice, if nothing can read it."""
-    raw.seek(0)
-    start = raw.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    raw.file.seek(0)
+    start = raw.file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     reason = f"not audio that can be read ({READ}), or a damaged file"
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         reason = "not audio but a web page; download the file again"
@@ -114,7 +109,8 @@ def _by_ffmpeg(path: Path, raw: io.BufferedReader, error: Exception) -> FFmpegFi
         raise AudioError(bad_name(path)) from error
     elif _is_of_ffmpeg(path, start):
         try:
-            return FFmpegFile(path)
+            raw.file.seek(0)
+            return FFmpegFile(raw.file if raw.name is None else path)
         except ImportError:
             reason = (
                 f"not read without PyAV; pip install 'speechvq[formats]', or convert it: "
@@ -133,26 +129,31 @@ def _is_of_ffmpeg(path: Path, start: bytes) -> bool:
     return by_name or aac or start.startswith(magics) or start[4:8] == b"ftyp"
 
 
-def _is_mpeg(path: Path, raw: io.BufferedReader) -> bool:
+def _is_mpeg(path: Path, raw: places.Raw) -> bool:
     """Whether a file may be MPEG audio."""
-    raw.seek(0)
-    start = raw.read(3)
+    raw.file.seek(0)
+    start = raw.file.read(3)
     sync = start[:1] == b"\xff" and start[1:2] >= b"\xe0"
     return path.suffix.lower() == ".mp3" or start == b"ID3" or sync
 
 
-@functools.lru_cache(maxsize=4096)
-def _examined(path: Path, changed: int, size: int) -> containers.Finding | None:
-    """What `containers.examine` finds; a file is examined once until it changes."""
-    with open(path, "rb") as raw:
-        return containers.examine(path, raw, size)
+_findings: dict[tuple[object, ...], containers.Finding | None] = {}
 
 
-@functools.lru_cache(maxsize=4096)
-def _mpeg_finding(path: Path, changed: int, frames: int) -> containers.Finding | None:
-    """Whether an MPEG file holds more than the decoder says; counted once until it changes."""
-    with open(path, "rb") as raw:
-        return containers.mpeg_finding(raw, os.fstat(raw.fileno()).st_size, frames)
+def _once(path: Path, raw: places.Raw, stated: int | None) -> containers.Finding | None:
+    """What `examine` finds in a file, or `mpeg_finding` for a length that a decoder states.
+
+    A file is searched once until it changes.
+    """
+    key = path, raw.changed, raw.size, stated
+    if key not in _findings:
+        if len(_findings) >= _MOST_FINDINGS:
+            _findings.clear()
+        if stated is None:
+            _findings[key] = containers.examine(path, raw.file, raw.size)
+        else:
+            _findings[key] = containers.mpeg_finding(raw.file, raw.size, stated)
+    return _findings[key]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from speechvq.data.manifest import read_manifest, write_manifest
 
-    utterances = read_manifest(options.manifest)
+    utterances = list(read_manifest(options.manifest))
     out = Path(options.out or options.manifest)
     pending = [i for i, u in enumerate(utterances) if u.phones is None and u.text is not None]
     done, unknown, failed = 0, {}, []

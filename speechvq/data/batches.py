@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from speechvq.data.manifest import Columns
+
 
 class RandomSegments(Dataset[Any]):
     """Base of data sets whose item `step` is the batch of a training step.
@@ -102,14 +104,14 @@ class RandomSegments(Dataset[Any]):
 
 
 def speaker_weights(
-    speakers: Sequence[str], lengths: np.ndarray, exponent: float, only: Sequence[str] = ()
+    columns: Columns, lengths: np.ndarray, exponent: float, only: Sequence[str] = ()
 ) -> np.ndarray | None:
     """Weight of each utterance, so that speakers are drawn by a power of their total length.
 
     Parameters
     ----------
-    speakers : sequence of str
-        Of each utterance.
+    columns : Columns
+        Of the utterances.
     lengths : ndarray
         Of each utterance.
     exponent : float
@@ -129,9 +131,9 @@ def speaker_weights(
     """
     if exponent == 1 and not only:
         return None
-    if lost := sorted(set(only) - set(speakers)):
+    names, of = columns.speakers, columns.speaker
+    if lost := sorted(set(only) - set(names)):
         raise ValueError(f"speakers: no utterance of {lost[0]!r} in the training data")
-    names, of = np.unique(speakers, return_inverse=True)
     totals = np.bincount(of, lengths)
     chosen = np.isin(names, list(only)) if only else np.ones(len(names))
     return lengths * (chosen * totals ** (exponent - 1))[of]

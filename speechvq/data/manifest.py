@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from speechvq import audio
 from speechvq.data.label_names import without_context
-from speechvq.text import EncodingError, read_text
+from speechvq.data.lines import Lines
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +55,8 @@ class Utterance:
 
 _KEYS = ("id", "speaker", "path", "duration", "start", "text", "phones")
 _REQUIRED = _KEYS[:4]
+OPENED = 100_000
+"""Utterances of a manifest up to which every recording is opened before a training."""
 _NAMED = 10  # unusable recordings that are named one by one
 _DECIMALS = 6  # a microsecond, well below a sample
 
@@ -59,12 +66,87 @@ def write_manifest(path: str | os.PathLike[str], utterances: Iterable[Utterance]
 
     Audio paths become absolute, so that a manifest can be used from any working folder.
     """
-    lines = [json.dumps(_to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances]
-    audio.write_bytes(path, "".join(lines).encode())
+    lines = (json.dumps(_to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances)
+    audio.write_bytes(path, (line.encode() for line in lines))
 
 
-def read_manifest(path: str | os.PathLike[str]) -> list[Utterance]:
+@dataclass(frozen=True)
+class Columns:
+    """What a training needs to know of all utterances at once, by their place in a list."""
+
+    durations: npt.NDArray[np.float64]
+    """Seconds, (utterances,)."""
+    speakers: tuple[str, ...]
+    """Names, sorted."""
+    speaker: npt.NDArray[np.int32]
+    """Place in `speakers`, (utterances,)."""
+
+    @classmethod
+    def of(cls, utterances: Sequence[Utterance]) -> Columns:
+        """Columns of utterances; a manifest has them already."""
+        if isinstance(utterances, Manifest):
+            return utterances.columns
+        names = sorted({u.speaker for u in utterances})
+        place = {name: i for i, name in enumerate(names)}
+        speaker = np.array([place[u.speaker] for u in utterances], np.int32)
+        return cls(np.array([u.duration for u in utterances], float), tuple(names), speaker)
+
+    def select(self, chosen: npt.NDArray[np.generic] | slice) -> Columns:
+        """Columns of some of the utterances, by a mask, by places, or by a slice."""
+        speaker = self.speaker[chosen]
+        there = np.flatnonzero(np.bincount(speaker, minlength=len(self.speakers)))
+        moved = np.searchsorted(there, speaker).astype(np.int32)
+        return Columns(self.durations[chosen], tuple(self.speakers[i] for i in there), moved)
+
+
+class Manifest(Sequence[Utterance]):
+    """Utterances of a manifest. Each is read from its line when it is asked for.
+
+    So memory holds 28 bytes an utterance, in arrays that forked processes share.
+
+    Attributes
+    ----------
+    columns : Columns
+        What is known without reading a line.
+    """
+
+    def __init__(self, lines: Lines, columns: Columns):
+        self._lines, self.columns = lines, columns
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> Utterance: ...
+    @overload
+    def __getitem__(self, index: slice) -> Manifest: ...
+    def __getitem__(self, index: int | slice) -> Utterance | Manifest:
+        if isinstance(index, slice):
+            return self.select(index)
+        return self._utterance(self._lines[index], index)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return (self._utterance(line, i) for i, line in enumerate(self._lines))
+
+    def select(self, chosen: npt.NDArray[np.generic] | slice) -> Manifest:
+        """Some of the utterances, by a mask, by places, or by a slice."""
+        return Manifest(self._lines.select(chosen), self.columns.select(chosen))
+
+    def number(self, index: int) -> int:
+        """Line of an utterance in the file, from 1."""
+        return self._lines.number(index)
+
+    def _utterance(self, line: bytes, index: int) -> Utterance:
+        try:
+            return _parsed(line, str(self._lines.path.parent))
+        except ValueError as error:  # the file has been written to since its lines were found
+            raise CorpusError(f"{self._lines.path}:{self.number(index)}: {error}") from error
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     """Read a manifest; relative audio paths are relative to the folder of the manifest.
+
+    Every line is checked once, in one pass; memory then holds some numbers of each (`Manifest`).
 
     Raises
     ------
@@ -76,38 +158,47 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Utterance]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such manifest; speechvq-prepare makes them")
-    folder = Path(os.path.abspath(path)).parent
-    utterances: list[Utterance] = []
-    seen: dict[str, int] = {}
-    try:
-        lines = read_text(path).split("\n")
-    except EncodingError as error:
-        raise CorpusError(
-            f"{path}: not UTF-8 text; a manifest holds JSON lines ({error})"
-        ) from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            utterance = _from_json(json.loads(line), folder)
-        except json.JSONDecodeError as error:
-            raise CorpusError(
-                f"{path}:{number}: not JSON ({error.msg}), one object expected"
-            ) from error
-        except ValueError as error:
-            raise CorpusError(f"{path}:{number}: {error}") from error
-        if utterance.id in seen:
-            raise CorpusError(
-                f"{path}:{number}: utterance {utterance.id!r} is also in line {seen[utterance.id]}"
-            )
-        seen[utterance.id] = number
-        utterances.append(utterance)
-    if not utterances:
+    folder = os.path.dirname(os.path.abspath(path))
+    offsets, sizes, ids, speaker = array("q"), array("q"), array("q"), array("i")
+    durations, places, end = array("d"), dict[str, int](), 0
+    file = open(path, "rb")  # noqa: SIM115, since it stays open with the manifest
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                utterance = _parsed(line, folder)
+            except ValueError as error:
+                raise CorpusError(f"{path}:{number}: {error}") from error
+            offsets.append(end)
+            sizes.append(len(line))
+            durations.append(utterance.duration)
+            speaker.append(places.setdefault(utterance.speaker, len(places)))
+            ids.append(hash(utterance.id))
+        end += len(line)
+    if not offsets:
         raise CorpusError(f"{path}: no utterances in it; make it again with speechvq-prepare")
-    return utterances
+    names = sorted(places)
+    order = np.empty(len(names), np.int32)
+    order[[places[name] for name in names]] = np.arange(len(names))
+    columns = Columns(np.asarray(durations), tuple(names), order[np.asarray(speaker)])
+    manifest = Manifest(Lines(file, np.asarray(offsets), np.asarray(sizes)), columns)
+    _refuse_doubles(manifest, np.asarray(ids), path)
+    return manifest
 
 
-def read_usable(path: str | os.PathLike[str]) -> list[Utterance]:
+def _refuse_doubles(manifest: Manifest, ids: npt.NDArray[np.int64], path: Path) -> None:
+    """Raise CorpusError if two utterances share an id; `ids` are hashes, which may be equal."""
+    ordered = np.sort(ids)
+    equal = ordered[1:][ordered[1:] == ordered[:-1]]
+    seen: dict[str, int] = {}
+    for i in np.flatnonzero(np.isin(ids, equal)).tolist() if len(equal) else ():
+        id = manifest[i].id
+        if id in seen:
+            here, before = manifest.number(i), manifest.number(seen[id])
+            raise CorpusError(f"{path}:{here}: utterance {id!r} is also in line {before}")
+        seen[id] = i
+
+
+def read_usable(path: str | os.PathLike[str]) -> Manifest:
     """Read the utterances of a manifest whose audio can be opened; the others are logged.
 
     Raises
@@ -116,37 +207,39 @@ def read_usable(path: str | os.PathLike[str]) -> list[Utterance]:
         No utterance has audio that can be opened; or as `read_manifest`.
     """
     everything, unusable = read_checked(path)
-    return [utterance for utterance in everything if utterance.id not in unusable]
+    return everything.select(~unusable) if unusable.any() else everything
 
 
-def read_checked(path: str | os.PathLike[str]) -> tuple[list[Utterance], set[str]]:
-    """Read a manifest, and the ids of the utterances whose audio cannot be opened, as logged.
+def read_checked(path: str | os.PathLike[str]) -> tuple[Manifest, npt.NDArray[np.bool_]]:
+    """Read a manifest, and which utterances have audio that cannot be opened, as logged.
+
+    Of more than `OPENED` utterances none is opened, nor what lies at a URL: what cannot be read is
+    found when it is drawn.
 
     Raises
     ------
     ValueError, OSError
         No utterance has audio that can be opened; or as `read_manifest`.
     """
-    everything = read_manifest(path)
-    faults: dict[str, audio.AudioError | OSError] = {}
-    for utterance in everything:
+    everything, faults = read_manifest(path), list[Exception]()
+    unusable = np.zeros(len(everything), bool)
+    for i, utterance in enumerate(everything if len(everything) <= OPENED else ()):
         try:
-            audio.info(utterance.path)
+            if audio.as_url(utterance.path) is None:
+                audio.info(utterance.path)
         except (audio.AudioError, OSError) as error:
-            faults[utterance.id] = error
-    errors = list(faults.values())
-    if len(errors) == len(everything):
-        raise errors[0]
-    for fault in errors[:_NAMED]:
+            faults.append(error)
+            unusable[i] = True
+    if unusable.all():
+        raise faults[0]
+    for fault in faults[:_NAMED]:
         logger.error("%s; left out", fault)
-    if len(errors) > _NAMED:
-        logger.error("%s: %d more are left out", path, len(errors) - _NAMED)
-    return everything, set(faults)
+    if len(faults) > _NAMED:
+        logger.error("%s: %d more are left out", path, len(faults) - _NAMED)
+    return everything, unusable
 
 
-def read_known(
-    path: str | os.PathLike[str], speakers: Sequence[str], whose: str
-) -> list[Utterance]:
+def read_known(path: str | os.PathLike[str], speakers: Sequence[str], whose: str) -> Manifest:
     """Read the utterances of known speakers from a manifest; warn if others are left out.
 
     Parameters
@@ -164,11 +257,13 @@ def read_known(
         No utterance is by a known speaker; or as `read_manifest`.
     """
     everything, names = read_usable(path), set(speakers)
-    known = [u for u in everything if u.speaker in names]
-    if not known:
+    of = everything.columns
+    is_known = np.array([name in names for name in of.speakers])[of.speaker]
+    if not is_known.any():
         raise ValueError(
             f"{path}: no utterance by a speaker of {whose} ({', '.join(speakers[:5])}, …)"
         )
+    known = everything.select(is_known)
     if len(known) < len(everything):
         logger.warning(
             "%s: %d utterances of speakers unknown to %s are left out",
@@ -179,11 +274,11 @@ def read_known(
     return known
 
 
-def _to_json(utterance: Utterance) -> dict[str, Any]:
-    record: dict[str, Any] = {
+def _to_json(utterance: Utterance) -> dict[str, object]:
+    record: dict[str, object] = {
         "id": utterance.id,
         "speaker": utterance.speaker,
-        "path": os.path.abspath(utterance.path),
+        "path": audio.absolute(utterance.path),
         "duration": round(utterance.duration, _DECIMALS),
     }
     if utterance.start:
@@ -198,7 +293,18 @@ def _to_json(utterance: Utterance) -> dict[str, Any]:
     return record
 
 
-def _from_json(record: object, folder: Path) -> Utterance:
+def _parsed(line: bytes, folder: str) -> Utterance:
+    """Return the utterance of a line: the one place where a line becomes one. ValueError if not."""
+    try:
+        record = json.loads(line.removeprefix(codecs.BOM_UTF8).decode())
+    except UnicodeDecodeError as error:
+        raise ValueError("not UTF-8 text; a manifest holds JSON lines, in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg}), one object expected") from error
+    return _from_json(record, folder)
+
+
+def _from_json(record: object, folder: str) -> Utterance:
     if not isinstance(record, dict):
         raise ValueError(f"a JSON object expected, not {json.dumps(record)[:40]}")
     for key in _REQUIRED:
@@ -218,7 +324,7 @@ def _from_json(record: object, folder: Path) -> Utterance:
     return Utterance(
         id=record["id"],
         speaker=record["speaker"],
-        path=str(folder / record["path"]),
+        path=_located(record["path"], folder),
         duration=duration,
         start=start,
         text=text,
@@ -226,14 +332,19 @@ def _from_json(record: object, folder: Path) -> Utterance:
     )
 
 
-def _seconds(record: dict[str, Any], key: str) -> float:
+def _located(path: str, folder: str) -> str:
+    """Return the path of audio, from the folder of the manifest unless it is absolute or a URL."""
+    return path if path.startswith("/") or audio.as_url(path) else str(Path(folder, path))
+
+
+def _seconds(record: dict[str, object], key: str) -> float:
     value = record.get(key, 0.0)
     if not _is_time(value) or value < 0:
         raise ValueError(f"{key!r} must be seconds, 0 or more, not {value!r}")
     return float(value)
 
 
-def _is_time(value: object) -> bool:
+def _is_time(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -135,7 +135,14 @@ def _same_speech(reader: CorpusReader, utterances: Sequence[Utterance]) -> list[
         number = reader.sentence(utterance)
         if number is not None:
             numbered[number].append(utterance.id)
-    copies = find_copies(utterances)
+    here = [u for u in utterances if audio.as_url(u.path) is None]
+    if len(here) < len(utterances):
+        logger.warning(
+            "%d recordings at URLs are not compared with each other: the same recording may be in "
+            "two splits",
+            len(utterances) - len(here),
+        )
+    copies = find_copies(here)
     if copies.groups:
         logger.warning(
             "recordings that are there more than once: %d, such as %s; all copies are on one side "

@@ -5,7 +5,7 @@ Shapes: B batch, T samples, N codes.
 
 import logging
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from speechvq import audio
 from speechvq.data.batches import RandomSegments, speaker_weights
 from speechvq.data.frame_labels import Codes, Labels
-from speechvq.data.manifest import Utterance
+from speechvq.data.manifest import Columns, Utterance
 from speechvq.progress import track
 
 logger = logging.getLogger(__name__)
@@ -83,8 +83,8 @@ class Waveforms:
     waveforms : sequence of ndarray, optional
         Audio (T,) of each utterance, if it is at hand already; no file is then opened. 16-bit
         integers, also parts of an `audio.Spool`, are taken as they are.
-    unusable : collection of str
-        Ids of utterances that are left out from the beginning.
+    unusable : ndarray, optional
+        Whether each utterance is left out from the beginning, (utterances,) bool.
 
     Raises
     ------
@@ -100,17 +100,22 @@ class Waveforms:
         progress: bool = False,
         waveforms: Sequence[np.ndarray] | None = None,
         level: float | None = None,
-        unusable: Collection[str] = (),
+        unusable: np.ndarray | None = None,
     ):
         if not utterances:
             raise ValueError("no utterances; at least one is needed")
-        self.utterances = list(utterances)
+        self.utterances = utterances
+        self.columns = Columns.of(utterances)
         self.sample_rate = sample_rate
-        self.lengths = np.array([max(1, round(u.duration * sample_rate)) for u in utterances])
+        samples = np.rint(self.columns.durations * sample_rate).astype(int)
+        self.lengths = np.maximum(1, samples)
         """Samples of each utterance."""
         # In memory that processes share: one that loads batches tells the one that trains
-        self.left_out = torch.tensor([u.id in unusable for u in utterances]).share_memory_()
+        left_out = torch.zeros(len(utterances), dtype=torch.bool)
+        self.left_out = left_out.share_memory_()
         """Whether each utterance is left out, (utterances,) bool."""
+        if unusable is not None:
+            self.left_out.copy_(torch.from_numpy(unusable))
         self._reported = set(self.left_out.nonzero()[:, 0].tolist())
         self._cache: list[np.ndarray] | None = None
         if waveforms is not None:
@@ -120,11 +125,10 @@ class Waveforms:
             self._cache = [self._whole(i, length) for i, length in enumerate(bar)]
             if self.left_out.all():
                 self._read(0, 0, int(self.lengths[0]))  # raises the error
-        self.gains = torch.ones(len(self))
-        """Factor of each utterance, (utterances,)."""
-        if level is not None:
-            bar = track(range(len(self)), "levels", " utterances", shown=progress)
-            self.gains = torch.tensor([self._gain(i, level) for i in bar], dtype=torch.float32)
+        self.level = level
+        # Found when an utterance is read first, which decodes it to its end; NaN until then
+        gains = torch.full((0 if level is None else len(self),), torch.nan)
+        self._gains = gains.share_memory_()
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -149,7 +153,7 @@ class Waveforms:
 
     def unreported(self) -> list[int]:
         """Utterances that have been left out and that `report` has not named yet."""
-        if int(self.left_out.sum()) == len(self._reported):
+        if np.count_nonzero(self.left_out.numpy()) == len(self._reported):
             return []
         return sorted(set(self.left_out.nonzero()[:, 0].tolist()) - self._reported)
 
@@ -193,22 +197,26 @@ class Waveforms:
         OSError, AudioError
             The utterance cannot be decoded.
         """
-        if self._cache is not None and len(self._cache[utterance]):
-            samples = self._cache[utterance][start : start + length]
-            samples = samples.astype(np.float32) / _FULL_SCALE
-        else:
-            samples = self._read(utterance, start, min(length, self.lengths[utterance] - start))
-        if (gain := self.gains[utterance].item()) != 1:
+        samples = self._decoded(utterance, start, min(length, self.lengths[utterance] - start))
+        if self.level is not None and (gain := self._gain(utterance, self.level)) != 1:
             samples = gain * samples
         return np.pad(samples, (0, length - len(samples)))
 
-    def _gain(self, utterance: int, level: float) -> float:
+    def _gain(self, utterance: int, level: float) -> np.float32:
         """Factor that brings the speech of an utterance to a level in dB; silence stays."""
-        samples = self.try_crop(utterance, 0, int(self.lengths[utterance]))
-        if samples is None:
-            return 1.0
-        found = audio.speech_level([samples], self.sample_rate)
-        return 10 ** ((level - found) / 20) if np.isfinite(found) else 1.0
+        if self._gains[utterance].isnan():
+            samples = self._decoded(utterance, 0, int(self.lengths[utterance]))
+            found = audio.speech_level([samples], self.sample_rate)
+            gain = 10 ** ((level - found) / 20) if np.isfinite(found) else 1.0
+            self._gains[utterance] = gain
+        return self._gains.numpy()[utterance]
+
+    def _decoded(self, utterance: int, start: int, length: int) -> np.ndarray:
+        """Samples (≤ length,) float32 of an utterance, of the level that they have."""
+        if self._cache is not None and len(self._cache[utterance]):
+            samples = self._cache[utterance][start : start + length]
+            return samples.astype(np.float32) / _FULL_SCALE
+        return self._read(utterance, start, length)
 
     def _whole(self, utterance: int, length: int) -> np.ndarray:
         """All samples (T,) as integers; none of an utterance that is left out."""
@@ -302,8 +310,8 @@ class SegmentBatches(RandomSegments):
         world_size: int = 1,
     ):
         index = {name: i for i, name in enumerate(speakers)}
-        names = [u.speaker for u in waveforms.utterances]
-        unknown = sorted(set(names) - set(index))
+        columns = waveforms.columns
+        unknown = sorted(set(columns.speakers) - set(index))
         if unknown:
             raise ValueError(
                 f"speaker {unknown[0]!r} of the utterances is not among the model's speakers"
@@ -316,14 +324,14 @@ class SegmentBatches(RandomSegments):
             steps=steps,
             rank=rank,
             world_size=world_size,
-            weights=speaker_weights(names, waveforms.lengths, speaker_exponent, only),
+            weights=speaker_weights(columns, waveforms.lengths, speaker_exponent, only),
         )
         self.waveforms = waveforms
         self.margin = margin
         self.labels = labels
         self.codes = codes
         self._hop_length = hop_length
-        self._speakers = np.array([index[name] for name in names])
+        self._index = np.array([index[name] for name in columns.speakers])
 
     @property
     def samples_per_step(self) -> int:
@@ -352,7 +360,7 @@ class SegmentBatches(RandomSegments):
                 self.codes.crop(u, (start - self.margin) // hop, count) for u, start in segments
             ]
             codes = torch.from_numpy(np.stack(found))
-        speaker = self._speakers[[utterance for utterance, _ in segments]]
+        speaker = self._index[self.waveforms.columns.speaker[[u for u, _ in segments]]]
         return Batch(torch.from_numpy(waveform), torch.from_numpy(speaker), labels, codes=codes)
 
     def places(self, step: int) -> list[tuple[int, int]]:
@@ -390,19 +398,5 @@ class SegmentBatches(RandomSegments):
             if samples is not None:
                 return utterance, start, np.pad(samples, (before, 0))
             utterance, start = self.draw_again(step, row, attempt)
-        for i in range(len(self.waveforms)):  # nothing can be read: the training is to stop
-            self.waveforms.leave_out(i)
+        self.waveforms.left_out.fill_(True)  # nothing can be read: the training is to stop
         return utterance, start, np.zeros(length, np.float32)
-
-
-def equal_pieces(length: int, longest: int) -> list[tuple[int, int]]:
-    """Cut `length` samples into (start, length) of about the same length, at most `longest`."""
-    count = max(1, -(-length // longest))
-    shorter, rest = divmod(length, count)
-    return [(i * shorter + min(i, rest), shorter + (i < rest)) for i in range(count)]
-
-
-def pieces(length: int, longest: int) -> Iterator[tuple[int, int]]:
-    """Cut `length` samples into (start, length) of at most `longest`, for validation."""
-    for start in range(0, length, longest):
-        yield start, min(longest, length - start)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from speechvq import audio
-from speechvq.data.manifest import Utterance
-from speechvq.data.segments import Waveforms, equal_pieces
+from speechvq.data.manifest import Columns, Utterance
+from speechvq.data.pieces import equal_pieces
+from speechvq.data.segments import Waveforms
 
 logger = logging.getLogger(__name__)
 
 LEVEL_SECONDS = 20.0
 """Speech of each speaker in which the level is measured."""
+LEVEL_SPEAKERS = 500
+"""Most speakers whose level is measured, spread evenly over their names."""
 STRETCH_SECONDS = 20.0
 """A longer utterance counts as several, of at most this length."""
 
@@ -40,27 +43,30 @@ def sample_utterances(
     """
     most = min(seconds, total / len(speakers)) * waveforms.sample_rate
     longest = round(STRETCH_SECONDS * waveforms.sample_rate)
-    stretches: list[list[tuple[int, int, int]]] = [[] for _ in speakers]
-    index = {name: i for i, name in enumerate(speakers)}
-    for i, utterance in enumerate(waveforms.utterances):
-        parts = equal_pieces(int(waveforms.lengths[i]), longest)
-        stretches[index[utterance.speaker]] += [(i, start, length) for start, length in parts]
+    columns = waveforms.columns
+    order = np.argsort(columns.speaker, kind="stable")
+    bounds = np.searchsorted(columns.speaker[order], np.arange(len(columns.speakers) + 1))
     chosen = []
-    for speaker, own in zip(speakers, stretches, strict=True):
-        count = len(own) * most / max(1, sum(length for _, _, length in own))
-        picks = np.linspace(0, len(own) - 1, int(np.clip(np.ceil(count), 1, len(own))))
-        found: dict[tuple[int, int, int], np.ndarray] = {}
-        for p in picks.round().astype(int):
-            for stretch in own[p:] + own[:p]:  # the next, if this one cannot be decoded
+    for speaker in speakers:
+        place = columns.speakers.index(speaker)
+        own = order[bounds[place] : bounds[place + 1]]
+        ends = np.cumsum(-(-waveforms.lengths[own] // longest))  # of stretches, by utterance
+        total, samples = int(ends[-1]), int(waveforms.lengths[own].sum())
+        picks = np.linspace(0, total - 1, int(np.clip(np.ceil(total * most / samples), 1, total)))
+        found: dict[int, np.ndarray] = {}
+        for pick in picks.round().astype(int).tolist():
+            for stretch in (*range(pick, total), *range(pick)):  # the next, if it is not decoded
                 if stretch in found:
                     continue
-                waveform = waveforms.try_crop(*stretch)
+                at = int(np.searchsorted(ends, stretch, side="right"))
+                pieces = equal_pieces(int(waveforms.lengths[own[at]]), longest)
+                waveform = waveforms.try_crop(int(own[at]), *pieces[stretch - int(ends[at])])
                 if waveform is not None:
                     found[stretch] = waveform
                     break
         if not found:
             raise ValueError(
-                f"{waveforms.fault(own[0][0])}; nor can any other of {speaker} be decoded"
+                f"{waveforms.fault(int(own[0]))}; nor can any other of {speaker} be decoded"
             )
         chosen.append(list(found.values()))
     return chosen
@@ -71,7 +77,7 @@ def within_minutes(
 ) -> list[Utterance]:
     """Draw whole utterances of the manifest `path` at random, until `max_minutes` are reached."""
     order = np.random.default_rng(seed).permutation(len(utterances))
-    seconds = np.cumsum([utterances[index].duration for index in order])
+    seconds = np.cumsum(Columns.of(utterances).durations[order])
     count = np.searchsorted(seconds, max_minutes * 60) + 1
     if count < len(utterances):
         logger.info("%s: %d of %d utterances drawn (--max-minutes)", path, count, len(utterances))
@@ -79,14 +85,16 @@ def within_minutes(
 
 
 def speech_level(waveforms: Waveforms, speakers: Sequence[str]) -> float:
-    """Level of the speech of a corpus, in dB: the mean over speakers (audio/level.py).
+    """Level of the speech of a corpus, in dB: the mean over (some) speakers (audio/level.py).
 
     Raises
     ------
     ValueError
         There is silence alone.
     """
-    some = sample_utterances(waveforms, speakers, LEVEL_SECONDS)
+    count = min(len(speakers), LEVEL_SPEAKERS)
+    heard = np.linspace(0, len(speakers) - 1, count).round().astype(int)
+    some = sample_utterances(waveforms, [speakers[i] for i in heard], LEVEL_SECONDS)
     levels = [audio.speech_level(utterances, waveforms.sample_rate) for utterances in some]
     audible = [level for level in levels if np.isfinite(level)]
     if not audible:

@@ -261,7 +261,7 @@ def choose_trials(
     return Trials(manifests, trials, targets, voices | pools(of_targets, targets, seed))
 
 
-def _read_group(group: str | None, path: str) -> list[Utterance]:
+def _read_group(group: str | None, path: str) -> Sequence[Utterance]:
     utterances = read_usable(path)
     if group is None:
         return utterances

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class CodesOfSpeech:
     """The utterances of a manifest and their codes, (N,) or (N, G)."""
 
     manifest: str
-    utterances: list[Utterance]
+    utterances: Sequence[Utterance]
     codes: list[np.ndarray]
 
 

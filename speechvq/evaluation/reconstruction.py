@@ -60,7 +60,7 @@ class ReconstructionEvaluation:
         Of the recordings given their codes.
     """
 
-    utterances: list[Utterance]
+    utterances: Sequence[Utterance]
     speech: dict[str, list[np.ndarray]]
     judges: list[Judge]
     scores: dict[str, Scores]
@@ -164,7 +164,7 @@ def _of_mel(model: Model, waveform: np.ndarray, seed: int) -> np.ndarray:
     return griffin_lim(mel, mel(x[None].to(model.device))[0].cpu().numpy(), seed)
 
 
-def reconstructible(path: str, model: Model, speaker: str | None = None) -> list[Utterance]:
+def reconstructible(path: str, model: Model, speaker: str | None = None) -> Sequence[Utterance]:
     """Utterances of a manifest with a speaker of the model to reconstruct them by.
 
     Parameters

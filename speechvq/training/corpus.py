@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from speechvq.config import PerturbationConfig, StageConfig
 from speechvq.data.frame_labels import Codes, Labels
-from speechvq.data.segments import Batch, SegmentBatches, Waveforms, pieces
+from speechvq.data.pieces import pieces
+from speechvq.data.segments import Batch, SegmentBatches, Waveforms
 from speechvq.distributed import Processes
 from speechvq.features.perturbation import PerturbedBatches, source_length
 from speechvq.model import Model
@@ -64,7 +65,6 @@ class Corpus(nn.Module):
         self.seed = seed
         self._lost = 0  # utterances to learn from that have turned out to be unusable
         self.register_buffer("decoder_started", torch.tensor(False))
-        self.gains = _Gains(waveforms)
         self.report_unusable()
 
     @property
@@ -97,8 +97,9 @@ class Corpus(nn.Module):
         waveforms = self.waveforms
         if new := waveforms.unreported():
             self._lost += len(new)
-            usable = [u for i, u in enumerate(waveforms.utterances) if waveforms.usable(i)]
-            silent = sorted(set(self.speakers) - {u.speaker for u in usable})
+            columns = waveforms.columns
+            heard = set(columns.speaker[~waveforms.left_out.numpy()].tolist())
+            silent = sorted(set(self.speakers) - {columns.speakers[i] for i in heard})
             if self._lost > max(1, MOST_UNUSABLE * len(waveforms)) or silent:
                 whose = f", all of {silent[0]}'s among them," if silent else ""
                 raise ValueError(
@@ -246,17 +247,3 @@ class Corpus(nn.Module):
         steps = math.ceil(samples / self.batches(config).samples_per_step)
         segments = self.batches(config, name, steps)
         return (segments[step].to(self.group.device) for step in range(steps))
-
-
-class _Gains(nn.Module):
-    """The gains of the utterances, for the checkpoint: all audio was read to find them."""
-
-    def __init__(self, waveforms: Waveforms):
-        super().__init__()
-        self._waveforms = waveforms
-
-    def get_extra_state(self) -> Tensor:
-        return self._waveforms.gains
-
-    def set_extra_state(self, state: Tensor) -> None:
-        self._waveforms.gains.copy_(state)

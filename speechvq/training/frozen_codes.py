@@ -90,8 +90,8 @@ class FrozenCodes:
         """What the codes depend on: the encoder with its codebook, the utterances, their level."""
         waveforms = self._waveforms
         listed = "".join(f"{u.id} {u.start:.6f} {u.duration:.6f}\n" for u in waveforms.utterances)
-        speech = hashlib.sha256(listed.encode() + waveforms.gains.numpy().tobytes())
-        return f"{fingerprint(self._model)} {speech.hexdigest()}"
+        speech = hashlib.sha256(listed.encode()).hexdigest()
+        return f"{fingerprint(self._model)} {speech} {waveforms.level}"
 
     def _read(self, source: str) -> dict[int, np.ndarray] | None:
         """The codes (N,) or (N, G) that are kept, by utterance; None if they do not fit."""

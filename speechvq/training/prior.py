@@ -8,7 +8,7 @@ Shapes: B batch, N codes, K codebook_size, G codebooks.
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -125,9 +125,10 @@ def train_prior(
 
 def _encode(
     model: Model, manifests: Mapping[str, str], folder: Path, group: Processes, progress: bool
-) -> tuple[dict[str, list[Utterance]], dict[str, list[np.ndarray]]]:
+) -> tuple[dict[str, Sequence[Utterance]], dict[str, list[np.ndarray]]]:
     """Utterances and codes of each part; the first process writes missing files of codes."""
-    utterances, codes = {}, {}
+    utterances: dict[str, Sequence[Utterance]] = {}
+    codes: dict[str, list[np.ndarray]] = {}
     for part, manifest in manifests.items():
         utterances[part] = listed = read_known(manifest, model.speakers, "the model")
         path = folder / f"{part}.txt"
@@ -143,7 +144,7 @@ def _stage(
     objective: PriorObjective,
     config: PriorStage,
     training: LoopConfig,
-    utterances: Mapping[str, list[Utterance]],
+    utterances: Mapping[str, Sequence[Utterance]],
     codes: Mapping[str, list[np.ndarray]],
     group: Processes,
 ) -> Stage:
@@ -194,7 +195,7 @@ def _stage(
 
 
 def codes_of(
-    model: Model, utterances: list[Utterance], path: Path, progress: bool, manifest: str
+    model: Model, utterances: Sequence[Utterance], path: Path, progress: bool, manifest: str
 ) -> list[np.ndarray]:
     """Read the codes of utterances, (N,) or (N, G), from a file, which is made if it is missing.
 

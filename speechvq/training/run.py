@@ -203,8 +203,12 @@ def clear(out: Path) -> None:
 
 def fingerprint(utterances: Iterable[Utterance]) -> str:
     """Twelve hexadecimal digits that change when a training set does."""
-    lines = "\n".join(f"{u.id} {u.speaker} {u.start:.6f} {u.duration:.6f}" for u in utterances)
-    return hashlib.sha256(lines.encode()).hexdigest()[:12]
+    found, between = hashlib.sha256(), ""
+    for u in utterances:
+        line = f"{between}{u.id} {u.speaker} {u.start:.6f} {u.duration:.6f}"
+        found.update(line.encode())
+        between = "\n"
+    return found.hexdigest()[:12]
 
 
 def file_fingerprint(path: str | Path | None) -> str | None:

@@ -69,6 +69,7 @@ class Stage:
             sampler=range(first, self.config.steps),
             num_workers=self.workers,
             worker_init_fn=signals.leave_to_parent if self.workers else None,
+            multiprocessing_context="fork" if self.workers else None,  # which copies no corpus
             pin_memory=device.type == "cuda",
             prefetch_factor=4 if self.workers else None,
         )

@@ -105,15 +105,18 @@ def train(
         for doubt in doubts(stages) if group.first else ():
             logger.warning("%s", doubt)
         listed, unusable = read_checked(data.train)
-        speakers = sorted({u.speaker for u in listed if u.id not in unusable})
-        train_set = [u for u in listed if u.speaker in speakers]
+        silent = np.bincount(listed.columns.speaker, ~unusable) == 0
+        unheard = silent[listed.columns.speaker]
+        if unheard.any():
+            listed, unusable = listed.select(~unheard), unusable[~unheard]
+        speakers = list(listed.columns.speakers)
         valid_set = _spread(data.valid, speakers, training.valid_utterances)
         settings = {
             "model": asdict(model),
             "data": asdict(data),
             "stages": [asdict(stage) for stage in stages],
             "training": asdict(training),
-            "fingerprint": _fingerprints(data, train_set, stages, training),
+            "fingerprint": _fingerprints(data, listed, stages, training),
         }
         show = progress and group.first
 
@@ -121,13 +124,7 @@ def train(
             if resume:
                 _refuse_to_drop_enrolled(out, speakers)
             rate = model.sample_rate
-            waveforms = Waveforms(
-                train_set,
-                rate,
-                progress=show,
-                level=None if resume else data.level,  # which the checkpoint has
-                unusable=unusable,
-            )
+            waveforms = Waveforms(listed, rate, progress=show, level=data.level, unusable=unusable)
             heard = waveforms, Waveforms(valid_set, rate, level=data.level)
             return _build(out, model, data, stages, training, heard, group, progress, resume)
 
@@ -148,7 +145,7 @@ def _build(
 ) -> Plan:
     """Model, corpus and stages, from the speech to learn from and to validate on."""
     waveforms, held_out = speech
-    speakers = sorted({u.speaker for u in waveforms.utterances})
+    speakers = list(waveforms.columns.speakers)
     model = Model(config, speakers).to(group.device)
     corpus = Corpus(model, waveforms, held_out, group, training.seed).to(group.device)
     if not resume:  # which finds all of this in the checkpoint

@@ -201,9 +201,8 @@ class Trainer:
                 busy += time.perf_counter() - started
                 if logging_due:
                     speed = timed_steps * stage.samples_per_step / busy
-                    rate = optimizer.param_groups[0]["lr"]
-                    speeds = {"learning_rate": rate, "samples_per_second": round(speed)}
-                    self._write("train", {**means, **speeds})
+                    means["learning_rate"] = optimizer.param_groups[0]["lr"]
+                    self._write("train", {**means, "samples_per_second": round(speed)})
                     text = f"loss {means['loss']:.4g}, {speed:,.0f} samples/s"
                     bar.set_postfix_str(text, refresh=False)
                     meter.clear()

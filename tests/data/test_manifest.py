@@ -2,13 +2,25 @@
 
 import json
 import os
+import tracemalloc
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechvq.data import lines
 from speechvq.data.label_names import without_context
-from speechvq.data.manifest import CorpusError, Phone, Utterance, read_manifest, write_manifest
+from speechvq.data.manifest import (
+    Columns,
+    CorpusError,
+    Phone,
+    Utterance,
+    read_checked,
+    read_manifest,
+    write_manifest,
+)
+from speechvq.data.segments import Waveforms
 
 times = st.integers(0, 10**9).map(lambda microseconds: microseconds / 10**6)
 words = st.text(min_size=1, max_size=12).filter(lambda s: s.encode("utf-8", "ignore").decode() == s)
@@ -40,7 +52,7 @@ def folder(tmp_path_factory):
 def test_what_is_written_is_read(folder, expected):
     path = folder / "train.jsonl"
     write_manifest(path, expected)
-    assert read_manifest(path) == expected
+    assert list(read_manifest(path)) == expected
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -99,6 +111,81 @@ def test_a_bad_line_is_named(tmp_path, line, reason):
     with pytest.raises(CorpusError, match=reason) as error:
         read_manifest(path)
     assert str(error.value).startswith(f"{path}:3: ")
+
+
+def listed(path, count=40):
+    lines = [
+        json.dumps({**GOOD, "id": f"{i}", "duration": i + 1, "speaker": f"s{i % 3}"})
+        for i in range(count)
+    ]
+    path.write_text("\n\n".join(lines))
+    return read_manifest(path)
+
+
+def test_places_slices_and_masks(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "_BLOCK", 100)  # less than two lines
+    manifest = listed(tmp_path / "train.jsonl")
+    everything = list(manifest)
+    assert [u.id for u in everything] == [str(i) for i in range(40)]
+    assert [manifest[i] for i in range(40)] == everything
+    assert manifest[-1] == everything[-1] and manifest[np.int64(7)] == everything[7]
+    assert manifest.number(7) == 15
+    for chosen in (slice(3, 30, 4), np.arange(40) % 3 == 1, np.array([9, 2, 2])):
+        some = manifest.select(chosen)
+        expected = [everything[i] for i in np.arange(40)[chosen]]
+        assert list(some) == [some[i] for i in range(len(some))] == expected
+        own = Columns.of(expected)
+        assert some.columns.speakers == own.speakers
+        np.testing.assert_array_equal(some.columns.speaker, own.speaker)
+        np.testing.assert_array_equal(some.columns.durations, own.durations)
+    with pytest.raises(IndexError):
+        manifest[40]
+
+
+def test_memory_does_not_hold_the_lines(tmp_path):
+    """28 bytes of each utterance, however long its line is."""
+    path = tmp_path / "train.jsonl"
+    path.write_text(
+        "".join(json.dumps({**GOOD, "id": f"{i}", "text": "a" * 2000}) + "\n" for i in range(3000))
+    )
+    read_manifest(path)
+    tracemalloc.start()
+    manifest = read_manifest(path)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(manifest) == 3000
+    assert held < 3000 * 40 + 20_000 and peak < 3000 * 150 + 100_000  # the file has 6 MB
+
+
+def test_a_new_file_under_the_name_changes_nothing(tmp_path):
+    path = tmp_path / "train.jsonl"
+    manifest = listed(path)
+    expected = list(manifest)
+    write_manifest(path, expected[:3])
+    assert list(manifest) == expected
+
+
+def test_a_line_that_is_written_to_is_named(tmp_path):
+    path = tmp_path / "train.jsonl"
+    manifest = listed(path)
+    path.write_text(path.read_text().replace('"id": "7"', '"it": "7"'))
+    with pytest.raises(CorpusError, match=r"train.jsonl:15: no 'id'"):
+        manifest[7]
+
+
+def test_equal_hashes_are_no_double(tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.hash", lambda value: 7)
+    assert len(listed(tmp_path / "train.jsonl")) == 40
+
+
+def test_many_recordings_are_opened_when_they_are_drawn(tmp_path, monkeypatch):
+    manifest = listed(tmp_path / "train.jsonl")  # of no file
+    with pytest.raises(FileNotFoundError):
+        read_checked(tmp_path / "train.jsonl")
+    monkeypatch.setattr("speechvq.data.manifest.OPENED", 39)
+    assert not read_checked(tmp_path / "train.jsonl")[1].any()
+    waveforms = Waveforms(manifest, 8000, cache_bytes=0)
+    assert waveforms.try_crop(3, 0, 100) is None and not waveforms.usable(3)
 
 
 def test_files_that_are_no_manifest(tmp_path):

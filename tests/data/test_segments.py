@@ -9,8 +9,9 @@ from torch.utils.data import DataLoader
 from speechvq import audio
 from speechvq.data.batches import speaker_weights
 from speechvq.data.frame_labels import Labels
-from speechvq.data.manifest import Utterance, read_manifest
-from speechvq.data.segments import Batch, SegmentBatches, Waveforms, pieces
+from speechvq.data.manifest import Columns, Utterance, read_manifest
+from speechvq.data.pieces import pieces
+from speechvq.data.segments import Batch, SegmentBatches, Waveforms
 
 RATE = 1000
 SETTINGS = {
@@ -391,10 +392,11 @@ def test_speakers_are_drawn_by_a_power_of_their_length(uneven, exponent):
 
 def test_within_a_speaker_utterances_are_drawn_by_their_length():
     lengths = np.array([10, 30, 60, 50])
-    weights = speaker_weights(["a", "a", "a", "b"], lengths, 0.0)
+    columns = Columns(lengths / RATE, ("a", "b"), np.array([0, 0, 0, 1], np.int32))
+    weights = speaker_weights(columns, lengths, 0.0)
     np.testing.assert_allclose(weights, [0.1, 0.3, 0.6, 1.0])
-    assert speaker_weights(["a", "b"], lengths[:2], 1.0) is None
-    only = speaker_weights(["a", "a", "a", "b"], lengths, 1.0, ["a"])
+    assert speaker_weights(columns, lengths, 1.0) is None
+    only = speaker_weights(columns, lengths, 1.0, ["a"])
     np.testing.assert_allclose(only, [10, 30, 60, 0])
 
 
@@ -421,7 +423,7 @@ def test_weighted_draws_are_a_function_of_the_step(uneven):
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 24])
 def test_every_utterance_is_brought_to_a_level(tiny_corpus, cache_bytes, tmp_path):
-    utterances = read_manifest(tiny_corpus.train)
+    utterances = list(read_manifest(tiny_corpus.train))
     audio.write(tmp_path / "silent.wav", np.zeros(8000, np.float32), 8000)
     utterances.append(Utterance("silent", "p225", str(tmp_path / "silent.wav"), 1.0))
     plain = Waveforms(utterances, 8000)

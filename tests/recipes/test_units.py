@@ -181,7 +181,7 @@ def test_a_file_of_labels(tiny_corpus, tmp_path, capsys):
     assert script.main(script_arguments(tiny_corpus, out)) == 0
     codebook, labels = read_codes(out)
     assert (codebook.codebook_size, codebook.hop_length, codebook.sample_rate) == (4, 80, 8000)
-    utterances = read_manifest(tiny_corpus.train) + read_manifest(tiny_corpus.valid)
+    utterances = [*read_manifest(tiny_corpus.train), *read_manifest(tiny_corpus.valid)]
     assert {u.id: round(u.duration * 100) for u in utterances} == {
         id: len(frames) for id, frames in labels.items()
     }

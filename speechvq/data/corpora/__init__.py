@@ -20,6 +20,7 @@ from speechvq.data.corpora.recording import Recording
 from speechvq.data.corpora.speechocean762 import SpeechOcean762
 from speechvq.data.corpora.timit import TIMIT
 from speechvq.data.corpora.vctk import VCTK
+from speechvq.data.corpora.webdataset import WebDataset
 from speechvq.data.manifest import CorpusError
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "LibriSpeech",
     "LibriTTS",
     "Recording",
+    "WebDataset",
     "SpeechOcean762",
     "corpus_root",
     "detect",
@@ -43,7 +45,10 @@ __all__ = [
 
 READERS: dict[str, type[CorpusReader]] = {
     reader.kind: reader
-    for reader in (VCTK, LibriSpeech, LibriTTS, TIMIT, Arctic, ESD, SpeechOcean762, Folder)
+    for reader in (
+        *(VCTK, LibriSpeech, LibriTTS, TIMIT, Arctic, ESD, SpeechOcean762),
+        *(Folder, WebDataset),  # archives beside recordings are not the corpus
+    )
 }
 """Readers by kind of corpus, in the order in which `detect` tries them."""
 

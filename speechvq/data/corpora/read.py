@@ -256,7 +256,7 @@ def _read_recording(
 
     bounds = None
     try:
-        duration, sample_rate = audio.info(recording.path)
+        duration, sample_rate = recording.header or audio.info(recording.path)
         if duration < audio.SHORTEST:
             fault(f"shorter than {audio.SHORTEST:g} s, skipped", str(recording.path), "file")
             return None, faults

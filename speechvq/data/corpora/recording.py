@@ -28,6 +28,8 @@ class Recording:
         A phone label file beside the audio.
     label_names : tuple of str
         Possible names of the label file in a separate folder, without suffix, most specific first.
+    header : tuple of float and int, optional
+        Duration in seconds and sample rate in Hz, where the reader of the corpus knows them.
     """
 
     id: str
@@ -38,3 +40,4 @@ class Recording:
     label_path: Path | None = None
     label_names: tuple[str, ...] = ()
     times_in_text: bool = False
+    header: tuple[float, int] | None = None
