@@ -5,7 +5,7 @@ Shapes: B batch, T samples, N codes.
 
 import logging
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -120,11 +120,10 @@ class Waveforms:
             self._cache = [self._whole(i, length) for i, length in enumerate(bar)]
             if self.left_out.all():
                 self._read(0, 0, int(self.lengths[0]))  # raises the error
-        self.gains = torch.ones(len(self))
-        """Factor of each utterance, (utterances,)."""
+        self._gains = np.ones(len(self), np.float32)
         if level is not None:
             bar = track(range(len(self)), "levels", " utterances", shown=progress)
-            self.gains = torch.tensor([self._gain(i, level) for i in bar], dtype=torch.float32)
+            self._gains = np.array([self._gain(i, level) for i in bar], np.float32)
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -198,8 +197,8 @@ class Waveforms:
             samples = samples.astype(np.float32) / _FULL_SCALE
         else:
             samples = self._read(utterance, start, min(length, self.lengths[utterance] - start))
-        if (gain := self.gains[utterance].item()) != 1:
-            samples = gain * samples
+        if self._gains[utterance] != 1:
+            samples = self._gains[utterance] * samples
         return np.pad(samples, (0, length - len(samples)))
 
     def _gain(self, utterance: int, level: float) -> float:
@@ -337,7 +336,8 @@ class SegmentBatches(RandomSegments):
 
     def __getitem__(self, step: int) -> Batch:
         """This process's rows of a step, T being `segment_length` and twice the `margin`."""
-        rows = self._read_rows(step)
+        drawn = zip(*self.draw(step), strict=True)
+        rows = [self._row(step, row, *segment) for row, segment in enumerate(drawn)]
         segments = [(utterance, start) for utterance, start, _ in rows]
         waveform = np.stack([samples for _, _, samples in rows])
         labels = None
@@ -357,11 +357,8 @@ class SegmentBatches(RandomSegments):
 
     def places(self, step: int) -> list[tuple[int, int]]:
         """Utterance and start of each row, of those that are drawn in place of others, too."""
-        return [(utterance, start) for utterance, start, _ in self._read_rows(step)]
-
-    def _read_rows(self, step: int) -> list[tuple[int, int, np.ndarray]]:
-        drawn = zip(*self.draw(step), strict=True)
-        return [self._row(step, row, *segment) for row, segment in enumerate(drawn)]
+        drawn = enumerate(zip(*self.draw(step), strict=True))
+        return [self._row(step, row, *segment)[:2] for row, segment in drawn]
 
     def draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Utterances (B,) and starts (B,), where a code begins if the codes are given."""
@@ -393,16 +390,3 @@ class SegmentBatches(RandomSegments):
         for i in range(len(self.waveforms)):  # nothing can be read: the training is to stop
             self.waveforms.leave_out(i)
         return utterance, start, np.zeros(length, np.float32)
-
-
-def equal_pieces(length: int, longest: int) -> list[tuple[int, int]]:
-    """Cut `length` samples into (start, length) of about the same length, at most `longest`."""
-    count = max(1, -(-length // longest))
-    shorter, rest = divmod(length, count)
-    return [(i * shorter + min(i, rest), shorter + (i < rest)) for i in range(count)]
-
-
-def pieces(length: int, longest: int) -> Iterator[tuple[int, int]]:
-    """Cut `length` samples into (start, length) of at most `longest`, for validation."""
-    for start in range(0, length, longest):
-        yield start, min(longest, length - start)

@@ -7,7 +7,8 @@ import numpy as np
 
 from speechvq import audio
 from speechvq.data.manifest import Utterance
-from speechvq.data.segments import Waveforms, equal_pieces
+from speechvq.data.pieces import equal_pieces
+from speechvq.data.segments import Waveforms
 
 logger = logging.getLogger(__name__)
 

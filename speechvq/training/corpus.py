@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from speechvq.config import PerturbationConfig, StageConfig
 from speechvq.data.frame_labels import Codes, Labels
-from speechvq.data.segments import Batch, SegmentBatches, Waveforms, pieces
+from speechvq.data.pieces import pieces
+from speechvq.data.segments import Batch, SegmentBatches, Waveforms
 from speechvq.distributed import Processes
 from speechvq.features.perturbation import PerturbedBatches, source_length
 from speechvq.model import Model
@@ -61,7 +62,6 @@ class Corpus(nn.Module):
         self.seed = seed
         self._lost = 0  # utterances to learn from that have turned out to be unusable
         self.register_buffer("decoder_started", torch.tensor(False))
-        self.gains = _Gains(waveforms)
         self.report_unusable()
 
     @property
@@ -240,17 +240,3 @@ class Corpus(nn.Module):
         steps = math.ceil(samples / self.batches(config).samples_per_step)
         segments = self.batches(config, name, steps)
         return (segments[step].to(self.group.device) for step in range(steps))
-
-
-class _Gains(nn.Module):
-    """The gains of the utterances, for the checkpoint: all audio was read to find them."""
-
-    def __init__(self, waveforms: Waveforms):
-        super().__init__()
-        self._waveforms = waveforms
-
-    def get_extra_state(self) -> Tensor:
-        return self._waveforms.gains
-
-    def set_extra_state(self, state: Tensor) -> None:
-        self._waveforms.gains.copy_(state)

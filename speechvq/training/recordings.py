@@ -12,7 +12,8 @@ import numpy as np
 
 from speechvq import audio
 from speechvq.data.manifest import Utterance
-from speechvq.data.segments import Waveforms, equal_pieces
+from speechvq.data.pieces import equal_pieces
+from speechvq.data.segments import Waveforms
 from speechvq.data.trim import find_sound
 from speechvq.progress import track
 from speechvq.sampling.level import gains_between

@@ -120,11 +120,7 @@ def train(
                 _refuse_to_drop_enrolled(out, speakers)
             rate = model.sample_rate
             waveforms = Waveforms(
-                train_set,
-                rate,
-                progress=show,
-                level=None if resume else data.level,  # which the checkpoint has
-                unusable=unusable,
+                train_set, rate, progress=show, level=data.level, unusable=unusable
             )
             heard = waveforms, Waveforms(valid_set, rate, level=data.level)
             return _build(out, model, data, stages, training, heard, group, progress, resume)

@@ -10,7 +10,8 @@ from speechvq import audio
 from speechvq.data.batches import speaker_weights
 from speechvq.data.frame_labels import Labels
 from speechvq.data.manifest import Utterance, read_manifest
-from speechvq.data.segments import Batch, SegmentBatches, Waveforms, pieces
+from speechvq.data.pieces import pieces
+from speechvq.data.segments import Batch, SegmentBatches, Waveforms
 
 RATE = 1000
 SETTINGS = {
