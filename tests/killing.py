@@ -19,8 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# What a training imports only when it is used is imported here, once
 import torch
+import torch._dynamo
 
+import speechvq.training.prior
+import speechvq.training.train  # noqa: F401
 from speechvq.audio import writing
 from speechvq.cli.train import main
 from speechvq.training import metrics
