@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,16 @@ def working_folder(tiny_config, tiny_corpus, one_thread, tmp_path, monkeypatch):
         monkeypatch.setattr(enrolling, name, shorter)
 
 
+@pytest.fixture
+def in_a_terminal():
+    """Signals as they are there: in the background of a script SIGINT is ignored."""
+    default = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in default.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def written(path, config):
     with open(path, "w") as file:
         yaml.safe_dump(plain(config), file)
@@ -117,7 +128,7 @@ def at_replace(monkeypatch, moment, action):
         *((name, signal.SIGHUP, 129, "ended by SIGHUP") for name in ("encode", "train")),
     ],
 )
-def test_a_signal_ends_a_command(name, number, code, said, capsys, monkeypatch):
+def test_a_signal_ends_a_command(name, number, code, said, capsys, monkeypatch, in_a_terminal):
     before = contents()
     with monkeypatch.context() as patch:
         at_replace(patch, TRAININGS.get(name, 1), lambda: os.kill(os.getpid(), number))
@@ -200,9 +211,11 @@ def test_a_process_is_ended_by_a_signal(name, number, code):
         "w._NewFile.__init__ = told\n"
         f"sys.exit({module}.main(sys.argv[1:]))\n"
     )
+    default = partial(signal.signal, getattr(signal, f"SIG{number}"), signal.SIG_DFL)
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120
-    )
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True, text=True, timeout=120, preexec_fn=default,
+    )  # fmt: skip
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert not [path for path in contents() if path.endswith(".tmp")]
