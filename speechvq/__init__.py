@@ -11,6 +11,7 @@ From a recording to the same words in another voice:
 
 import importlib
 import os
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -36,7 +37,7 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'speechvq' has no attribute {name!r}")
     module = importlib.import_module(_PUBLIC[name])
@@ -45,5 +46,5 @@ def __getattr__(name: str):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return [*globals(), *__all__]

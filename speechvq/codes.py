@@ -28,6 +28,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,7 @@ def lines(codebook: Codebook, utterances: Iterable[tuple[str, np.ndarray]]) -> I
 
 
 def write_codes(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     codebook: Codebook,
     utterances: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]],
 ) -> None:
@@ -125,7 +126,7 @@ def write_codes(
     write_bytes(path, (text.encode() for text in lines(codebook, pairs)))
 
 
-def read_codes(path: str | os.PathLike) -> tuple[Codebook, dict[str, np.ndarray]]:
+def read_codes(path: str | os.PathLike[str]) -> tuple[Codebook, dict[str, np.ndarray]]:
     """Read a file of codes.
 
     Returns
@@ -199,7 +200,7 @@ def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]
 
 
 def _codebook(fields: dict[str, str], where: str) -> Codebook:
-    values: dict[str, int | str] = {}
+    values: dict[str, Any] = {}
     fields = {"codebooks": "1", **fields}
     for key in ("codebook_size", "hop_length", "sample_rate", "model", "codebooks"):
         if not fields.get(key):

@@ -31,7 +31,7 @@ def parsed_address(address: str) -> tuple[str, str | None]:
     return match[1], match[2]
 
 
-def local_folder(model: str | os.PathLike) -> Path:
+def local_folder(model: str | os.PathLike[str]) -> Path:
     """The path of a model folder: as it is, or for an address that of its files in the Hub's cache.
 
     Raises

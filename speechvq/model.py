@@ -11,6 +11,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,9 @@ class Model(nn.Module):
     level : Tensor
         What `speech_level` gives; NaN for None.
     """
+
+    features: Any  # a module with `hop_length` and `receptive_field`
+    level: Tensor
 
     def __init__(self, config: ModelConfig, speakers: Sequence[str]):
         super().__init__()
@@ -159,6 +163,7 @@ class Model(nn.Module):
         quantized = self.vqvae.quantizer.lookup(codes)
         if not self.config.decoder.mel_condition:
             return quantized
+        assert self.mel_predictor is not None
         return torch.cat([quantized, self.mel_predictor.standardised(quantized, speaker)], dim=-1)
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ import re
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -68,7 +69,9 @@ OTHER_PARTS = (
 _WANTED = f"a model folder holds {WEIGHTS}"
 
 
-def save_model(folder: str | os.PathLike, model: Model, config: dict, card: str) -> None:
+def save_model(
+    folder: str | os.PathLike[str], model: Model, config: dict[str, Any], card: str
+) -> None:
     """Write a model folder.
 
     Each file appears whole or not at all, and the weights come last: when the process is killed,
@@ -99,7 +102,7 @@ def save_model(folder: str | os.PathLike, model: Model, config: dict, card: str)
     write_weights(folder / WEIGHTS, model.state_dict(), header)
 
 
-def check_new_speaker(folder: str | os.PathLike, name: str, replace: bool = False) -> None:
+def check_new_speaker(folder: str | os.PathLike[str], name: str, replace: bool = False) -> None:
     """Refuse a name that cannot be given to a new speaker of a model folder.
 
     Raises
@@ -122,11 +125,11 @@ def check_new_speaker(folder: str | os.PathLike, name: str, replace: bool = Fals
 
 
 def add_speaker(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     name: str,
     vectors: Sequence[Tensor],
     card: Callable[[str], str],
-    out: str | os.PathLike | None = None,
+    out: str | os.PathLike[str] | None = None,
     replace: bool = False,
 ) -> Path:
     """Add a speaker to a model folder, or to a copy of it.
@@ -185,7 +188,7 @@ def add_speaker(
     return target
 
 
-def load_model(folder: str | os.PathLike, device: str = "cpu") -> Model:
+def load_model(folder: str | os.PathLike[str], device: str = "cpu") -> Model:
     """Build the model of a folder, in eval mode.
 
     Parameters
@@ -225,7 +228,7 @@ def load_model(folder: str | os.PathLike, device: str = "cpu") -> Model:
         raise ValueError(f"device {device!r} cannot be used here ({reason}); try cpu") from error
 
 
-def load(folder: str | os.PathLike | None = None, device: str = "cpu") -> Model:
+def load(folder: str | os.PathLike[str] | None = None, device: str = "cpu") -> Model:
     """Load the model of a folder, or the one that `find_model` finds; in eval mode.
 
     Examples
@@ -235,7 +238,7 @@ def load(folder: str | os.PathLike | None = None, device: str = "cpu") -> Model:
     return load_model(find_model(folder), device)
 
 
-def find_model(model: str | os.PathLike | None = None) -> Path:
+def find_model(model: str | os.PathLike[str] | None = None) -> Path:
     """Decide which model folder a command uses, and log which rule chose it.
 
     In this order: the folder given; the environment's ``SPEECHVQ_MODEL``; the newest model that a
@@ -267,7 +270,7 @@ def find_model(model: str | os.PathLike | None = None) -> Path:
     return folder
 
 
-def read_config(folder: str | os.PathLike) -> dict:
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """The configuration of a model folder as plain values, from the header of its weights.
 
     The key `model` is there; others, such as `data` and `training`, as they were saved.
@@ -286,7 +289,7 @@ def read_config(folder: str | os.PathLike) -> dict:
     return config
 
 
-def read_speakers(folder: str | os.PathLike) -> list[str]:
+def read_speakers(folder: str | os.PathLike[str]) -> list[str]:
     """Names of the speakers of a model folder; a name's place is its index in the embedding.
 
     Raises
@@ -300,7 +303,7 @@ def read_speakers(folder: str | os.PathLike) -> list[str]:
     return speakers_of(path, _checked_header(path))
 
 
-def build_config(values: dict) -> ModelConfig:
+def build_config(values: dict[str, Any]) -> ModelConfig:
     """Check plain values, as YAML gives them, and build a configuration from them.
 
     A key left out takes its default.
@@ -342,7 +345,7 @@ def codebook_of(model: Model) -> Codebook:
     return Codebook(K, model.hop_length, model.sample_rate, fingerprint(model), G)
 
 
-def export_config(folder: Path, config: dict) -> None:
+def export_config(folder: Path, config: dict[str, Any]) -> None:
     """Write the configuration as ``config.yaml``, for people."""
     text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
     write_bytes(folder / CONFIG, text.encode())
@@ -366,7 +369,7 @@ def _checked_header(path: Path) -> dict[str, str]:
     return header
 
 
-def _require(folder: str | os.PathLike) -> Path:
+def _require(folder: str | os.PathLike[str]) -> Path:
     """The weights of a model folder; FileNotFoundError if there are none."""
     folder = Path(folder)
     if not folder.is_dir():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.audio import write_bytes
 from speechvq.codes import Codebook
@@ -38,7 +38,11 @@ CODES = "codes"
 
 
 def save_prior(
-    folder: str | os.PathLike, prior: Prior, codebook: Codebook, config: dict, card: str
+    folder: str | os.PathLike[str],
+    prior: Prior,
+    codebook: Codebook,
+    config: dict[str, Any],
+    card: str,
 ) -> None:
     """Write a prior folder; each file appears whole or not at all, and the weights come last.
 
@@ -63,7 +67,7 @@ def save_prior(
     write_weights(folder / WEIGHTS, prior.state_dict(), header)
 
 
-def copy_prior(model: str | os.PathLike, to: str | os.PathLike) -> None:
+def copy_prior(model: str | os.PathLike[str], to: str | os.PathLike[str]) -> None:
     """Copy the prior of a model folder, if it has one, to a copy of the model."""
     prior = Path(model) / FOLDER
     if not (prior / WEIGHTS).is_file():
@@ -73,13 +77,13 @@ def copy_prior(model: str | os.PathLike, to: str | os.PathLike) -> None:
             write_bytes(Path(to) / FOLDER / name, (prior / name).read_bytes())
 
 
-def find_prior(folder: str | os.PathLike) -> Path:
+def find_prior(folder: str | os.PathLike[str]) -> Path:
     """The prior's folder: the one in a model folder, if it has one, else the folder itself."""
     folder = Path(folder)
     return folder / FOLDER if (folder / FOLDER / WEIGHTS).is_file() else folder
 
 
-def load_prior(folder: str | os.PathLike, codebook: Codebook) -> Prior:
+def load_prior(folder: str | os.PathLike[str], codebook: Codebook) -> Prior:
     """The prior of a folder, in eval mode on the CPU.
 
     Parameters

@@ -9,10 +9,16 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sized
 from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MINUTE = 60.0
 """Seconds before the first line, and between the first ones: shorter work needs none."""
@@ -40,7 +46,7 @@ def heard_by(listener: Listener) -> Iterator[None]:
 
 
 def track(
-    items: Iterable | None = None,
+    items: Iterable[T] | None = None,
     title: str | None = None,
     unit: str = "",
     *,
@@ -48,7 +54,7 @@ def track(
     total: float | None = None,
     initial: float = 0,
     layout: str | None = None,
-):
+) -> tqdm[T] | _Heard[T]:
     """Show how far work has come, with the time that is left.
 
     Where stderr is no terminal, such as in a log file, work of less than a minute shows nothing,
@@ -77,8 +83,8 @@ def track(
     """
     if (listener := _listener.get()) is not None:
         return _Heard(listener, items, title or "", total, initial)
-    tqdm = _bars()
-    options = {
+    tqdm: Any = _bars()
+    options: dict[str, Any] = {
         "desc": title and f"{title}: ",
         "unit": unit,
         "total": total,
@@ -111,7 +117,7 @@ def track(
 
 
 @functools.cache
-def _bars() -> type:
+def _bars() -> type[tqdm[Any]]:
     """tqdm's bars, with the median rate of recent updates.
 
     The first update is left out, since it mostly waits for what is made once. A validation between
@@ -119,41 +125,49 @@ def _bars() -> type:
     """
     from tqdm import tqdm
 
-    class Bar(tqdm):
-        def __init__(self, *arguments, **options):
-            self._rates, self._updated = deque(maxlen=RECENT), None
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self._rates: deque[float] = deque(maxlen=RECENT)
+            self._updated: float | None = None
             super().__init__(*arguments, **options)
 
-        def update(self, n=1):
+        def update(self, n: float | None = 1) -> bool | None:
             now = time.monotonic()
             if self._updated is not None and now > self._updated:
-                self._rates.append(n / (now - self._updated))
+                self._rates.append((n or 0) / (now - self._updated))
             self._updated = now
             return super().update(n)
 
         @property
-        def format_dict(self):
+        def format_dict(self) -> MutableMapping[str, Any]:
             rate = statistics.median(self._rates) if self._rates else 0  # 0 is shown as ?
             return {**super().format_dict, "rate": rate}
 
     return Bar
 
 
-class _Heard:
+class _Heard(Generic[T]):
     """What `track` gives where there is a listener; a method a method of tqdm's."""
 
-    def __init__(self, listener, items, title, total, initial) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        items: Iterable[T] | None,
+        title: str,
+        total: float | None,
+        initial: float,
+    ) -> None:
         self._listener, self._items, self._title = listener, items, title
-        self._total = len(items) if total is None and hasattr(items, "__len__") else total
+        self._total = len(items) if total is None and isinstance(items, Sized) else total
         self.n = initial
         self.update(0)
 
-    def __iter__(self) -> Iterator:
-        for item in self._items:
+    def __iter__(self) -> Iterator[T]:
+        for item in self._items or ():
             yield item
             self.update()
 
-    def __enter__(self) -> _Heard:
+    def __enter__(self) -> _Heard[T]:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -131,7 +131,7 @@ def override(hint: Any, values: Any, keys: list[str], value: Any, path: str) -> 
     return values | {key: override(inner, values.get(key), rest, value, f"{path}.{key}")}
 
 
-def label(entry: Any, tag: str) -> str | None:
+def label(entry: Any, tag: str | None) -> str | None:
     """What tells an entry of a list of a tagged union from the others: its name, else its tag."""
     if not isinstance(entry, Mapping):
         return None
@@ -139,7 +139,7 @@ def label(entry: Any, tag: str) -> str | None:
     return given if isinstance(given, str) else None
 
 
-def subclasses(cls: type) -> dict[str, type]:
+def subclasses(cls: Any) -> dict[str, type]:
     """The members of a tagged union by tag, in the order in which they were defined."""
     found: dict[str, type] = {}
     for member in _descendants(cls):
@@ -170,7 +170,7 @@ def unknown(path: str, known: Iterable[str], what: str = "setting") -> SettingsE
     return SettingsError(f"{path}: no such {what}; {hint}")
 
 
-def _build_dataclass(cls: type, values: Any, path: str, default: Any) -> Any:
+def _build_dataclass(cls: Any, values: Any, path: str, default: Any) -> Any:
     if values is None:
         raise SettingsError(f"{path}: expected keys and values, got nothing (blank)")
     if not isinstance(values, Mapping):
@@ -199,7 +199,7 @@ def _build_dataclass(cls: type, values: Any, path: str, default: Any) -> Any:
         raise SettingsError(f"{path}{dot}{error}") from error
 
 
-def _chosen(cls: type, values: Mapping, path: str, default: Any) -> type:
+def _chosen(cls: Any, values: Mapping[str, Any], path: str, default: Any) -> type:
     """The member of a tagged union that the values ask for; without a tag that of the default."""
     members, tag = subclasses(cls), cls.TAG
     known = ", ".join(members) or "none"
@@ -219,7 +219,7 @@ def _chosen(cls: type, values: Mapping, path: str, default: Any) -> type:
     return members[value]
 
 
-def _build_union(hint: Any, choices: tuple, values: Any, path: str) -> Any:
+def _build_union(hint: Any, choices: tuple[Any, ...], values: Any, path: str) -> Any:
     if values is None:
         if types.NoneType in choices:
             return None
@@ -242,7 +242,7 @@ def _build_union(hint: Any, choices: tuple, values: Any, path: str) -> Any:
     return build(fitting[0], values, path)
 
 
-def _build_tuple(hint: Any, choices: tuple, values: Any, path: str) -> tuple:
+def _build_tuple(hint: Any, choices: tuple[Any, ...], values: Any, path: str) -> tuple[Any, ...]:
     if not isinstance(values, list | tuple):
         raise _wrong(hint, values, path)
     inner = choices[0]
@@ -328,7 +328,7 @@ def _name(hint: Any) -> str:
     return "keys and values" if dataclasses.is_dataclass(hint) else _NAMES.get(hint, str(hint))
 
 
-def default_of(field: dataclasses.Field) -> Any:
+def default_of(field: dataclasses.Field[Any]) -> Any:
     """The default of a field; ``dataclasses.MISSING`` for none."""
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()

@@ -68,7 +68,7 @@ def decode(content: bytes) -> Text:
         ) from error
 
 
-def read_text(path: str | os.PathLike) -> str:
+def read_text(path: str | os.PathLike[str]) -> str:
     """Read a text file that must not be guessed; OSError, and the errors of `known`."""
     return known(Path(path).read_bytes())
 

@@ -11,6 +11,7 @@ import struct
 import typing
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from speechvq.audio import write_bytes
 from speechvq.settings import plain
@@ -22,7 +23,9 @@ OTHER_VERSION = "it was saved by another version; train again or install that ve
 COPY_AGAIN = "copy it again, or take one of checkpoints/"
 
 
-def make_header(kind: str, config: dict, speakers: Sequence[str], **more: dict) -> dict[str, str]:
+def make_header(
+    kind: str, config: dict[str, Any], speakers: Sequence[str], **more: dict[str, Any]
+) -> dict[str, str]:
     """The header of a file of weights: its format, configuration, speakers and more, as JSON."""
     values = {"config": config, "speakers": list(speakers), **more}
     return {"format": kind, **{key: as_json(plain(value)) for key, value in values.items()}}
@@ -52,7 +55,7 @@ def read_header(path: Path) -> dict[str, str]:
     return header
 
 
-def read_weights(path: Path) -> tuple[dict, dict[str, str]]:
+def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The tensors of a safetensors file, and its header."""
     from safetensors import SafetensorError, safe_open
 
@@ -73,7 +76,7 @@ def write_weights(path: Path, tensors: dict[str, Tensor], header: dict[str, str]
     write_bytes(path, save(tensors, metadata=header))
 
 
-def fill(model: nn.Module, tensors: dict, path: Path) -> None:
+def fill(model: nn.Module, tensors: dict[str, Any], path: Path) -> None:
     """Load weights into a model, or name the first that does not fit."""
     state = model.state_dict()
     if missing := sorted(state.keys() - tensors.keys()):

@@ -23,7 +23,7 @@ _HINTS = (  # what the parser says, and what to do
 )
 
 
-def read_yaml(path: str | os.PathLike) -> dict:
+def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
     Raises
@@ -51,7 +51,7 @@ def parse_yaml(text: str, source: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
-        what = getattr(error, "problem", None) or getattr(error, "reason", "")
+        what = getattr(error, "problem", None) or getattr(error, "reason", None) or ""
         hint = next((f"; {hint}" for said, hint in _HINTS if said in what), "")
         raise ValueError(f"{source}, line {line}: not YAML: {what}{hint}") from error
     except RecursionError as error:
@@ -60,7 +60,7 @@ def parse_yaml(text: str, source: str) -> Any:
         raise ValueError(f"{source}: not YAML: {error}") from error
 
 
-def line_of(path: str | os.PathLike, keys: str, tag: str) -> int | None:
+def line_of(path: str | os.PathLike[str], keys: str, tag: str) -> int | None:
     """The line of a setting in a file, or of the nearest section around it; None for none.
 
     Parameters
@@ -81,7 +81,7 @@ def line_of(path: str | os.PathLike, keys: str, tag: str) -> int | None:
     return line
 
 
-def _children(node: yaml.Node, tag: str) -> Iterator[tuple[str, tuple[int, yaml.Node]]]:
+def _children(node: yaml.Node | None, tag: str) -> Iterator[tuple[str, tuple[int, yaml.Node]]]:
     """Key, line and value of each entry of a mapping or a list."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -95,7 +95,7 @@ def _children(node: yaml.Node, tag: str) -> Iterator[tuple[str, tuple[int, yaml.
                     yield name, (line, entry)
 
 
-def _text(path: str | os.PathLike) -> str:
+def _text(path: str | os.PathLike[str]) -> str:
     try:
         return read_text(path)
     except EncodingError as error:
@@ -115,17 +115,18 @@ class _Loader(yaml.SafeLoader):
         super().__init__(stream)
         self._open: list[str] = []  # anchors of what is being read
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
-        event = self.peek_event()
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) and event.anchor in self._open:
-            line = event.start_mark.line + 1
+            mark: Any = event.start_mark
+            line = mark.line + 1
             raise _FaultError(f"*{event.anchor} stands inside of what it stands for", line)
         self._open.append(getattr(event, "anchor", None) or "")
         node = super().compose_node(parent, index)
         self._open.pop()
         return node
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:

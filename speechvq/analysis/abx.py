@@ -161,6 +161,7 @@ def abx_score(cells: Sequence[Cell], errors: np.ndarray, seed: int = 0) -> AbxSc
 
 def pair_errors(cells: Sequence[Cell], errors: np.ndarray) -> dict[tuple[str, str], float]:
     """Errors of the ordered pairs of phones, means over speakers of means over their cells."""
+    by_speaker: dict[tuple[str, str], dict[str, list[float]]]
     by_speaker = defaultdict(lambda: defaultdict(list))
     for cell, error in zip(cells, errors, strict=True):
         by_speaker[cell.phone, cell.other][cell.speaker].append(error)
@@ -189,13 +190,14 @@ def _redrawn(
         mean = np.bincount(row, weight * errors, len(rows))[there] / total[there]
         speakers = np.bincount(pair[there], minlength=len(pairs))
         of_pair = np.bincount(pair[there], mean, len(pairs))[speakers > 0]
-        yield np.mean(of_pair / speakers[speakers > 0])
+        yield float(np.mean(of_pair / speakers[speakers > 0]))
 
 
 def _groups(
     tokens: Sequence[Token], by_context: bool
 ) -> dict[tuple[tuple[str, str], str], dict[str, np.ndarray]]:
     """Indices of tokens by context and speaker, then by phone."""
+    found: dict[tuple[tuple[str, str], str], dict[str, list[int]]]
     found = defaultdict(lambda: defaultdict(list))
     for index, token in enumerate(tokens):
         context, speaker, phone = group_of(token, by_context)

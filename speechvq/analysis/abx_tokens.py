@@ -77,14 +77,14 @@ def tokens_of(
     heard = [edge, *phones, edge]
     tokens, left_out = [], 0
     for before, phone, after in zip(heard, heard[1:], heard[2:], strict=False):
-        names = [
+        previous, following = (
             SILENCE if abs(gap) > TOUCHING else neighbour.label
             for neighbour, gap in (
                 (before, phone.start - before.end),
                 (after, after.start - phone.end),
             )
-        ]
-        if phone.label == SILENCE or (triphones and SILENCE in names):
+        )
+        if phone.label == SILENCE or (triphones and SILENCE in (previous, following)):
             continue
         onset, offset = map(
             _microseconds, (before.start, after.end) if triphones else (phone.start, phone.end)
@@ -92,7 +92,8 @@ def tokens_of(
         first = math.ceil(onset * frame_rate - Fraction(1, 2))
         end = math.floor(offset * frame_rate - Fraction(1, 2)) + 1
         if first < end <= n_frames:
-            tokens.append(Token(utterance, speaker, phone.label, *names, onset, offset, first, end))
+            names = phone.label, previous, following
+            tokens.append(Token(utterance, speaker, *names, onset, offset, first, end))
         else:
             left_out += 1
     return tokens, left_out

@@ -111,7 +111,7 @@ def boundary_scores(
         [(hits(f, t, tolerance), len(f), len(t)) for f, t in zip(found, true, strict=True)]
     ).T
 
-    def r_value(hit, f, t):
+    def r_value(hit: np.ndarray, f: np.ndarray, t: np.ndarray) -> np.ndarray:
         recall, over = hit / t, f / t - 1
         away, excess = np.hypot(1 - recall, over), (recall - 1 - over) / np.sqrt(2)
         return 1 - (np.abs(away) + np.abs(excess)) / 2

@@ -171,7 +171,7 @@ def side_by_side(codings: Sequence[Mapping[str, Coded]]) -> dict[str, Coded]:
     """Code several codebooks, each for itself: the sums over codebooks."""
     return {
         name: Coded(
-            sum(of_codebook[name].bits for of_codebook in codings),
+            np.sum([of_codebook[name].bits for of_codebook in codings], axis=0),
             sum(of_codebook[name].symbols for of_codebook in codings),
             sum(of_codebook[name].different for of_codebook in codings),
             sum(of_codebook[name].missing for of_codebook in codings),

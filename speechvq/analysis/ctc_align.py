@@ -49,7 +49,7 @@ class LetterAligner:
         As `load_pretrained`; or the model has no letters.
     """
 
-    def __init__(self, name: str = "MMS_FA", weights: str | os.PathLike | None = None) -> None:
+    def __init__(self, name: str = "MMS_FA", weights: str | os.PathLike[str] | None = None) -> None:
         self._pretrained = load_pretrained(name, weights)
         bundle = self._pretrained.bundle
         if not hasattr(bundle, "get_labels"):

@@ -40,12 +40,13 @@ def frame_labels(phones: Sequence[Phone], n_frames: int, frame_seconds: float) -
     return names[np.where(outside, len(phones), last_started)]
 
 
-def normalise(phones: Iterable[Phone], stress: bool = False) -> tuple[Phone, ...]:
+def normalise(phones: Iterable[Phone] | None, stress: bool = False) -> tuple[Phone, ...]:
     """Convert labels to lower case and, unless ``stress``, drop ARPAbet stress: ``AA1`` to ``aa``.
 
     Only a digit 0, 1 or 2 after an ARPAbet vowel counts as stress, so the labels of other
     alphabets (``a5``, ``2:``) keep theirs.
     """
+    assert phones is not None, "utterances without labels are left out before"
     return tuple(
         Phone(phone.start, phone.end, _folded(phone.label.lower(), stress)) for phone in phones
     )

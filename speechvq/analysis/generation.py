@@ -16,7 +16,7 @@ above 0, so compare sets of the same size.
 Shapes: N codes, U utterances, Y phones, X outcomes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -92,7 +92,7 @@ def divergences(ones: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> d
     return found
 
 
-def _divergence_from(fixed: np.ndarray):
+def _divergence_from(fixed: np.ndarray) -> Callable[..., np.ndarray]:
     q = fixed / max(1.0, fixed.sum())
 
     def divergence(*columns: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ Shapes: N and M frames, G codebooks, K codebook_size, Y phones.
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -187,7 +188,7 @@ def phone_map(
     return lambda codes: classifier.predict(_one_hot(codes, codebook_size))
 
 
-def _one_hot(codes: np.ndarray, codebook_size: int):
+def _one_hot(codes: np.ndarray, codebook_size: int) -> Any:
     """The one-hot vectors of product codes (N, G) side by side: a sparse matrix (N, G K)."""
     from scipy.sparse import csr_matrix
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def self_supervised(
     choice: str,
     sample_rate: int,
     hop_length: int,
-    weights: str | os.PathLike | None = None,
+    weights: str | os.PathLike[str] | None = None,
     device: str = "cpu",
 ) -> tuple[str, Features]:
     """Load a self-supervised model; return its name with the layer, and its features.
@@ -59,7 +60,7 @@ def self_supervised(
     layer = layer or max(1, pretrained.layers // 2)
     if layer > pretrained.layers:
         raise ValueError(f"{choice}: {name} has the layers 1 to {pretrained.layers}")
-    model = pretrained.model.to(device)
+    model: Any = pretrained.model.to(device)
     seconds = pretrained.stride / pretrained.sample_rate
 
     @torch.inference_mode()

@@ -19,7 +19,7 @@ import numpy as np
 from speechvq.audio.reading import resampled
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 LAST = 11
 """Minor version of the last torchaudio, 2.11; it needs the torch of the same number."""
@@ -70,7 +70,7 @@ class Pretrained:
 
     name: str
     bundle: Any
-    model: nn.Module
+    model: Any
 
     @property
     def sample_rate(self) -> int:
@@ -78,7 +78,7 @@ class Pretrained:
         return int(self.bundle.sample_rate)
 
     @property
-    def inner(self) -> nn.Module:
+    def inner(self) -> Any:
         """The `Wav2Vec2Model`, without what normalises before it."""
         return self.model.model if hasattr(self.model, "model") else self.model
 
@@ -117,7 +117,7 @@ class Pretrained:
         return torch.from_numpy(np.pad(own, padding))[None]
 
 
-def load_pretrained(name: str, weights: str | os.PathLike | None = None) -> Pretrained:
+def load_pretrained(name: str, weights: str | os.PathLike[str] | None = None) -> Pretrained:
     """Load a model of `torchaudio.pipelines` on the CPU.
 
     Parameters

@@ -18,7 +18,7 @@ SILENT_PEAK = 1e-4
 def checked(
     blocks: Iterable[np.ndarray],
     sample_rate: int,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     shortest: float = SHORTEST,
 ) -> Iterator[np.ndarray]:
     """Yield the blocks (T,) of a file; after the last one, raise if the audio cannot hold speech.
@@ -44,7 +44,7 @@ def checked(
 def check_speech(
     waveform: np.ndarray,
     sample_rate: int,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     shortest: float = SHORTEST,
 ) -> None:
     """Raise an error for a waveform (T,) that cannot hold speech, as `checked` does.

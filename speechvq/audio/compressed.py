@@ -205,8 +205,8 @@ def _xing(first: bytes, frames: int, size: int) -> bytes:
     side = (17 if mono else 32) if version1 else (9 if mono else 17)
     for code in range(1, 15):  # the smallest frame with room for it
         head = bytes([first[0], first[1] | 1, code << 4 | first[2] & 0x0C, first[3]])
-        length, _ = _mpeg_frame(head)
-        if length >= 4 + side + 16:
+        frame = _mpeg_frame(head)
+        if frame is not None and (length := frame[0]) >= 4 + side + 16:
             tag = struct.pack(">4sIII", b"Xing", 3, frames, size & 0xFFFFFFFF)
             return (head + bytes(side) + tag).ljust(length, b"\0")
     return b""

@@ -16,7 +16,7 @@ import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from speechvq.audio import compressed
 from speechvq.audio.errors import AudioError
@@ -74,7 +74,7 @@ class Patched(io.RawIOBase):
         """Return the position."""
         return self._at
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         """Fill the buffer as far as there are bytes; return the number of bytes."""
         head, begin = self._finding.head, self._finding.begin
         view = memoryview(buffer).cast("B")
@@ -158,7 +158,7 @@ def _compared(path: Path, raw: BinaryIO, samples: Samples, size: int) -> Finding
         warning = (
             f"the header states {stated} bytes of audio and the file has {held}; these are read"
         )
-    elif _follows(raw, samples, size):
+    elif _follows(raw, samples, stated, size):
         length = stated
     else:
         warning = (
@@ -189,11 +189,11 @@ _KNOWN = re.compile(
 """Names of chunks that follow samples."""
 
 
-def _follows(raw: BinaryIO, samples: Samples, size: int) -> bool:
+def _follows(raw: BinaryIO, samples: Samples, stated: int, size: int) -> bool:
     """Whether nothing but chunks, a tag or a pad byte follows the samples that are stated."""
-    position = samples.begin + samples.stated
+    position = samples.begin + stated
     rest = size - position
-    if rest <= min(1, samples.stated):
+    if rest <= min(1, stated):
         return True
     raw.seek(position)
     start = raw.read(9)
@@ -203,7 +203,7 @@ def _follows(raw: BinaryIO, samples: Samples, size: int) -> bool:
         return False
     if any(_KNOWN.match(start, skipped) for skipped in (0, 1)):
         return True
-    for skipped in {0, -samples.stated % samples.form.aligned}:
+    for skipped in {0, -stated % samples.form.aligned}:
         ends = [end for *_, end in chunks(raw, position + skipped, size, samples.form)]
         if ends and size <= ends[-1] < size + samples.form.aligned:
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +40,14 @@ class FFmpegFile:
     def _length(self) -> int:
         """Samples, by the container, or by its packets where it states no length."""
         stream = self._stream
+        time_base = stream.time_base or Fraction(0)
         if stream.duration:
-            seconds = stream.duration * stream.time_base
+            seconds = stream.duration * time_base
         elif self._container.duration:
-            seconds = self._container.duration / 1e6
+            seconds = Fraction(self._container.duration, 1_000_000)
         else:
             packets = self._container.demux(stream)
-            seconds = sum(p.duration or 0 for p in packets) * stream.time_base
+            seconds = sum(p.duration or 0 for p in packets) * time_base
             self._container.seek(0)
         return round(float(seconds) * self.samplerate)
 

@@ -32,7 +32,7 @@ Report = Callable[[str], None]
 
 
 def find(
-    paths: str | os.PathLike | Iterable[str | os.PathLike], report: Report | None = None
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], report: Report | None = None
 ) -> list[Path]:
     """Find audio files: files as given, and files with one of `SUFFIXES` below folders.
 
@@ -145,7 +145,7 @@ class _Step:
     by_link: bool = False
 
 
-def is_text(path: str | os.PathLike) -> bool:
+def is_text(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is text, and not bytes of some other encoding."""
     try:
         os.fspath(path).encode()
@@ -154,7 +154,7 @@ def is_text(path: str | os.PathLike) -> bool:
     return True
 
 
-def bad_name(path: str | os.PathLike) -> str:
+def bad_name(path: str | os.PathLike[str]) -> str:
     """Describe a path that is not text."""
     shown = os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return f"{shown}: a name that is not UTF-8; rename it"
@@ -168,7 +168,7 @@ def _ends(name: str, suffixes: tuple[str, ...]) -> bool:
     return name.lower().endswith(suffixes)
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself

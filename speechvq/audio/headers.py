@@ -91,7 +91,7 @@ def _riff(raw: BinaryIO, size: int) -> Samples | None:
     magic = read_bytes(raw, 0, 4)
     order = ">" if magic == b"RIFX" else "<"
     head, position, repaired = read_bytes(raw, 0, 12), 12, False
-    large, ds64, frame = None, None, 1
+    large, ds64, frame = None, 0, 1
     while position + 8 <= size:
         header = read_bytes(raw, position, position + 8)
         name, length = struct.unpack(order + "4sI", header)

@@ -124,7 +124,9 @@ class _Meter:
     def __init__(self, sample_rate: int):
         self._rate, self._size = sample_rate, _frame(sample_rate)
         self._high, self._low = _filter("highpass", sample_rate), _filter("lowpass", sample_rate)
-        self._power, self._voice, self._below = [], [], []
+        self._power: list[np.ndarray] = []
+        self._voice: list[np.ndarray] = []
+        self._below: list[np.ndarray] = []
         self._samples, self._sum, self._start = 0, 0.0, 0.0
 
     def add(self, block: np.ndarray) -> None:

@@ -41,8 +41,11 @@ class SoundFile(soundfile.SoundFile):
         return super().seekable()
 
 
+Opened = SoundFile | FFmpegFile
+
+
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[SoundFile | FFmpegFile]:
+def opened(path: Path) -> Iterator[Opened]:
     """Open an audio file as what it really holds.
 
     Where the header is wrong, the samples that are there are read, with a warning.
@@ -87,15 +90,13 @@ def opened(path: Path) -> Iterator[SoundFile | FFmpegFile]:
                 file.close()
 
 
-def _sound_file(
-    path: Path, raw: io.BufferedReader, finding: containers.Finding | None
-) -> SoundFile | FFmpegFile:
+def _sound_file(path: Path, raw: io.BufferedReader, finding: containers.Finding | None) -> Opened:
     """Open a file, under another header if one was found; AudioError if it is not audio."""
-    patched = finding is not None and finding.head
     with quiet_mpeg() if _is_mpeg(path, raw) else contextlib.nullcontext():
         try:
-            # By its bytes: a name need not be text
-            return SoundFile(containers.Patched(raw, finding) if patched else os.fsencode(path))
+            if finding is not None and finding.head:
+                return SoundFile(containers.Patched(raw, finding))
+            return SoundFile(os.fsencode(path))  # by its bytes: a name need not be text
         except soundfile.LibsndfileError as error:
             return _by_ffmpeg(path, raw, error)
 

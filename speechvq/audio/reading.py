@@ -14,7 +14,7 @@ import soundfile
 
 from speechvq.audio.checks import checked
 from speechvq.audio.errors import AudioError
-from speechvq.audio.opening import SoundFile, opened, quiet_mpeg
+from speechvq.audio.opening import Opened, SoundFile, opened, quiet_mpeg
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _MP3_SLACK = 2304  # two MPEG frames: the padding of encoders differs by this mu
 
 
 def read(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     sample_rate: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
@@ -73,7 +73,7 @@ def read(
 
 
 def blocks(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     sample_rate: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
@@ -152,7 +152,7 @@ def framed(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield rest
 
 
-def info(path: str | os.PathLike) -> tuple[float, int]:
+def info(path: str | os.PathLike[str]) -> tuple[float, int]:
     """Return duration in seconds and sample rate in Hz, from the header alone.
 
     Raises
@@ -166,7 +166,7 @@ def info(path: str | os.PathLike) -> tuple[float, int]:
 
 def _blocks(
     path: Path,
-    file: SoundFile,
+    file: Opened,
     sample_rate: int | None,
     start: float,
     duration: float | None,
@@ -222,13 +222,13 @@ def resampled(
             yield _clipped(block)
 
 
-def _mono(path: Path, file: SoundFile, first: int, last: int, size: int) -> Iterator[np.ndarray]:
+def _mono(path: Path, file: Opened, first: int, last: int, size: int) -> Iterator[np.ndarray]:
     """Yield samples first to last, channels averaged, in blocks (T,) of at most `size`."""
     # Codecs that cannot seek are decoded from the beginning, and samples before `first` dropped. An
     # MP3 frame depends on earlier ones, so a second before `first` is decoded and dropped.
     before = file.samplerate if file.format == "MP3" else 0
     position = max(0, first - before) if file.can_seek else 0
-    if position:
+    if position and isinstance(file, SoundFile):
         with _decoding(path, file, position, file.samplerate):
             file.seek(position)
     while position < last:
@@ -262,7 +262,7 @@ def mixed(block: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _decoding(path: Path, file: SoundFile, position: int, samples: int) -> Iterator[None]:
+def _decoding(path: Path, file: Opened, position: int, samples: int) -> Iterator[None]:
     """Turn an error of the decoder into an AudioError with the path and the time."""
     with quiet_mpeg() if file.format == "MP3" else contextlib.nullcontext():
         try:

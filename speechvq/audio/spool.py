@@ -16,7 +16,7 @@ class Spool:
     They are kept as 16-bit integers, as `audio.write` writes them.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._file, self._samples = tempfile.TemporaryFile(), 0  # noqa: SIM115
 
     def __len__(self) -> int:

@@ -51,7 +51,7 @@ class Writer:
         The folder cannot be written to.
     """
 
-    def __init__(self, path: str | os.PathLike, sample_rate: int, comment: str = ""):
+    def __init__(self, path: str | os.PathLike[str], sample_rate: int, comment: str = ""):
         self.path = Path(path)
         kind = WRITTEN.get(self.path.suffix.lower())
         if kind is None:
@@ -149,7 +149,7 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, kind, error, traceback) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:
@@ -178,7 +178,7 @@ def _wav_header(sample_rate: int, size: int) -> bytes:
     )
 
 
-def write(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> None:
+def write(path: str | os.PathLike[str], waveform: np.ndarray, sample_rate: int) -> None:
     """Write a waveform (T,) as 16-bit WAV or FLAC, by suffix, clipped to [-1, 1].
 
     The file appears whole or not at all; missing folders are made.
@@ -195,7 +195,7 @@ def write(path: str | os.PathLike, waveform: np.ndarray, sample_rate: int) -> No
         writer.write(waveform)
 
 
-def write_bytes(path: str | os.PathLike, content: bytes | Iterable[bytes]) -> None:
+def write_bytes(path: str | os.PathLike[str], content: bytes | Iterable[bytes]) -> None:
     """Write a file atomically, by a temporary file in the same folder.
 
     The content may come in pieces; if these raise an error, no file appears.

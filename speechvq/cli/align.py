@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.errors import Parser, command, one_line
 from speechvq.progress import track
+
+if TYPE_CHECKING:
+    from speechvq.data.manifest import Phone, Utterance
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     pending = [i for i, u in enumerate(utterances) if u.phones is None and u.text is not None]
     done, unknown, failed = 0, {}, []
     try:
-        aligner = _aligner(options, utterances) if pending else None
+        aligner: Any = _aligner(options, utterances) if pending else None
         for index in track(pending, "align", " utterances"):
             utterance = utterances[index]
             if missing := aligner.unknown(utterance.text):
@@ -112,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _aligner(options, utterances):
+def _aligner(options: argparse.Namespace, utterances: list[Utterance]) -> Any:
     """The aligner asked for; ValueError if its letters would stand beside phones."""
     from speechvq.data.labels import SILENCE
 
@@ -133,7 +138,7 @@ def _aligner(options, utterances):
     return aligner
 
 
-def _align(aligner, utterance):
+def _align(aligner: Any, utterance: Utterance) -> tuple[Phone, ...] | None:
     """Align an utterance; None if speech and text do not match or the audio cannot be read."""
     from speechvq import audio
     from speechvq.analysis.align import SAMPLE_RATE, AlignmentError

@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write(out: Path, result: AbxEvaluation, scores: dict) -> str:
+def _write(out: Path, result: AbxEvaluation, scores: dict[str, Any]) -> str:
     from speechvq.analysis.abx import ACROSS, WITHIN
     from speechvq.evaluation.abx import CODES
     from speechvq.report.abx_figures import pairs_figure, scores_figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
@@ -76,25 +76,25 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tables(result: CodebookEvaluation) -> dict[str, list[list]]:
-    codes = [["codebook", "code", "count", "share", "x", "y", "class"]]
+def _tables(result: CodebookEvaluation) -> dict[str, list[list[Any]]]:
+    codes: list[list[Any]] = [["codebook", "code", "count", "share", "x", "y", "class"]]
     codes += [
         [g, code, count, round(count / result.frames, 6), *map(float, place), kind]
-        for g, (use, places, kinds) in enumerate(
-            zip(result.single, result.maps, result.classes, strict=True), 1
+        for g, (counts, places, kinds) in enumerate(
+            zip(result.counts, result.maps, result.classes, strict=True), 1
         )
         for code, (count, place, kind) in enumerate(
-            zip(use.counts.tolist(), places, kinds, strict=True)
+            zip(counts.tolist(), places, kinds, strict=True)
         )
     ]
-    runs = [["codebook", "frames", "runs"]]
+    runs: list[list[Any]] = [["codebook", "frames", "runs"]]
     runs += [
         [name, length, count]
         for name, use in result.use.items()
         for length, count in enumerate(use.run_counts.tolist())
         if count
     ]
-    rates = [
+    rates: list[list[Any]] = [
         ["codebook", "coding", "bits_per_second", "low", "high", "corrected"]
         + ["symbols", "different_symbols"]
     ]
@@ -106,13 +106,13 @@ def _tables(result: CodebookEvaluation) -> dict[str, list[list]]:
     return {"codes": codes, "runs": runs, "bitrates": rates}
 
 
-def _figures(result: CodebookEvaluation) -> dict:
+def _figures(result: CodebookEvaluation) -> dict[str, Any]:
     from speechvq.evaluation.codebook import APART
     from speechvq.report.codebook_figures import map_figure, use_figure
 
     names = list(result.use)[: len(result.maps)]
     G = len(names)
-    counts = dict(zip(names, (use.counts for use in result.single), strict=True))
+    counts = dict(zip(names, result.counts, strict=True))
     rates = result.rates[APART if G > 1 else names[0]]
     codes = f"{_codebooks(result)}, {result.frame_rate:g} codes/s, {result.frames:,} frames"
     several = ", each codebook coded alone" if G > 1 else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import check_max_minutes, progress, write_results
 from speechvq.cli.errors import Parser
@@ -82,9 +82,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _table(result: CollapseEvaluation) -> list[list]:
+def _table(result: CollapseEvaluation) -> list[list[Any]]:
     """One row a bottleneck and number: the value, and its 95 % interval."""
-    rows: list[list] = [["bottleneck", "score", "value", "low", "high"]]
+    rows: list[list[Any]] = [["bottleneck", "score", "value", "low", "high"]]
     for name, behind in result.bottlenecks.items():
         found = {"own": behind.own, "other": behind.other, "gain": behind.gain}
         if behind.rate:
@@ -108,8 +108,8 @@ def _print(result: CollapseEvaluation) -> None:
                 f"{behind.own.value:.3f}",
                 f"{behind.other.value:.3f}",
                 formatted(behind.gain, ".3f"),
-                known("{:.0f}", behind.rate and behind.rate.value),
-                known("{:.3f}", behind.phones and behind.phones.accuracy),
+                known("{:.0f}", behind.rate.value if behind.rate else None),
+                known("{:.3f}", behind.phones.accuracy if behind.phones else None),
             ]
         )
     print(aligned(cells))

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import write_results
 from speechvq.cli.errors import Parser
@@ -88,7 +88,7 @@ def _names(folders: list[Path]) -> list[str]:
     ]
 
 
-def _cells(names: list[str], models: list[Compared], shown: dict) -> list[list[str]]:
+def _cells(names: list[str], models: list[Compared], shown: dict[str, Any]) -> list[list[str]]:
     """Rows of facts and numbers, a column for each model."""
     from speechvq.analysis.judges.table import formatted
 

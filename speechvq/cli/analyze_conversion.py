@@ -7,7 +7,7 @@ import dataclasses
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import beside, manifest, progress, write_results
 from speechvq.cli.errors import Parser
@@ -155,7 +155,7 @@ def _write_sounds(folder: Path, result: ConversionEvaluation) -> None:
         audio.write(folder / f"{name.replace('/', '_')}.wav", waveform, SAMPLE_RATE)
 
 
-def _print(folder: Path, result: ConversionEvaluation, sampling: dict) -> None:
+def _print(folder: Path, result: ConversionEvaluation, sampling: dict[str, Any]) -> None:
     from speechvq.analysis.judges.table import formatted, score_table
 
     print(f"model      {folder}")

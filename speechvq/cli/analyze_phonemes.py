@@ -6,7 +6,7 @@ import argparse
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
@@ -101,7 +101,8 @@ def run(options: argparse.Namespace) -> int:
     model = model_folder.load_model(folder, options.device)
     result = evaluate_phonemes(
         model,
-        *parts,
+        parts[0],
+        parts[1],
         not options.no_baselines,
         options.seed,
         progress,
@@ -125,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _self_supervised(options: argparse.Namespace, model: Model) -> dict[str, Callable]:
+def _self_supervised(options: argparse.Namespace, model: Model) -> dict[str, Callable[..., Any]]:
     """Features of the self-supervised models asked for, by the name of the baseline."""
     from speechvq.analysis.self_supervised import self_supervised
 
@@ -138,7 +139,7 @@ def _self_supervised(options: argparse.Namespace, model: Model) -> dict[str, Cal
     return found
 
 
-def _map_manifest(given: str | None, config: dict) -> str:
+def _map_manifest(given: str | None, config: dict[str, Any]) -> str:
     """The train manifest; where it has no phones and the valid one does, that."""
     from speechvq.data.manifest import read_manifest
 
@@ -157,7 +158,7 @@ def _map_manifest(given: str | None, config: dict) -> str:
 
 
 def _write(
-    out: Path, result: PhonemeEvaluation, curve: list[CheckpointScores], scores: dict
+    out: Path, result: PhonemeEvaluation, curve: list[CheckpointScores], scores: dict[str, Any]
 ) -> str:
     import numpy as np
 
@@ -181,9 +182,14 @@ def _write(
     tables = {"recall": _recall_table(result.recalls)}
     if curve:
         tables["learning_curve"] = _curve_table(curve)
-        columns = zip(*((c.global_step, c.stage, c.started, c.scores) for c in curve), strict=True)
         title = f"Phones of the codes over the training\n{codes}"
-        figures["learning_curve"] = learning_curve_figure(*columns, title)
+        figures["learning_curve"] = learning_curve_figure(
+            [c.global_step for c in curve],
+            [c.stage for c in curve],
+            [c.started for c in curve],
+            [c.scores for c in curve],
+            title,
+        )
     by_codebook = np.concatenate(result.mapped.codes).reshape(-1, G).T
     for (name, which), own in zip(code_files(G).items(), by_codebook, strict=True):
         title = f"Phones of each code{which}: {codes}"
@@ -192,9 +198,10 @@ def _write(
     return write_results(out, scores, tables, figures)
 
 
-def _recall_table(recalls: list[PhoneRecall]) -> list[list]:
+def _recall_table(recalls: list[PhoneRecall]) -> list[list[Any]]:
     from speechvq.analysis.phone_classes import class_of
 
+    rows: list[list[Any]]
     rows = [["phone", "class", "frames", "recall", "low", "high", "mistaken_for", "mistaken"]]
     for found in recalls:
         recall = found.recall
@@ -205,8 +212,8 @@ def _recall_table(recalls: list[PhoneRecall]) -> list[list]:
     return rows
 
 
-def _curve_table(curve: list[CheckpointScores]) -> list[list]:
-    rows = [
+def _curve_table(curve: list[CheckpointScores]) -> list[list[Any]]:
+    rows: list[list[Any]] = [
         ["checkpoint", "stage", "step", "global_step", "codebook_started", "accuracy", "low"]
         + ["high", "class_accuracy", "perplexity"]
     ]

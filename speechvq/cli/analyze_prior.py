@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import beside, manifest, progress, write_results
 from speechvq.cli.errors import Parser
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write(out: Path, result: PriorEvaluation, scores: dict) -> str:
+def _write(out: Path, result: PriorEvaluation, scores: dict[str, Any]) -> str:
     from speechvq.evaluation.prior import BIGRAM, DRAWN, HELD_OUT
     from speechvq.report.generation_picture import generation_figure
 

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _shown(result: ReconstructionEvaluation) -> dict[str, tuple[str, dict]]:
+def _shown(result: ReconstructionEvaluation) -> dict[str, tuple[str, dict[str, Any]]]:
     """By the name of each number its format, and estimates by kind of speech.
 
     Of DNSMOS the overall score alone; `scores.json` has the others.
@@ -141,17 +141,17 @@ def _shown(result: ReconstructionEvaluation) -> dict[str, tuple[str, dict]]:
     }
 
 
-def _rows(result: ReconstructionEvaluation) -> list[list]:
-    rows: list[list] = [["score", "speech", "value", "low", "high", "utterances"]]
+def _rows(result: ReconstructionEvaluation) -> list[list[Any]]:
+    rows: list[list[Any]] = [["score", "speech", "value", "low", "high", "utterances"]]
     found = {"bits per sample": ("", {"reconstruction": result.bits_per_sample}), **_shown(result)}
     for name, (_, kinds) in found.items():
         rows += [[name, kind, e.value, e.low, e.high, e.utterances] for kind, e in kinds.items()]
     return rows
 
 
-def _each(result: ReconstructionEvaluation) -> list[list]:
+def _each(result: ReconstructionEvaluation) -> list[list[Any]]:
     names = list(dict.fromkeys(name for numbers in result.each for name in numbers))
-    rows: list[list] = [["utterance", "speaker", *names]]
+    rows: list[list[Any]] = [["utterance", "speaker", *names]]
     for utterance, numbers in zip(result.utterances, result.each, strict=True):
         rows.append([utterance.id, utterance.speaker, *(numbers.get(name, "") for name in names)])
     return rows

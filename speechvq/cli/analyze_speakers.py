@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
 
 if TYPE_CHECKING:
     from speechvq.analysis.bootstrap import Estimate
+    from speechvq.analysis.speakers import Shuffled
     from speechvq.evaluation.speakers import SpeakerEvaluation
 
 NOTES = """\
@@ -74,11 +75,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tables(result: SpeakerEvaluation) -> dict[str, list[list]]:
+def _tables(result: SpeakerEvaluation) -> dict[str, list[list[Any]]]:
+    probes: list[list[Any]]
     probes = [["given", "features", "linear", "low", "high", "neighbours", "low", "high", "chance"]]
     for name, p in result.probes.items():
         probes.append([name, p.features, *_ends(p.linear), *_ends(p.neighbours), p.chance])
-    information = [
+    information: list[list[Any]] = [
         ["codes", "plugin", "low", "high", "frames_shuffled", "low", "high"]
         + ["utterances_shuffled", "low", "high", "excess", "low", "high", "speaker_entropy"]
     ]
@@ -88,7 +90,7 @@ def _tables(result: SpeakerEvaluation) -> dict[str, list[list]]:
     return {"probes": probes, "information": information}
 
 
-def _ends(found) -> list[float]:
+def _ends(found: Estimate | Shuffled) -> list[float]:
     return [found.value, found.low, found.high]
 
 
@@ -133,7 +135,7 @@ def _print(folder: Path, result: SpeakerEvaluation) -> None:
     print(aligned(rows))
 
 
-def _interval(found: Estimate) -> str:
+def _interval(found: Estimate | Shuffled) -> str:
     """A value and, where there is one, its interval."""
     value, low, high = (f"{x:.3f}" for x in _ends(found))
     return value if low == "nan" else f"{value} ({low} to {high})"

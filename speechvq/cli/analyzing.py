@@ -8,15 +8,17 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from speechvq.progress import track
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+T = TypeVar("T")
 
-def manifest(given: str | None, config: dict, split: str, option: str) -> str:
+
+def manifest(given: str | None, config: dict[str, Any], split: str, option: str) -> str:
     """The given manifest, else the one of a split in the model's configuration.
 
     Raises
@@ -53,8 +55,8 @@ def beside(folder: Path, name: str) -> Path:
 
 def write_results(
     out: Path,
-    scores: Mapping,
-    tables: Mapping[str, Sequence[Sequence]] | None = None,
+    scores: Mapping[str, Any],
+    tables: Mapping[str, Sequence[Sequence[Any]]] | None = None,
     figures: Mapping[str, Figure] | None = None,
 ) -> str:
     """Write what a question found; each file appears whole or not at all.
@@ -90,6 +92,6 @@ def write_results(
     return f"written    {out}/: {', '.join(files)}"
 
 
-def progress(items: Iterable, what: str, unit: str = "utterances"):
+def progress(items: Iterable[T], what: str, unit: str = "utterances") -> Iterable[T]:
     """The items, with their progress on stderr."""
     return track(items, what, f" {unit}")

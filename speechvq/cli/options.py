@@ -65,7 +65,7 @@ def options(hint: Any, path: str, default: Any = None) -> list[Option]:
     return found
 
 
-def _of_union(hint: type, path: str, default: Any) -> list[Option]:
+def _of_union(hint: Any, path: str, default: Any) -> list[Option]:
     """The settings of every member of a tagged union, those of the default's member first."""
     members = sorted(subclasses(hint).values(), key=lambda cls: cls is not type(default))
     found: dict[str, Option] = {}
@@ -73,7 +73,7 @@ def _of_union(hint: type, path: str, default: Any) -> list[Option]:
         own = options(cls, path, default if cls is type(default) else None)
         found = {option.path: option for option in own} | found
     tag = f"{path}.{hint.TAG}"
-    kinds = typing.Literal[tuple(subclasses(hint))]
+    kinds: Any = typing.Literal[tuple(subclasses(hint))]
     found[tag] = dataclasses.replace(found[tag], hint=kinds)
     return list(found.values())
 

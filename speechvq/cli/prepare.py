@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from speechvq.cli.errors import Parser, command
 
@@ -99,7 +100,7 @@ def _listed(path: str) -> list[str]:
     return ids
 
 
-def _table(rows: list[dict]) -> str:
+def _table(rows: list[dict[str, Any]]) -> str:
     lines = [[key.replace("_", " ") for key in rows[0]]]
     lines += [[str(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

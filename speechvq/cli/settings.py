@@ -145,7 +145,7 @@ class SettingsParser(Parser):
                 raise
             raise ValueError(f"{error} ({self._file}, line {line})") from error
 
-    def _by_name(self, unknown: list[str], values: dict) -> dict[str, tuple[Option, str]]:
+    def _by_name(self, unknown: list[str], values: dict[str, Any]) -> dict[str, tuple[Option, str]]:
         """Options of entries that have a name of their own, such as ``--stages.warm_up.steps``.
 
         Which names there are, only the file tells. Any other argument is refused.
@@ -165,7 +165,7 @@ class SettingsParser(Parser):
                 self._refuse(word)
         return found
 
-    def _check_keys(self, values: dict) -> None:
+    def _check_keys(self, values: dict[str, Any]) -> None:
         """Refuse sections that there are not and settings that have moved."""
         for path in self._paths(values):
             if advice := self._moved(path):
@@ -181,7 +181,7 @@ class SettingsParser(Parser):
                 raise ValueError(f"{name}: not a section; give it as an option, --{name}")
             raise settings.unknown(str(name), self._sections, "section")
 
-    def _paths(self, values: dict, prefix: str = "") -> Iterator[str]:
+    def _paths(self, values: dict[str, Any], prefix: str = "") -> Iterator[str]:
         """The path of every key of nested mappings; nothing below a key that is no section."""
         for key, value in values.items():
             path = f"{prefix}{key}"

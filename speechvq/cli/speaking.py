@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechvq import audio
 from speechvq.cli.errors import Parser, one_line
@@ -98,7 +98,8 @@ def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> se
     Outputs that clash, and that are sources, are a ValueError.
     """
     single = isinstance(outputs, Path)
-    pairs = [(outputs, None)] if single else zip(outputs, sources, strict=True)
+    pairs: Iterable[tuple[Path, Path | None]]
+    pairs = [(outputs, None)] if isinstance(outputs, Path) else zip(outputs, sources, strict=True)
     inputs = {source.resolve() for source in sources}
     made_from: dict[Path, Path | None] = {}
     asked = []
@@ -320,8 +321,13 @@ class Output(audio.Writer):
 def progress_bar(seconds: float, sample_rate: int) -> Iterator[Callable[[int], None]]:
     """The progress over seconds of audio on stderr; yields its update."""
     layout = "{l_bar}{bar}| {n:.1f}/{total:.1f} s of audio [{elapsed}<{remaining}, {rate_fmt}]"
+    bar: Any
     with track(total=round(seconds, 1), unit=" s of audio", layout=layout) as bar:
-        yield lambda drawn: bar.update(drawn / sample_rate)
+
+        def update(drawn: int) -> None:
+            bar.update(drawn / sample_rate)
+
+        yield update
 
 
 def announce(output: Path) -> None:

@@ -1,13 +1,13 @@
 """Checks of single settings; each error begins with the name of the setting."""
 
 
-def at_least(least, name: str, value) -> None:
+def at_least(least: float, name: str, value: float) -> None:
     """Raise ValueError for a value below `least`."""
     if value < least:
         raise ValueError(f"{name}: must be at least {least}, got {value}")
 
 
-def above_zero(name: str, value) -> None:
+def above_zero(name: str, value: float) -> None:
     """Raise ValueError for a value that is not above 0."""
     if not value > 0:
         raise ValueError(f"{name}: must be above 0, got {value}")

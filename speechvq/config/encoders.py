@@ -57,7 +57,7 @@ class StridedEncoderConfig(EncoderConfig):
     residual_layers: int = 0
     norm: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "strides", tuple(self.strides))
         if not self.strides:
             raise ValueError("strides: at least one stride is needed, such as [2, 2, 2, 2, 2, 2]")
@@ -105,7 +105,7 @@ class StreamingStackConfig:
     dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
     lookahead: tuple[int, ...] = (1, 2, 2, 0, 1, 2, 2, 0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, "channels", self.channels)
         for name in ("dilations", "lookahead"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -151,7 +151,7 @@ class StreamingEncoderConfig(EncoderConfig):
     prior: float = 0.3
     stack: StreamingStackConfig = field(default_factory=StreamingStackConfig)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(2, "stride", self.stride)
         at_least(1, "bands", self.bands)
         for name in ("memory", "prior"):

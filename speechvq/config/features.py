@@ -75,7 +75,7 @@ class SpeakerNormalisationConfig:
     gmm_relevance_factor: float = 30.0
     gmm_iterations: int = 15
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("mel_bands", "warps", "warp_rounds", "compared_cepstra", "gmm_components"):
             at_least(1, name, getattr(self, name))
         for name in ("query_frames", "reference_frames", "inca_frames", "inca_speakers"):

@@ -51,7 +51,7 @@ class QuantizerConfig:
     beta: float = 0.25
     restart_below: float = 0.02
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(2, "codebook_size", self.codebook_size)
         for name in ("codebook_dim", "codebooks"):
             at_least(1, name, getattr(self, name))
@@ -100,7 +100,7 @@ class WaveNetConfig:
     output_channels: int = 256
     dropout: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("layers", "dilation_cycle", "residual_channels", "skip_channels"):
             at_least(1, name, getattr(self, name))
         at_least(2, "kernel_size", self.kernel_size)
@@ -137,7 +137,7 @@ class ConditionerConfig:
     upsample: int = 1
     layers: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("channels", "upsample"):
             at_least(1, name, getattr(self, name))
         at_least(0, "layers", self.layers)
@@ -148,7 +148,7 @@ class DecoderConfig:
     """The decoder: from codes and a speaker to a waveform."""
 
     TAG: ClassVar[str] = "kind"
-    mel_condition: ClassVar[bool] = False
+    mel_condition = False
     """Whether it is conditioned on the mel predictor's frames, too; a setting of some decoders."""
 
     def check(self, hop_length: int) -> None:
@@ -185,7 +185,7 @@ class WaveNetDecoderConfig(DecoderConfig):
     top_p: float = 1.0
     wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, "subbands", self.subbands)
         above_zero("top_p", self.top_p)
         share("top_p", self.top_p)
@@ -219,7 +219,7 @@ class MelPredictorConfig:
 
     bands: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(0, "bands", self.bands)
 
 
@@ -265,7 +265,7 @@ class StreamingMelPredictorConfig(MelPredictorConfig):
         default_factory=lambda: StreamingStackConfig(lookahead=(1, 2, 2, 0, 1, 2, 0, 0))
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, "bands", self.bands)
         at_least(1, "speaker_dim", self.speaker_dim)
         above_zero("floor", self.floor)
@@ -295,12 +295,13 @@ class ModelConfig:
     decoder: DecoderConfig = field(default_factory=WaveNetDecoderConfig)
     mel_predictor: MelPredictorConfig = field(default_factory=ConditionerMelPredictorConfig)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, "sample_rate", self.sample_rate)
         wants_waveform = isinstance(self.encoder, StridedEncoderConfig | StreamingEncoderConfig)
         if wants_waveform and not isinstance(self.features, WaveformConfig):
+            kind = getattr(self.encoder, self.encoder.TAG)
             raise ValueError(
-                f"encoder.kind: {self.encoder.kind} wants the waveform; take features of kind "
+                f"encoder.kind: {kind} wants the waveform; take features of kind "
                 "waveform, or an encoder of such features"
             )
         streaming = isinstance(self.mel_predictor, StreamingMelPredictorConfig)
@@ -348,5 +349,5 @@ class PriorConfig:
     condition_channels: int = 32
     wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, "condition_channels", self.condition_channels)

@@ -53,7 +53,7 @@ class PerturbationConfig:
         shares = self.low_pass, self.noise, self.reverberation, self.codec
         return any((self.speed, self.equaliser, self.gain, *shares))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("equaliser", "gain"):
             at_least(0, name, getattr(self, name))
         for name in ("speed", "low_pass", "noise", "reverberation", "codec"):

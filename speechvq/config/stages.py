@@ -51,7 +51,7 @@ class StageConfig:
     speaker_exponent: float = 1.0
     speakers: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("batch_size", "segment_length"):
             at_least(1, name, getattr(self, name))
         for name in ("steps", "warmup_steps"):
@@ -64,7 +64,7 @@ class StageConfig:
     @property
     def label(self) -> str:
         """The name of the stage."""
-        return self.name or self.objective
+        return self.name or str(getattr(self, self.TAG))
 
     def check(self, model: ModelConfig) -> None:
         """Refuse a model that this stage cannot train (ValueError)."""
@@ -86,7 +86,7 @@ class LikelihoodStage(StageConfig):
     objective: Literal["likelihood"] = "likelihood"
     input_noise: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         at_least(0, "input_noise", self.input_noise)
 
@@ -121,7 +121,7 @@ class DecoderStage(StageConfig):
     input_noise: float = 0.0
     first_band_weight: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         at_least(0, "input_noise", self.input_noise)
         above_zero("first_band_weight", self.first_band_weight)
@@ -231,7 +231,7 @@ class LabelsStage(StageConfig):
     labels: str = "exp/units/labels.txt"
     distance_weight: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         at_least(0, "distance_weight", self.distance_weight)
 

@@ -60,7 +60,7 @@ class LoopConfig:
     keep_last: int = 0
     tensorboard: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("log_every", "valid_every", "checkpoint_every"):
             at_least(1, name, getattr(self, name))
         for name in ("keep_every", "keep_last", "seed"):
@@ -93,7 +93,7 @@ class TrainingConfig(LoopConfig):
     valid_utterances: int = 32
     samples: int = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, "valid_utterances", self.valid_utterances)
         for name in ("workers", "samples"):

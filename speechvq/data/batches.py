@@ -1,12 +1,13 @@
 """Random segments of utterances, by training step."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
 
-class RandomSegments(Dataset):
+class RandomSegments(Dataset[Any]):
     """Base of data sets whose item `step` is the batch of a training step.
 
     A batch depends on `seed` and the step alone, so that a resumed training reads the same data
@@ -42,7 +43,7 @@ class RandomSegments(Dataset):
 
     def __init__(
         self,
-        lengths: Sequence[int],
+        lengths: Sequence[int] | np.ndarray,
         *,
         seed: tuple[int, ...],
         batch_size: int,

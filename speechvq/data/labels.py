@@ -81,7 +81,7 @@ class Labels:
     unit: float = 1.0
 
 
-def read_phones(path: str | os.PathLike, sample_rate: int = 16000) -> tuple[Phone, ...]:
+def read_phones(path: str | os.PathLike[str], sample_rate: int = 16000) -> tuple[Phone, ...]:
     """Read the phones of one utterance from a label file, in the format of the suffix.
 
     Parameters
@@ -107,7 +107,7 @@ def read_phones(path: str | os.PathLike, sample_rate: int = 16000) -> tuple[Phon
 
 
 def read_labels(
-    path: str | os.PathLike, sample_rate: int = 16000, tier: str | None = None
+    path: str | os.PathLike[str], sample_rate: int = 16000, tier: str | None = None
 ) -> Labels:
     """Read the phones of one utterance and the unit of the times, as `read_phones` does.
 
@@ -163,7 +163,9 @@ def has_times(text: str) -> bool:
     return bool(lines) and all(_TIMES.match(line) for line in lines)
 
 
-def read_ctm(path: str | os.PathLike, report: Report | None = None) -> dict[str, tuple[Phone, ...]]:
+def read_ctm(
+    path: str | os.PathLike[str], report: Report | None = None
+) -> dict[str, tuple[Phone, ...]]:
     """Read a CTM file: ``utterance channel start duration phone [confidence]`` a line, seconds.
 
     Parameters
@@ -187,7 +189,9 @@ def read_ctm(path: str | os.PathLike, report: Report | None = None) -> dict[str,
     return _each(rows, _ctm_phones, report)
 
 
-def read_mlf(path: str | os.PathLike, report: Report | None = None) -> dict[str, tuple[Phone, ...]]:
+def read_mlf(
+    path: str | os.PathLike[str], report: Report | None = None
+) -> dict[str, tuple[Phone, ...]]:
     """Read a master label file of HTK: ``"*/UTTERANCE.lab"``, lines as in a .lab file, a dot.
 
     Parameters and result are those of `read_ctm`.
@@ -246,7 +250,7 @@ def _ctm_phones(lines: list[tuple[str, str]]) -> tuple[Phone, ...]:
     return _checked(sorted(intervals, key=lambda interval: interval[1]))
 
 
-def write_lab(path: str | os.PathLike, phones: Iterable[Phone]) -> None:
+def write_lab(path: str | os.PathLike[str], phones: Iterable[Phone]) -> None:
     """Write ``start end label`` a line, in seconds, for :func:`read_phones` to read back.
 
     Times have six decimals, which resolves a sample at any usual rate. The file appears whole or
@@ -297,9 +301,8 @@ def _lab_intervals(
     lines: list[tuple[str, str]],
 ) -> tuple[float, list[tuple[str, float, float, str]]]:
     """Return the unit of a .lab file in seconds, and (where, start, end, label) in seconds."""
-    rows = _after_header(lines)
-    if rows is not None:
-        return 1.0, list(_xlabel_intervals(rows))
+    if (after := _after_header(lines)) is not None:
+        return 1.0, list(_xlabel_intervals(after))
     in_seconds = any("." in field for _, line in lines for field in line.split()[:2])
     unit = 1.0 if in_seconds else 1 / HTK_UNITS_PER_SECOND
     rows = [(where, *_three_fields(line, where)) for where, line in lines]

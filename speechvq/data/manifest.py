@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from speechvq import audio
 from speechvq.data.label_names import without_context
@@ -53,7 +54,7 @@ _NAMED = 10  # unusable recordings that are named one by one
 _DECIMALS = 6  # a microsecond, well below a sample
 
 
-def write_manifest(path: str | os.PathLike, utterances: Iterable[Utterance]) -> None:
+def write_manifest(path: str | os.PathLike[str], utterances: Iterable[Utterance]) -> None:
     """Write one utterance a line, as a JSON object; the file appears whole or not at all.
 
     Audio paths become absolute, so that a manifest can be used from any working folder.
@@ -62,7 +63,7 @@ def write_manifest(path: str | os.PathLike, utterances: Iterable[Utterance]) -> 
     audio.write_bytes(path, "".join(lines).encode())
 
 
-def read_manifest(path: str | os.PathLike) -> list[Utterance]:
+def read_manifest(path: str | os.PathLike[str]) -> list[Utterance]:
     """Read a manifest; relative audio paths are relative to the folder of the manifest.
 
     Raises
@@ -106,7 +107,7 @@ def read_manifest(path: str | os.PathLike) -> list[Utterance]:
     return utterances
 
 
-def read_usable(path: str | os.PathLike) -> list[Utterance]:
+def read_usable(path: str | os.PathLike[str]) -> list[Utterance]:
     """Read the utterances of a manifest whose audio can be opened; the others are logged.
 
     Raises
@@ -118,7 +119,7 @@ def read_usable(path: str | os.PathLike) -> list[Utterance]:
     return [utterance for utterance in everything if utterance.id not in unusable]
 
 
-def read_checked(path: str | os.PathLike) -> tuple[list[Utterance], set[str]]:
+def read_checked(path: str | os.PathLike[str]) -> tuple[list[Utterance], set[str]]:
     """Read a manifest, and the ids of the utterances whose audio cannot be opened, as logged.
 
     Raises
@@ -126,7 +127,8 @@ def read_checked(path: str | os.PathLike) -> tuple[list[Utterance], set[str]]:
     ValueError, OSError
         No utterance has audio that can be opened; or as `read_manifest`.
     """
-    everything, faults = read_manifest(path), {}
+    everything = read_manifest(path)
+    faults: dict[str, audio.AudioError | OSError] = {}
     for utterance in everything:
         try:
             audio.info(utterance.path)
@@ -135,14 +137,16 @@ def read_checked(path: str | os.PathLike) -> tuple[list[Utterance], set[str]]:
     errors = list(faults.values())
     if len(errors) == len(everything):
         raise errors[0]
-    for error in errors[:_NAMED]:
-        logger.error("%s; left out", error)
+    for fault in errors[:_NAMED]:
+        logger.error("%s; left out", fault)
     if len(errors) > _NAMED:
         logger.error("%s: %d more are left out", path, len(errors) - _NAMED)
     return everything, set(faults)
 
 
-def read_known(path: str | os.PathLike, speakers: Sequence[str], whose: str) -> list[Utterance]:
+def read_known(
+    path: str | os.PathLike[str], speakers: Sequence[str], whose: str
+) -> list[Utterance]:
     """Read the utterances of known speakers from a manifest; warn if others are left out.
 
     Parameters
@@ -175,8 +179,8 @@ def read_known(path: str | os.PathLike, speakers: Sequence[str], whose: str) -> 
     return known
 
 
-def _to_json(utterance: Utterance) -> dict:
-    record: dict = {
+def _to_json(utterance: Utterance) -> dict[str, Any]:
+    record: dict[str, Any] = {
         "id": utterance.id,
         "speaker": utterance.speaker,
         "path": os.path.abspath(utterance.path),
@@ -222,7 +226,7 @@ def _from_json(record: object, folder: Path) -> Utterance:
     )
 
 
-def _seconds(record: dict, key: str) -> float:
+def _seconds(record: dict[str, Any], key: str) -> float:
     value = record.get(key, 0.0)
     if not _is_time(value) or value < 0:
         raise ValueError(f"{key!r} must be seconds, 0 or more, not {value!r}")

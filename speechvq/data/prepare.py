@@ -52,11 +52,11 @@ class PreparedCorpus:
 
 
 def prepare(
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     reader: CorpusReader | None = None,
-    out: str | os.PathLike | None = None,
+    out: str | os.PathLike[str] | None = None,
     *,
-    phones: str | os.PathLike | None = None,
+    phones: str | os.PathLike[str] | None = None,
     tier: str | None = None,
     speakers: Iterable[str] | None = None,
     only: Iterable[str] | None = None,

@@ -6,7 +6,7 @@ Shapes: B batch, T samples, N codes.
 import logging
 import zlib
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor to a device."""
-        return Batch(*(x if x is None else x.to(device, non_blocking=True) for x in self))
+        return Batch._make(x if x is None else x.to(device, non_blocking=True) for x in self)
 
 
 class Waveforms:
@@ -343,8 +343,8 @@ class SegmentBatches(RandomSegments):
         labels = None
         if self.labels is not None:
             N = self.segment_length // self._hop_length
-            rows = [self.labels.of_codes(*segment, N, self._hop_length) for segment in segments]
-            labels = torch.from_numpy(np.stack(rows))
+            own = [self.labels.of_codes(*segment, N, self._hop_length) for segment in segments]
+            labels = torch.from_numpy(np.stack(own))
         codes = None
         if self.codes is not None:
             hop, count = self._hop_length, waveform.shape[1] // self._hop_length
@@ -370,7 +370,7 @@ class SegmentBatches(RandomSegments):
         utterance, start = super().draw_again(step, row, attempt)
         return utterance, self._at_code(start)
 
-    def _at_code(self, starts):
+    def _at_code(self, starts: Any) -> Any:
         return starts if self.codes is None else starts - starts % self._hop_length
 
     def _row(self, step: int, row: int, utterance: int, start: int) -> tuple[int, int, np.ndarray]:

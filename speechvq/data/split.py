@@ -134,16 +134,16 @@ def split(
             else:
                 passed_by.append(key)
         if not parts[name]:
-            key = _smallest(passed_by, groups, left_in_train)
-            if key is None:
+            smallest = _smallest(passed_by, groups, left_in_train)
+            if smallest is None:
                 raise ValueError(
                     f"{len(groups)} different sentences are too few to put one into {name} and "
                     f"leave every speaker one to train on; give more, or --{name} 0"
                 )
-            passed_by.remove(key)
-            left_in_train -= Counter(u.speaker for u in groups[key])
-            parts[name] += groups[key]
-            taken = sum(u.duration for u in groups[key])
+            passed_by.remove(smallest)
+            left_in_train -= Counter(u.speaker for u in groups[smallest])
+            parts[name] += groups[smallest]
+            taken = sum(u.duration for u in groups[smallest])
         if not 0.5 * target <= taken <= 2 * target:
             _warn_of_size(name, taken / total, fraction)
         waiting = passed_by

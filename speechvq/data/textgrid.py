@@ -39,7 +39,7 @@ def read_textgrid(path: Path) -> list[Tier]:
     content = path.read_bytes()
     try:
         if content.startswith(_BINARY):
-            values = _Binary(content)
+            values: _Values = _Binary(content)
         else:
             text = decode(content)
             # Only the letters outside ASCII are a guess: a tier without any can be used

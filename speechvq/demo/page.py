@@ -12,6 +12,7 @@ import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -59,6 +60,9 @@ figure img { width: 100%; height: auto; }
 progress { width: 100%; }
 """
 
+Updates = dict[Any, Any]
+"""What a component is to show, by component."""
+
 
 class Page:
     """The page, and what it does.
@@ -94,7 +98,7 @@ class Page:
     ):
         self._model, self._prior, self._voices = model, prior, voices
         self._files, self._most_minutes, self._device = files, most_minutes, device
-        self._folders: dict[str, tempfile.TemporaryDirectory] = {}
+        self._folders: dict[str, tempfile.TemporaryDirectory[str]] = {}
         own = getattr(model.config.decoder, "top_p", 1.0)
         with gr.Blocks(
             title="speechvq", analytics_enabled=False, delete_cache=(KEPT // 6, KEPT)
@@ -181,7 +185,7 @@ class Page:
         """Say what the buttons do."""
         results = [self._status, self._live, self._source, *(c for s in self._slots for c in s)]
         sampling = [self._seed, self._top_p]
-        shared = {"concurrency_id": "draw", "concurrency_limit": cores()}
+        shared: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": cores()}
         shown = {"show_progress": "minimal", "show_progress_on": self._status}
         for button, stop, work, inputs, status, options in (
             (
@@ -213,7 +217,7 @@ class Page:
         seed: float,
         top_p: float,
         request: gr.Request,
-    ) -> Iterator[dict]:
+    ) -> Iterator[Updates]:
         """Convert a recording to speakers, one after the other."""
         with _told(recording):
             path = _given(recording)
@@ -234,7 +238,7 @@ class Page:
 
     def generate(
         self, speaker: str, seconds: float, seed: float, top_p: float, request: gr.Request
-    ) -> Iterator[dict]:
+    ) -> Iterator[Updates]:
         """Draw codes from the prior, and speech from the codes."""
         with _told(None):
             if self._prior is None:
@@ -248,12 +252,12 @@ class Page:
             yield from self._drawn(0, out, speaker, chunks, samples, codes)
             yield {self._status: _said("done")}
 
-    def enroll(self, recording: str | None, request: gr.Request) -> Iterator[dict]:
+    def enroll(self, recording: str | None, request: gr.Request) -> Iterator[Updates]:
         """Learn a visitor's voice, and offer it to this visitor."""
         with _told(recording):
             path = _given(recording)
             read_speech(path, self._model.sample_rate, self._most_minutes)  # says what is wrong
-            with contextlib.closing(self._voices.enroll(request.session_hash, path)) as steps:
+            with contextlib.closing(self._voices.enroll(_session(request), path)) as steps:
                 for step in steps:
                     yield {self._enrolled: _said(*step)}
             names = [ME, *(name for name in self._model.speakers if name != ME)]
@@ -265,13 +269,13 @@ class Page:
 
     def _left(self, request: gr.Request) -> None:
         """Forget the voice of a visitor who has gone, and what was drawn."""
-        self._voices.forget(request.session_hash)
-        if folder := self._folders.pop(request.session_hash, None):
+        self._voices.forget(_session(request))
+        if folder := self._folders.pop(_session(request), None):
             folder.cleanup()
 
     def _new_file(self, name: str, request: gr.Request) -> Path:
         """A path for a file of a visitor's, not the same twice."""
-        session = request.session_hash
+        session = _session(request)
         if session not in self._folders:
             self._folders[session] = tempfile.TemporaryDirectory(dir=self._files)
         return Path(tempfile.mkdtemp(dir=self._folders[session].name)) / name
@@ -279,7 +283,7 @@ class Page:
     def _model_with(self, speaker: str, request: gr.Request) -> Model:
         """The model that knows a speaker: for one's own voice a model of one's own."""
         if speaker == ME:
-            return load_model(self._voices.folder(request.session_hash), self._device)
+            return load_model(self._voices.folder(_session(request)), self._device)
         self._model.speaker_index(speaker)
         return self._model
 
@@ -291,7 +295,7 @@ class Page:
         chunks: Iterator[np.ndarray],
         samples: int,
         codes: np.ndarray,
-    ) -> Iterator[dict]:
+    ) -> Iterator[Updates]:
         """Send speech while it is drawn, and in the end as a file with its picture."""
         rate, blocks, drawn = self._model.sample_rate, [], 0
         for block in in_blocks(chunks, rate):
@@ -310,15 +314,15 @@ class Page:
             picture: self._figure(speaker, waveform, codes),
         }
 
-    def _cleared(self, what: str) -> dict:
+    def _cleared(self, what: str) -> Updates:
         """The results of before, gone; the player for those to come."""
-        shown = [self._source, *(one for slot in self._slots for one in slot)]
+        shown: list[Any] = [self._source, *(one for slot in self._slots for one in slot)]
         return {one: gr.update(value=None, visible=False) for one in shown} | {
             self._live: gr.update(visible=True),
             self._status: _said(what),
         }
 
-    def _figure(self, name: str, waveform: np.ndarray, codes: np.ndarray) -> dict:
+    def _figure(self, name: str, waveform: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
         """An update to the picture of a waveform (T,) and its codes."""
         model = self._model
         png = codes_png(waveform, codes, model.sample_rate, model.hop_length)
@@ -359,3 +363,9 @@ def _told(recording: str | None) -> Iterator[None]:
         if recording is not None:
             text = text.replace(recording, Path(recording).name)
         raise gr.Error(html.escape(" ".join(text.split())), print_exception=False) from error
+
+
+def _session(request: gr.Request) -> str:
+    """A visitor's session; Gradio gives one to each."""
+    assert request.session_hash is not None
+    return request.session_hash

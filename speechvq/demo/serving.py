@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,13 +85,16 @@ def served(
             page.blocks.close(verbose=False)
 
 
-def _launched(blocks, host: str, port: int | None, most_minutes: float) -> str:
+def _launched(blocks: Any, host: str, port: int | None, most_minutes: float) -> str:
     """Begin to serve Gradio's blocks; the address."""
     import gradio
 
     from speechvq.demo.page import CSS
 
-    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    fonts: dict[str, Any] = {
+        "font": ["system-ui", "sans-serif"],
+        "font_mono": ["ui-monospace", "monospace"],
+    }
     try:
         _, url, _ = blocks.launch(
             prevent_thread_lock=True,
@@ -122,5 +126,5 @@ def _find_ffmpeg(folder: Path) -> None:
         (folder / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
         # Gradio asks ffprobe, which that package lacks, whether a browser plays a file, and takes
         # no answer for yes
-        (folder / "ffprobe").symlink_to(shutil.which("false"))
+        (folder / "ffprobe").symlink_to(shutil.which("false") or "false")
         os.environ["PATH"] += os.pathsep + str(folder)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from speechvq.progress import heard_by
 
@@ -42,7 +42,7 @@ def followed(work: Callable[[], T]) -> Generator[Step, None, T]:
     latest, stopped = [Step("beginning", 0, None)], threading.Event()
     future: Future[T] = Future()
 
-    def listen(*step: object) -> None:
+    def listen(*step: Any) -> None:
         if stopped.is_set():
             raise Stopped
         latest[0] = Step(*step)
@@ -81,9 +81,9 @@ class Voices:
 
     def __init__(self, model: Path, root: Path, device: str = "cpu"):
         self._model, self._root, self._device = model, root, device
-        self._folders: dict[str, tempfile.TemporaryDirectory] = {}
+        self._folders: dict[str, tempfile.TemporaryDirectory[str]] = {}
 
-    def enroll(self, session: str, recording: Path) -> Iterator[Step]:
+    def enroll(self, session: str, recording: Path) -> Generator[Step, None, None]:
         """Learn a session's voice from a recording, in the place of an earlier one.
 
         Yields how far it has come; nothing is left of it when it is closed before its end.
@@ -99,7 +99,7 @@ class Voices:
             self.forget(next(iter(self._folders)))
         self._folders[session] = folder
 
-    def _enrolled(self, recording: Path) -> tempfile.TemporaryDirectory:
+    def _enrolled(self, recording: Path) -> tempfile.TemporaryDirectory[str]:
         """A folder with the voice; it goes when nobody holds it, or nobody has waited for it."""
         from speechvq.training.enroll import enroll
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ DISTANCES = {
 }
 """Representations, the last the baseline, and how their frames are compared."""
 
-Progress = Callable[..., Iterable]
+Progress = Callable[..., Iterable[Any]]
 """Wraps an iterable, its name and the name of its items, to show a progress bar."""
 
 
@@ -85,7 +86,7 @@ class AbxEvaluation:
     pairs: dict[str, dict[str, dict[tuple[str, str], float]]]
     features: dict[str, dict[str, np.ndarray]]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "score_on": self.manifest,
@@ -152,7 +153,8 @@ def evaluate_abx(
     for mode, of_mode in cells.items():
         if not of_mode:
             logger.warning("%s: nothing to compare %s speakers", manifest, mode)
-    scores, pairs = {}, {}
+    scores: dict[str, dict[str, AbxScore]] = {}
+    pairs: dict[str, dict[str, dict[tuple[str, str], float]]] = {}
     for name, by_id in features.items():
         of_tokens = [by_id[t.utterance][t.first : t.end] for t in tokens]
         scores[name], pairs[name] = {}, {}
@@ -193,7 +195,7 @@ def export_abx(result: AbxEvaluation, folder: Path) -> list[str]:
 
 def _features(model: Model, utterances: Iterable[Utterance]) -> dict[str, dict[str, np.ndarray]]:
     """Features (N, …) of each utterance, by representation and id."""
-    found = {name: {} for name in DISTANCES}
+    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in DISTANCES}
     quantizer, device = model.vqvae.quantizer, model.device
     for u in utterances:
         waveform = read_waveform(u, model.sample_rate)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from speechvq.analysis.codebook import (
 from speechvq.analysis.frames import frame_labels, normalise
 from speechvq.analysis.phone_classes import classes_of
 from speechvq.analysis.phonemes import joint_counts
-from speechvq.data.manifest import Utterance
+from speechvq.data.manifest import Phone, Utterance
 from speechvq.evaluation.phonemes import codebook_names
 from speechvq.model import Model
 from speechvq.sampling.utterances import encode_utterances
@@ -61,11 +62,11 @@ class CodebookEvaluation:
     seed: int
 
     @property
-    def single(self) -> list[CodebookUse]:
-        """The use of each codebook alone."""
-        return [use for use in self.use.values() if use.counts is not None]
+    def counts(self) -> list[np.ndarray]:
+        """The frames of each code (K,), for each codebook alone."""
+        return [use.counts for use in self.use.values() if use.counts is not None]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "codebooks": len(self.maps),
@@ -85,7 +86,7 @@ class CodebookEvaluation:
             },
         }
 
-    def _use(self, use: CodebookUse) -> dict:
+    def _use(self, use: CodebookUse) -> dict[str, Any]:
         alone = use.counts is not None
         return {
             "codes_used": use.used,
@@ -151,7 +152,7 @@ def evaluate_codebook(
     )
 
 
-def _classes(phones, n_frames: int, frame_rate: float) -> np.ndarray:
+def _classes(phones: Iterable[Phone] | None, n_frames: int, frame_rate: float) -> np.ndarray:
     """The phone class (N,) at the centre of each code's frame."""
     labels = frame_labels(normalise(phones), n_frames, 1 / frame_rate)
     return classes_of(labels)

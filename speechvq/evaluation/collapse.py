@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -45,6 +46,7 @@ from speechvq.distributed import Processes
 from speechvq.evaluation.bottlenecks import Bottleneck, GaussianBottleneck, NoLatents
 from speechvq.evaluation.conversion import for_json
 from speechvq.model import Model
+from speechvq.models.quantizer import Quantizer
 from speechvq.training.corpus import Corpus
 from speechvq.training.objectives.likelihood import LikelihoodObjective
 from speechvq.training.stage import Stage
@@ -81,7 +83,7 @@ CONFIG = ModelConfig(
 STAGE = LikelihoodStage(batch_size=2, segment_length=6400, learning_rate=2e-3, warmup_steps=100)
 """Equation 3, with the KL divergence, of weight 1, in place of its second and third terms."""
 
-Progress = Callable[[Iterable, str], Iterable]
+Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps an iterable and its name, to show a progress bar."""
 
 
@@ -98,7 +100,7 @@ class CollapseEvaluation:
     bitrate: float
     sample_rate: int
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return for_json(self)
 
@@ -171,7 +173,7 @@ def evaluate_collapse(
     config = config or CONFIG
     speech = Waveforms(train, config.sample_rate), Waveforms(score_on, config.sample_rate)
     K, D = config.quantizer.codebook_size, config.quantizer.codebook_dim
-    bottlenecks = {
+    bottlenecks: dict[str, Callable[[], Bottleneck | None]] = {
         VQ: lambda: None,
         GAUSSIAN: lambda: GaussianBottleneck(D, config.hop_length),
         AUTOENCODER: Bottleneck,
@@ -182,18 +184,18 @@ def evaluate_collapse(
         logger.info("training %d steps, bottleneck: %s", steps, name)
         model = first_model(config, speech[0], make, seed).to(device)
         train_model(model, speech, dataclasses.replace(STAGE, steps=steps), seed, show)
-        parts = [list(passed(model, w, seed, progress, name)) for w in speech]
+        train_part, scored = (list(passed(model, w, seed, progress, name)) for w in speech)
         coded = name in (VQ, NOTHING)
         found[name] = Behind(
-            *likelihoods(model, parts[1]),
-            None if name == AUTOENCODER else _rate(model, *parts, name == VQ),
-            phone_scores(*parts, K, model.frame_rate, coded, seed),
+            *likelihoods(model, scored),
+            None if name == AUTOENCODER else _rate(model, train_part, scored, name == VQ),
+            phone_scores(train_part, scored, K, model.frame_rate, coded, seed),
         )
         bits = found[name].own.value, found[name].other.value
         logger.info("%s: %.3f bits per sample, with another's latents %.3f", name, *bits)
     untrained = first_model(config, speech[0], Bottleneck, seed).to(device).eval()
-    parts = [list(passed(untrained, w, seed, progress, UNTRAINED)) for w in speech]
-    scores = phone_scores(*parts, K, untrained.frame_rate, False, seed)
+    train_part, scored = (list(passed(untrained, w, seed, progress, UNTRAINED)) for w in speech)
+    scores = phone_scores(train_part, scored, K, untrained.frame_rate, False, seed)
     rates = untrained.frame_rate, untrained.bitrate, untrained.sample_rate
     return CollapseEvaluation(steps, seed, found, scores, K, *rates)
 
@@ -205,7 +207,7 @@ def first_model(
     torch.manual_seed(seed)
     model = Model(config, sorted({u.speaker for u in train.utterances}))
     if (bottleneck := make()) is not None:
-        model.vqvae.quantizer = bottleneck
+        model.vqvae.quantizer = cast(Quantizer, bottleneck)  # with its methods
     return model
 
 
@@ -292,8 +294,8 @@ def _rate(model: Model, train: Sequence[Passed], scored: Sequence[Passed], coded
     frames = [len(one.codes) for one in scored]
     bits = [one.kl * n for one, n in zip(scored, frames, strict=True)]
     if coded:
-        codes = ([one.codes for one in part] for part in (train, scored))
-        bits = code_bits(*codes, model.codebook_size)
+        first, second = ([one.codes for one in part] for part in (train, scored))
+        bits = code_bits(first, second, model.codebook_size)
     return ratio(np.multiply(bits, model.frame_rate), frames)
 
 
@@ -315,7 +317,7 @@ def phone_scores(
         if sum(map(len, vectors[0])) < codebook_size:
             logger.warning("too few labelled frames for %d clusters: no phones", codebook_size)
             return None
-        codes = kmeans_codes(*vectors, codebook_size, seed)
+        codes = list(kmeans_codes(vectors[0], vectors[1], codebook_size, seed))
     labels = [
         [frame_labels(normalise(u.utterance.phones), len(u.codes), 1 / frame_rate) for u in part]
         for part in parts

@@ -88,8 +88,8 @@ def compare_models(folders: Sequence[str | Path]) -> list[Compared]:
             faults.append(error)
     if not found:
         raise faults[0]
-    for error in faults:
-        logger.error("%s; left out", error)
+    for fault in faults:
+        logger.error("%s; left out", fault)
     return found
 
 
@@ -127,7 +127,7 @@ def _weights(folder: Path) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
-def _sources(folder: Path) -> dict[Path, dict]:
+def _sources(folder: Path) -> dict[Path, dict[str, Any]]:
     """The analyses that lie beside a model; of the packaged one, in the working folder."""
     packaged = folder.resolve() == model_folder.PRETRAINED.resolve()
     beside = Path() if packaged else folder.parent
@@ -156,7 +156,8 @@ def _at(scores: Any, path: Sequence[str]) -> Estimate | None:
     if not isinstance(scores, int | float):
         return None
     interval = beside.get(f"{path[-1]}_interval") or (beside.get("low"), beside.get("high"))
-    return Estimate(scores, *(math.nan if x is None else x for x in interval), utterances=0)
+    low, high = (math.nan if x is None else x for x in interval)
+    return Estimate(scores, low, high, utterances=0)
 
 
 def _metrics(path: Path) -> dict[str, Estimate]:
@@ -182,6 +183,6 @@ def _metrics(path: Path) -> dict[str, Estimate]:
     }
 
 
-def _score(record: Mapping) -> float:
+def _score(record: Mapping[str, Any]) -> float:
     """What the best checkpoint is chosen by: the lowest."""
     return record.get("bits_per_sample", record.get("loss", math.inf))

@@ -39,7 +39,7 @@ from speechvq.sampling.utterances import encode_utterances, read_waveform
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[Iterable, str], Iterable]
+Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps an iterable and its name, to show a progress bar."""
 
 
@@ -108,9 +108,9 @@ class ConversionEvaluation:
     """Of each trial, by the title of the judge and the kind of speech."""
     bits_per_sample: Estimate | None
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON; NaN becomes None."""
-        scores = {}
+        scores: dict[str, Any] = {}
         for title, judged in self.judged.items():
             scores[title] = judged.scores
             if judged.by_target:
@@ -345,7 +345,9 @@ def speech_of_trials(
         for utterance in trials.pools[target]
     ]
 
-    def of_source(kind: str, u: Utterance, target: str | None, waveform=None) -> Speech:
+    def of_source(
+        kind: str, u: Utterance, target: str | None, waveform: np.ndarray | None = None
+    ) -> Speech:
         return Speech(kind, u, recordings, target, u.speaker, waveform, groups[u.id])
 
     speech += [of_source(SOURCE, u, None) for u in utterances.values()]
@@ -359,7 +361,7 @@ def speech_of_trials(
     return speech
 
 
-def _picked(each: Mapping[str, Mapping[str, Score]], of: Callable[[Score], Any]) -> dict:
+def _picked(each: Mapping[str, Mapping[str, Score]], of: Callable[[Score], Any]) -> dict[str, Any]:
     """Something of each score, by the title of the judge and the kind of speech."""
     found = {
         title: {kind: of(score) for kind, score in kinds.items() if of(score) is not None}
@@ -368,9 +370,9 @@ def _picked(each: Mapping[str, Mapping[str, Score]], of: Callable[[Score], Any])
     return {title: kinds for title, kinds in found.items() if kinds}
 
 
-def for_json(value):
+def for_json(value: Any) -> Any:
     """For JSON: dataclasses as dictionaries, and null for NaN and infinities."""
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {key: for_json(entry) for key, entry in value.items()}

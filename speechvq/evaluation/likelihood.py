@@ -48,5 +48,6 @@ def bits_per_sample(
             codes.find()
         pieces = corpus.held_out_batches(codes=codes)
         scores = validate(objective, pieces, corpus.prepare, processes)
+        assert scores is not None  # nothing stops it
         bits.append(scores.metrics["bits_per_sample"] * samples[-1])
     return ratio(bits, samples) if bits else None

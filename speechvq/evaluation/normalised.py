@@ -7,6 +7,7 @@ what the features alone give. Shapes: T samples, N frames, D cepstra.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ Features = Callable[[np.ndarray, str], np.ndarray]
 """From a waveform (T,) and the name of its speaker to features (N, D)."""
 
 
-def normalisation_of(config: Mapping) -> SpeakerNormalisationConfig:
+def normalisation_of(config: Mapping[str, Any]) -> SpeakerNormalisationConfig:
     """How the cepstra of a stage's target are normalised, by the configuration of a model folder.
 
     The default if there is no such stage.

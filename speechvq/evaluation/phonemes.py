@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ CHANGES, PHONE_CHANGES = "changes of learned codes", "changes of their phones"
 WELL_USED = 4
 """A codebook is poorly used if its perplexity is below K divided by this."""
 
-Progress = Callable[[Iterable, str], Iterable]
+Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps an iterable and its name, to show a progress bar."""
 
 
@@ -91,14 +92,15 @@ class PhonemeEvaluation:
     @property
     def perplexity(self) -> float:
         """The perplexity of the learned codes; of several codebooks the lowest."""
-        return min(self.scores[name].perplexity for name in codebook_names(self.codebooks))
+        of_each = (self.scores[name].perplexity for name in codebook_names(self.codebooks))
+        return min(perplexity for perplexity in of_each if perplexity is not None)
 
     @property
     def codebook_well_used(self) -> bool:
         """Whether the perplexity of each codebook is at least K / `WELL_USED`."""
         return self.perplexity >= self.codebook_size / WELL_USED
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "codebooks": self.codebooks,
@@ -170,7 +172,10 @@ def evaluate_phonemes(
     codes = dict(zip(codebook_names(G), zip(*by_codebook, strict=True), strict=True))
     if baselines:
         found = baseline_codes(model, mapped, scored, normalisation, seed, progress, others)
-        codes |= {name: tuple(map(np.concatenate, parts)) for name, parts in found.items()}
+        codes |= {
+            name: (np.concatenate(to_map), np.concatenate(to_score))
+            for name, (to_map, to_score) in found.items()
+        }
     scores |= {
         name: score(to_map, map_labels, to_score, score_labels, K, index)
         for name, (to_map, to_score) in codes.items()
@@ -188,7 +193,7 @@ def _boundaries(
 ) -> dict[str, BoundaryScores]:
     """Agreement of changes of the learned codes, and of the phones they stand for, with phones."""
     G = scored.codes[0].reshape(scored.frames[0], -1).shape[1]
-    kinds = {CHANGES: scored.codes}
+    kinds: dict[str, Sequence[np.ndarray]] = {CHANGES: scored.codes}
     if G > 1:
         kinds |= {
             f"changes of {name}": [codes[:, g] for codes in scored.codes]
@@ -196,7 +201,7 @@ def _boundaries(
         }
     kinds[PHONE_CHANGES] = np.split(predicted, np.cumsum(scored.frames)[:-1])
     utterances = [e.utterance for e in scored.speech]
-    phones, seconds = [u.phones for u in utterances], [u.duration for u in utterances]
+    phones, seconds = [u.phones or () for u in utterances], [u.duration for u in utterances]
     return segmentations(kinds, phones, seconds, 1 / frame_rate, seed)
 
 
@@ -229,7 +234,7 @@ def labelled_utterances(path: str, max_minutes: float, seed: int) -> list[Uttera
             "%s: %d of %d utterances have no phones and are left out",
             path, len(utterances) - len(labelled), len(utterances),
         )  # fmt: skip
-    if doubt := doubt_classes(phone.label for u in labelled for phone in u.phones):
+    if doubt := doubt_classes(phone.label for u in labelled for phone in u.phones or ()):
         logger.warning("%s: %s", path, doubt)
     return within_minutes(labelled, path, max_minutes, seed)
 
@@ -268,10 +273,12 @@ def baseline_codes(
     found = {}
     own = _baseline_features(model, mapped, scored, normalisation, seed)
     for name, features in (own | dict(others or {})).items():
-        arrays = [[features(e) for e in progress(p.speech, name)] for p in (mapped, scored)]
-        found[name] = kmeans_codes(*arrays, K, seed)
+        to_map, to_score = (
+            [features(e) for e in progress(p.speech, name)] for p in (mapped, scored)
+        )
+        found[name] = kmeans_codes(to_map, to_score, K, seed)
         if name == NORMALISED:
-            found[WHITENED] = whitened_kmeans(*arrays, K, seed)
+            found[WHITENED] = whitened_kmeans(to_map, to_score, K, seed)
     return found
 
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ TRAINING, HELD_OUT = "training speech", "held-out speech"
 DRAWN, BIGRAM = "drawn from the prior", "drawn from the bigram"
 NGRAMS = {"unigram": 1, "bigram": 2, "trigram": 3}
 
-Progress = Callable[[Iterable, str], Iterable]
+Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps an iterable and its name, to show a progress bar."""
 
 
@@ -95,7 +96,7 @@ class PriorEvaluation:
     phone_counts: PhoneCounts | None
     divergences: dict[str, dict[str, Estimate]]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "codebook_size": self.codebook_size,
@@ -150,6 +151,7 @@ def evaluate_prior(
     }
     bits = bits_per_code(prior, ngrams, held_out)
     decoder = bits_per_sample(model, progress(held_out.utterances, "decoder"))
+    assert decoder is not None  # there are utterances
     lengths = [len(codes) for codes in held_out.codes] * times
     random = np.random.default_rng(seed)
     speakers = [u.speaker for u in held_out.utterances] * times

@@ -9,6 +9,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ PREDICTED, RECORDED = "Griffin-Lim, predicted mel", "Griffin-Lim, recorded mel"
 JUDGES = {judge.title: judge for judge in (SpectralDistance, STOI, ViSQOL, PitchError, DNSMOS)}
 """By title, what compares reconstructions with recordings, and DNSMOS, which hears each alone."""
 
-Progress = Callable[[Iterable, str], Iterable]
+Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps an iterable and its name, to show a progress bar."""
 
 
@@ -64,9 +65,9 @@ class ReconstructionEvaluation:
     judges: list[Judge]
     scores: dict[str, Scores]
     each: list[dict[str, float]]
-    bits_per_sample: Estimate
+    bits_per_sample: Estimate | None
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return for_json(
             {
@@ -157,6 +158,7 @@ def reconstruct(
 @torch.inference_mode()
 def _of_mel(model: Model, waveform: np.ndarray, seed: int) -> np.ndarray:
     """Speech (T,) of the log-mel frames (M, F) of a waveform (T,), by Griffin-Lim."""
+    assert model.mel_predictor is not None
     mel = model.mel_predictor.mel
     x = F.pad(torch.from_numpy(waveform), (0, -len(waveform) % model.hop_length))
     return griffin_lim(mel, mel(x[None].to(model.device))[0].cpu().numpy(), seed)

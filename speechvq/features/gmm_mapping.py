@@ -32,6 +32,10 @@ KMEANS_FRAMES = 20000
 class GMMSpeakerMapping(nn.Module):
     """Maps cepstra (B, N, D) of speakers (B,) to the means over all speakers."""
 
+    means: Tensor
+    speaker_means: Tensor
+    whiten: Tensor
+
     def __init__(self, cepstra: int, speakers: int, config: SpeakerNormalisationConfig):
         super().__init__()
         self.config = config

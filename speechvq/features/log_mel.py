@@ -33,6 +33,9 @@ class LogMel(nn.Module):
         Added to powers before the logarithm.
     """
 
+    filters: Tensor
+    window: Tensor
+
     def __init__(self, sample_rate: int, hop_length: int, bands: int, floor: float = FLOOR):
         super().__init__()
         numba_cache.provide()

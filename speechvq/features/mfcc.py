@@ -51,6 +51,8 @@ class MFCC(nn.Module):
         Nats below the level of speech at which log-mel frames are floored in normalised cepstra.
     """
 
+    dct: Tensor
+
     def __init__(
         self,
         sample_rate: int,
@@ -105,6 +107,11 @@ class MFCC(nn.Module):
 
 class SpeakerTransforms(nn.Module):
     """The transforms of S speakers, by speaker index."""
+
+    warp: Tensor
+    level: Tensor
+    mean: Tensor
+    matrix: Tensor
 
     def __init__(self, cepstra: int, speakers: int):
         super().__init__()

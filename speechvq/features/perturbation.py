@@ -26,7 +26,7 @@ GRID = 320
 """Numbers of samples are multiples of this, for the sake of the transform."""
 
 
-class PerturbedBatches(Dataset):
+class PerturbedBatches(Dataset[Batch]):
     """Batches with `inputs` (B, T), the perturbed waveforms, and their `speed` (B,).
 
     A function of the step alone.

@@ -38,6 +38,9 @@ class RunningMean(nn.Module):
         Frames.
     """
 
+    mean: Tensor
+    weight: Tensor
+
     def __init__(self, bands: int, memory: float, prior: float):
         super().__init__()
         self.decay, self.prior = math.exp(-1 / memory), prior

@@ -6,6 +6,9 @@ As a matrix product over shifted frames it is a third faster than `Conv1d` on a 
 Shapes: B batch, N steps, C channels, S speaker_dim.
 """
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -57,6 +60,7 @@ class StreamingLayer(nn.Module):
 
     def film(self, speaker: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and shift (B, 1, C) of speaker vectors (B, S)."""
+        assert self.speaker is not None
         scale, shift = self.speaker(speaker).unsqueeze(1).chunk(2, dim=-1)
         return 1 + scale, shift
 
@@ -89,10 +93,11 @@ class StreamingStack(nn.Module):
 
     def __init__(self, config: StreamingStackConfig, speaker_dim: int = 0):
         super().__init__()
-        self.layers = nn.ModuleList(
+        layers = nn.ModuleList(
             StreamingLayer(config.channels, dilation, lookahead, speaker_dim)
             for dilation, lookahead in zip(config.dilations, config.lookahead, strict=True)
         )
+        self.layers = cast(Sequence[StreamingLayer], layers)
 
     @property
     def past(self) -> int:

@@ -58,7 +58,7 @@ class WaveNetDecoder(nn.Module):
             long_term=LongTermPredictor(channels, J, sample_rate / J) if config.long_term else None,
         )
         _start_in_order(self.wavenet.embed, J)
-        if config.long_term:
+        if self.wavenet.long_term is not None:
             _start_in_order(self.wavenet.long_term.embed, TAPS * J)
 
     def fit(self, waveforms: Tensor) -> None:

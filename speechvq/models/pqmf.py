@@ -34,6 +34,9 @@ class PQMF(nn.Module):
         J.
     """
 
+    scale: Tensor
+    filters: Tensor
+
     def __init__(self, bands: int):
         super().__init__()
         self.bands = bands
@@ -83,7 +86,9 @@ class PQMFSynthesis:
         Filters the first band: levels (t,) and what they stand for (t,) to (t,).
     """
 
-    def __init__(self, pqmf: PQMF, first_band: Callable | None = None):
+    def __init__(
+        self, pqmf: PQMF, first_band: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    ):
         self._first_band = first_band
         self._amplitudes = pqmf.amplitudes
         self._filters = synthesis_filters(pqmf.bands)

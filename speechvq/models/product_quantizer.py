@@ -6,7 +6,9 @@ G codebooks of K codes have K^G code vectors, at the cost of G searches among K 
 Shapes: B batch, N codes, G codebooks, D codebook_dim, K codebook_size.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +27,8 @@ class ProductQuantizer(nn.Module):
         super().__init__()
         G = config.codebooks
         part = replace(config, codebook_dim=config.codebook_dim // G, codebooks=1)
-        self.parts = nn.ModuleList(Quantizer(part) for _ in range(G))
+        parts = nn.ModuleList(Quantizer(part) for _ in range(G))
+        self.parts = cast(Sequence[Quantizer], parts)
         self.beta = config.beta
 
     @property

@@ -35,6 +35,11 @@ class Quantizer(nn.Module):
     has sums: beta then weighs the same whatever D and the length are.
     """
 
+    codebook: Tensor
+    started: Tensor
+    code_counts: Tensor
+    code_sums: Tensor
+
     def __init__(self, config: QuantizerConfig):
         super().__init__()
         K, D = config.codebook_size, config.codebook_dim

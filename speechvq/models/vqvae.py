@@ -5,11 +5,13 @@ Shapes: B batch, T samples, N codes, D codebook_dim, K codebook_size.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speechvq.models.product_quantizer import ProductQuantizer
 from speechvq.models.quantizer import Quantizer
 
 
@@ -39,13 +41,20 @@ class VQVAE(nn.Module):
     ----------
     encoder : Module
         With `hop_length`, `receptive_field` and `forward`: x (B, T) to latents (B, N, D).
-    quantizer : Quantizer
+    quantizer : Quantizer or ProductQuantizer
     decoder : Module
         With `log_likelihood(waveform, quantized, speaker, margin=0, input_noise=0.0)`, in nats for
         each sample, as in `WaveNetDecoder`.
     """
 
-    def __init__(self, encoder: nn.Module, quantizer: Quantizer, decoder: nn.Module):
+    # Modules with the members above: a protocol cannot say that it is a module, too
+    encoder: Any
+    decoder: Any
+    quantizer: Quantizer | ProductQuantizer
+
+    def __init__(
+        self, encoder: nn.Module, quantizer: Quantizer | ProductQuantizer, decoder: nn.Module
+    ):
         super().__init__()
         self.encoder = encoder
         self.quantizer = quantizer

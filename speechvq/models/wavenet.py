@@ -7,6 +7,9 @@ Shapes: B batch, T steps, J bands, M condition vectors, C residual_channels, S s
 layers, V levels. Source: van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016.
 """
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -53,10 +56,11 @@ class WaveNet(nn.Module):
         self.embed = nn.Embedding(bands * levels, C)  # V rows for each band
         self.long_term = long_term
         self.condition = nn.Linear(condition_channels, L * 2 * C)
-        self.layers = nn.ModuleList(
+        layers = nn.ModuleList(
             GatedLayer(C, S, config.kernel_size, dilation, config.dropout)
             for dilation in config.dilations
         )
+        self.layers = cast("Sequence[GatedLayer]", layers)
         self.dropout = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(S, config.output_channels)
         self.output = nn.Linear(config.output_channels, bands * levels)

@@ -34,6 +34,9 @@ class MelPredictor(nn.Module):
         F.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mel: LogMel, bands: int):
         super().__init__()
         self.mel = mel

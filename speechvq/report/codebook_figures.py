@@ -1,12 +1,19 @@
 """Figures of a codebook: how often codes are used, their runs and bit rates, and a map of them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from speechvq.analysis.codebook import BitRate
 from speechvq.analysis.phone_classes import CLASS_COLOURS
 from speechvq.report.figures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 BLUE = "#5b7db1"
 COLOURS = {**CLASS_COLOURS, "": BLUE}
@@ -21,7 +28,7 @@ def use_figure(
     rates: Mapping[str, BitRate],
     frame_rate: float,
     title: str,
-):
+) -> Figure:
     """Draw the shares of codes, the lengths of runs, and bit rates before and after coding.
 
     Parameters
@@ -82,7 +89,7 @@ def map_figure(
     classes: Sequence[np.ndarray],
     names: Sequence[str],
     title: str,
-):
+) -> Figure:
     """Draw each codebook's code vectors in a plane, the area of a code by its use.
 
     Parameters
@@ -134,7 +141,7 @@ def map_figure(
     return figure
 
 
-def _mark(colour: str, label: str):
+def _mark(colour: str, label: str) -> Line2D:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], marker="o", linestyle="", color=colour, label=label)

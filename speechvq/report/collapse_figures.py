@@ -58,6 +58,7 @@ def collapse_figure(
     rates.set_xlim(0, 1.18 * max(1, *known))
     rates.set_xlabel("bits per second that the latents carry")
     for axes in rest:
+        assert untrained is not None
         values = [b.phones.accuracy if b.phones else 0 for b in found]
         axes.barh(rows, values, color=PLAIN, height=0.5)
         for value, label, style in (

@@ -9,6 +9,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from speechvq.config import DecoderConfig, ModelConfig, WaveNetDecoderConfig
 from speechvq.model_folder import CARD, PRETRAINED, build_config, read_config
@@ -76,7 +77,7 @@ def page_of(folder: Path, results: Path) -> Page:
     return page
 
 
-def read_records(path: Path) -> list[dict]:
+def read_records(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics file; a line that is not JSON, such as a truncated one, is skipped."""
     records = []
     if path.is_file():
@@ -118,7 +119,7 @@ HIGHLIGHTS: Iterable[tuple[str, tuple[str, ...], Callable[[float], str], str, st
 
 
 def _highlights(
-    config: ModelConfig, analyses: Mapping[str, Analysis], records: list[dict]
+    config: ModelConfig, analyses: Mapping[str, Analysis], records: list[dict[str, Any]]
 ) -> Iterable[Highlight]:
     """The most important numbers that there are."""
     rate = config.frame_rate * config.quantizer.codebooks
@@ -142,7 +143,7 @@ def _highlights(
             text += " ({} to {})".format(*map(form, interval))
         yield Highlight(text, title, meaning)
     valid = [r for r in records if r.get("kind") == "valid"]
-    for name, form, title, meaning in (
+    for name, layout, title, meaning in (
         ("bits_per_sample", "{:.2f}", "bits per sample", "Needed by the decoder for held-out "
          "speech, given its codes; mu-law has 8."),
         ("perplexity", "{:.0f}", "perplexity of the codes", "Codes in use, each counted by how "
@@ -150,14 +151,15 @@ def _highlights(
     ):  # fmt: skip
         values = [record[name] for record in valid if record.get(name) is not None]
         if values:
-            yield Highlight(form.format(values[-1]), title, meaning)
+            yield Highlight(layout.format(values[-1]), title, meaning)
 
 
-def _facts(config: ModelConfig, whole: dict) -> Iterable[tuple[str, str]]:
+def _facts(config: ModelConfig, whole: dict[str, Any]) -> Iterable[tuple[str, str]]:
     """The model's dimensions and its training."""
     quantizer = config.quantizer
     yield "samples per code", f"{config.hop_length}"
-    yield "encoder", f"{config.encoder.kind}, of features: {config.features.kind}"
+    encoder, features = (getattr(part, part.TAG) for part in (config.encoder, config.features))
+    yield "encoder", f"{encoder}, of features: {features}"
     yield "codebook", f"{quantizer.description}, D = {quantizer.codebook_dim}"
     yield "decoder", _decoder(config.decoder)
     steps = [

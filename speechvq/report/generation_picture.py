@@ -1,11 +1,17 @@
 """A figure of unconditional generation beside speech: phones, durations, pauses."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from speechvq.analysis.phone_classes import in_order
 from speechvq.report.figures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def generation_figure(
@@ -13,7 +19,7 @@ def generation_figure(
     sets: Mapping[str, Mapping[str, np.ndarray]],
     frame_rate: float,
     title: str,
-) -> bytes:
+) -> Figure:
     """Draw the distributions of several sets of utterances in the same plots.
 
     Parameters
@@ -30,7 +36,7 @@ def generation_figure(
     """
     figure = new_figure(12, 7.5)
     figure.suptitle(title, fontsize=11)
-    above, below = figure.subfigures(2, 1)
+    above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
     axes = above.subplots()
     order = [phones.tolist().index(phone) for phone in in_order(phones.tolist())]
     width = 0.8 / len(sets)
@@ -43,7 +49,7 @@ def generation_figure(
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.set_ylabel("share of the codes")
     axes.legend(frameon=False)
-    for axes, what, named in zip(
+    for plot, what, named in zip(
         below.subplots(1, 2),
         ("durations", "pauses"),
         ("segment of one phone", "pause"),
@@ -52,11 +58,11 @@ def generation_figure(
         for name, counts in sets.items():
             shares = _shares(counts[what])
             seconds = (np.arange(len(shares)) + 1) / frame_rate
-            axes.plot(seconds, shares.cumsum(), label=name)
-        axes.set_xlabel(f"length of a {named}, s")
-        axes.set_ylabel("share that is no longer")
-        axes.set_ylim(0, 1.02)
-        axes.legend(frameon=False, loc="lower right")
+            plot.plot(seconds, shares.cumsum(), label=name)
+        plot.set_xlabel(f"length of a {named}, s")
+        plot.set_ylabel("share that is no longer")
+        plot.set_ylim(0, 1.02)
+        plot.legend(frameon=False, loc="lower right")
     return figure
 
 

@@ -117,7 +117,7 @@ def write_page(page: Page, out: Path) -> Path:
         sound=sounds.source,
         embedded=sounds.embedded,
         spectrogram=lambda v: data_uri(spectrogram_png(v.waveform, v.sample_rate), "image/png"),
-        picture=lambda path: data_uri(path.read_bytes(), mimetypes.guess_type(path)[0]),
+        picture=lambda path: data_uri(path.read_bytes(), mimetypes.guess_type(path)[0] or ""),
         data_uri=data_uri,
         next_number=lambda: next(numbers),
     )

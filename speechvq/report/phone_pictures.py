@@ -1,6 +1,9 @@
 """Figures of codes and phones: a confusion matrix, and p(phone | code)."""
 
+from __future__ import annotations
+
 from itertools import groupby
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -9,12 +12,16 @@ from speechvq.analysis.phone_classes import class_of, in_order
 from speechvq.analysis.phonemes import joint_counts
 from speechvq.report.figures import new_figure
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 INCHES_PER_PHONE = 0.19
 LABEL_SIZE = 8
 MOST_CODES_NAMED = 160
 
 
-def confusion_figure(true: np.ndarray, predicted: np.ndarray, title: str) -> bytes:
+def confusion_figure(true: np.ndarray, predicted: np.ndarray, title: str) -> Figure:
     """Draw :func:`~speechvq.analysis.confusion.confusion_matrix`.
 
     Parameters
@@ -36,7 +43,7 @@ def confusion_figure(true: np.ndarray, predicted: np.ndarray, title: str) -> byt
     return figure
 
 
-def codes_figure(codes: np.ndarray, labels: np.ndarray, codebook_size: int, title: str) -> bytes:
+def codes_figure(codes: np.ndarray, labels: np.ndarray, codebook_size: int, title: str) -> Figure:
     """Draw p(phone | code), one column a code, the codes in the order of their phones.
 
     Codes that never occur are left out; the title says how many there are.
@@ -80,16 +87,22 @@ def codes_figure(codes: np.ndarray, labels: np.ndarray, codebook_size: int, titl
     return figure
 
 
-def _figure(width: float, height: float, title: str):
+def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     """Make a figure with one plot."""
     figure = new_figure(width + 2.2, height + 1.4)
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11, pad=10)
     return figure, axes
 
 
-def _draw(figure, axes, shares: np.ndarray, meaning: str, aspect: str = "equal") -> None:
+def _draw(
+    figure: Figure,
+    axes: Axes,
+    shares: np.ndarray,
+    meaning: str,
+    aspect: Literal["equal", "auto"] = "equal",
+) -> None:
     from matplotlib.colors import PowerNorm
 
     # The square root brings out confusions of a few per cent beside a diagonal near 1.
@@ -107,12 +120,12 @@ def _draw(figure, axes, shares: np.ndarray, meaning: str, aspect: str = "equal")
     bar.set_label(meaning, fontsize=9)
 
 
-def _name_rows(axes, phones: list[str]) -> None:
+def _name_rows(axes: Axes, phones: list[str]) -> None:
     axes.set_yticks(range(len(phones)), phones, fontsize=LABEL_SIZE)
     axes.tick_params(length=2)
 
 
-def _mark_classes(axes, phones: list[str], square: bool = False) -> None:
+def _mark_classes(axes: Axes, phones: list[str], square: bool = False) -> None:
     """Draw a line between classes of rows, of columns too if ``square``, and name them."""
     top = 0
     for name, members in groupby(phones, key=class_of):

@@ -1,7 +1,10 @@
 """Figures of phones: the recall of each, and phone accuracy over checkpoints."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,8 +13,11 @@ from speechvq.analysis.phone_classes import CLASS_COLOURS, class_of
 from speechvq.analysis.phonemes import PhonemeScores
 from speechvq.report.figures import new_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def recall_figure(recalls: Sequence[PhoneRecall], title: str):
+
+def recall_figure(recalls: Sequence[PhoneRecall], title: str) -> Figure:
     """Draw the recall of each phone with its 95 % interval, by class.
 
     Parameters
@@ -25,8 +31,8 @@ def recall_figure(recalls: Sequence[PhoneRecall], title: str):
     figure.suptitle(title, fontsize=11)
     axes = figure.add_subplot()
     left = 0
-    for kind, own in groupby(recalls, key=lambda found: class_of(found.phone)):
-        own = list(own)
+    for kind, group in groupby(recalls, key=lambda found: class_of(found.phone)):
+        own = list(group)
         places = np.arange(left, left + len(own))
         values = np.array([found.recall.value for found in own])
         ends = np.array([[found.recall.low, found.recall.high] for found in own])
@@ -52,7 +58,7 @@ def learning_curve_figure(
     started: Sequence[bool],
     scores: Sequence[PhonemeScores],
     title: str,
-):
+) -> Figure:
     """Draw phone accuracy, with its 95 % interval, and class accuracy over steps.
 
     Parameters
@@ -66,22 +72,22 @@ def learning_curve_figure(
     figure = new_figure(8, 4.6)
     figure.suptitle(title, fontsize=11)
     axes = figure.add_subplot()
-    steps, started = np.array(steps), np.array(started)
+    places, there = np.array(steps), np.array(started)
     kinds = {
         "phone": [s.accuracy for s in scores],
         "phone class": [s.class_accuracy for s in scores],
     }
     for (name, values), colour in zip(kinds.items(), ("#00798c", "#d1495b"), strict=True):
-        values = np.array(values, dtype=float)
-        axes.plot(steps, values, color=colour, linewidth=1.4, label=f"{name} accuracy")
+        shares = np.array(values, dtype=float)
+        axes.plot(places, shares, color=colour, linewidth=1.4, label=f"{name} accuracy")
         for whether, face in ((True, colour), (False, "white")):
-            own = started == whether
-            axes.plot(steps[own], values[own], "o", color=colour, markerfacecolor=face)
+            own = there == whether
+            axes.plot(places[own], shares[own], "o", color=colour, markerfacecolor=face)
     if all(s.accuracy_interval for s in scores):
         low, high = np.array([s.accuracy_interval for s in scores]).T
-        axes.fill_between(steps, low, high, color="#00798c", alpha=0.15, linewidth=0)
+        axes.fill_between(places, low, high, color="#00798c", alpha=0.15, linewidth=0)
     axes.axhline(scores[-1].chance, color="0.5", linestyle=":", label="chance of a phone")
-    if not started.all():
+    if not all(started):
         axes.plot([], [], "o", color="0.4", markerfacecolor="white",
                   label="codebook not started: k-means of the latents")  # fmt: skip
     axes.set_ylim(0, 1)

@@ -1,11 +1,17 @@
 """Pictures for the page, as PNG: spectrograms and training curves."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from speechvq.report.figures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DECIBELS = 70
 """Dynamic range of a spectrogram, in dB below the maximum."""
@@ -63,7 +69,9 @@ def spectrogram_png(waveform: np.ndarray, sample_rate: int) -> bytes:
     return picture.getvalue()
 
 
-def curves_figure(records: Iterable[Mapping], codebook_size: int | None = None):
+def curves_figure(
+    records: Iterable[Mapping[str, Any]], codebook_size: int | None = None
+) -> Figure | None:
     """Draw training curves, one plot for each measure; None if there is nothing to draw.
 
     Parameters
@@ -139,8 +147,8 @@ def curves_figure(records: Iterable[Mapping], codebook_size: int | None = None):
 
 
 def _points(
-    records: Sequence[Mapping], kind: str, name: str, stage: str | None = None
-) -> tuple[list, list]:
+    records: Sequence[Mapping[str, Any]], kind: str, name: str, stage: str | None = None
+) -> tuple[list[Any], list[Any]]:
     """Steps and values of a number, of one stage or of all."""
     found = [
         r

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from speechvq.report.questions import QUESTIONS, Question
 
@@ -48,7 +49,7 @@ class Analysis:
 
     name: str
     question: Question
-    scores: dict
+    scores: dict[str, Any]
     tables: list[Table]
     meanings: list[tuple[str, str]]
     notes: list[str]
@@ -94,7 +95,7 @@ def _analysis(folder: Path) -> Analysis:
     return Analysis(folder.name, question, scores, tables, meanings, notes, figures)
 
 
-def tables_of(scores: Mapping) -> Iterator[Table]:
+def tables_of(scores: Mapping[str, Any]) -> Iterator[Table]:
     """Make tables of scores: numbers, and numbers by the names of rows.
 
     A number may have an interval: ``{"value": …, "low": …, "high": …}``, an entry ``NAME_interval``
@@ -146,9 +147,10 @@ def _rows(part: object, name: str = "") -> Iterator[tuple[str, dict[str, str]]]:
         yield from _rows(rest, f"{name}, {inner}" if name else inner)
 
 
-def _cells(part: Mapping) -> dict[str, str]:
+def _cells(part: Mapping[str, Any]) -> dict[str, str]:
     """The numbers of a mapping as text, with their intervals."""
-    cells, bounds = {}, ("low", "high")
+    cells: dict[str, str] = {}
+    bounds = ("low", "high")
     for name, value in part.items():
         interval = part.get(f"{name}_interval")
         if isinstance(value, Mapping) and "value" in value:

@@ -1,19 +1,26 @@
 """A figure of what is left of the speaker: probes, and mutual information given the phone."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from speechvq.analysis.bootstrap import Estimate
-from speechvq.analysis.speakers import ProbeScores, SpeakerInformation
+from speechvq.analysis.speakers import ProbeScores, Shuffled, SpeakerInformation
 from speechvq.report.figures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LINEAR, NEIGHBOURS = "#00798c", "#edae49"
 
 
 def speakers_figure(
     probes: Mapping[str, ProbeScores], information: Mapping[str, SpeakerInformation], title: str
-):
+) -> Figure:
     """Draw the accuracy of probes beside chance, and the information beside shuffled speakers.
 
     Parameters
@@ -64,13 +71,13 @@ def speakers_figure(
     return figure
 
 
-def _errors(scores: list[Estimate]) -> np.ndarray:
+def _errors(scores: Sequence[Estimate | Shuffled]) -> np.ndarray:
     """Lengths (2, …) of the intervals below and above; 0 where there is none."""
     ends = np.array([[s.value - s.low, s.high - s.value] for s in scores]).T
     return np.maximum(np.nan_to_num(ends), 0)
 
 
-def _legend(axes) -> None:
+def _legend(axes: Axes) -> None:
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize=8)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Sink(Protocol):
 class MemorySink:
     """A sink that keeps its chunks."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.chunks: list[np.ndarray] = []
 
     def write(self, waveform: np.ndarray) -> None:
@@ -118,9 +118,10 @@ class Utterance:
         if post_filter and (predictor := parts.wavenet.long_term) is not None:
             comb = LongTermPostFilter(predictor, parts.period).add
         self._output, self._synthesis = output, PQMFSynthesis(parts.pqmf, comb)
-        has_mel = post_filter and model.mel_predictor is not None
-        self._filter = MelPostFilter(model.mel_predictor.mel) if has_mel else None
-        self._each = vectors_per_frame(model) if has_mel else 1
+        self._filter, self._each = None, 1
+        if post_filter and model.mel_predictor is not None:
+            self._filter = MelPostFilter(model.mel_predictor.mel)
+            self._each = vectors_per_frame(model)
         self._taken = 0  # vectors
         self._channels, self._bands = parts.channels, parts.wavenet.bands
         self._vectors = vectors
@@ -140,6 +141,7 @@ class Utterance:
 
     def take(self, vectors: int, period: int) -> tuple[np.ndarray, np.ndarray]:
         """The next condition vectors, and a random number for each level of their steps."""
+        assert self._ready is not None
         taken, self._ready = self._ready[:vectors], self._ready[vectors:]
         if self._filter is not None:
             # Vectors of one frame have it in common: it is added with the first of them
@@ -243,7 +245,7 @@ class BatchedSampler:
             return self._waiting.pop() if self._waiting else None
 
 
-def build_engine(parts: WaveNetParts, precision: str):
+def build_engine(parts: WaveNetParts, precision: str) -> Any:
     """The compiled engine for a decoder on the CPU, the reference step for one elsewhere."""
     if parts.on_cpu:
         from speechvq.sampling.engine import Engine  # importing numba is slow

@@ -41,6 +41,7 @@ class Conditions:
         self._mel_frames = mel_frames
         self._predictor: MelPredictor | None = None
         if mel_frames or self._mel_condition:
+            assert model.mel_predictor is not None
             self._predictor = copy.deepcopy(model.mel_predictor).to("cpu", torch.float64)
 
     @property
@@ -113,6 +114,7 @@ class _Stream:
         """Input of the conditioner: latents, perhaps with the frames (1, m, F) known for them."""
         if not self._of._mel_condition:
             return quantized
+        assert frames is not None
         known, held = frames.shape[1], self._with_held("quantized", quantized)
         self._held["quantized"] = held[:, known:]
         return torch.cat([held[:, :known], frames], dim=-1)
@@ -120,8 +122,9 @@ class _Stream:
     def _joined(self, vectors: Tensor, frames: Tensor | None) -> np.ndarray:
         """Vectors, with their log-mel frames if these are wanted."""
         if self._of._mel_frames:
-            each = vectors_per_frame(self._of.model)
-            frames = self._of._predictor.in_nats(frames).repeat_interleave(each, dim=1)
+            each, predictor = vectors_per_frame(self._of.model), self._of._predictor
+            assert predictor is not None and frames is not None
+            frames = predictor.in_nats(frames).repeat_interleave(each, dim=1)
             parts = [self._with_held("vectors", vectors), self._with_held("frames", frames)]
             n = min(part.shape[1] for part in parts)
             self._held["vectors"], self._held["frames"] = (part[:, n:] for part in parts)
@@ -136,6 +139,7 @@ class _Stream:
 def vectors_per_frame(model: Model) -> int:
     """Condition vectors in the time of a log-mel frame of the mel predictor."""
     upsample = wavenet_parts(model).conditioner.upsample
+    assert model.mel_predictor is not None
     return model.mel_predictor.mel.hop_length * upsample // model.hop_length
 
 

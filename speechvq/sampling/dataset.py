@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ class Recordings(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> tuple: ...
+    def __getitem__(self, index: int) -> tuple[Any, ...]: ...
 
 
 class CodedSpeech(NamedTuple):
@@ -37,7 +37,7 @@ class CodedSpeech(NamedTuple):
     """(N,) int64, N = ceil(T / hop_length); of a product code (N, G)."""
     waveform: Tensor
     """(T,) float32 in [-1, 1] at the sample rate of the model."""
-    rest: tuple
+    rest: tuple[Any, ...]
     """What the dataset gives beside waveform and sample rate; of a manifest the `Utterance`."""
 
 
@@ -52,10 +52,10 @@ class CodedBatch(NamedTuple):
     """(B, T) float32."""
     lengths: Tensor
     """(B,) int64, in samples."""
-    rest: list[tuple]
+    rest: list[tuple[Any, ...]]
 
 
-class CodesDataset(Dataset):
+class CodesDataset(Dataset[CodedSpeech]):
     """Codes and waveforms of recordings, which are encoded when they are asked for.
 
     A `torch.utils.data.DataLoader` takes it, with ``collate_fn=CodesDataset.collate``; its workers
@@ -76,7 +76,7 @@ class CodesDataset(Dataset):
         As `data.manifest.read_usable`, for a manifest.
     """
 
-    def __init__(self, model: Model, recordings: str | os.PathLike | Recordings):
+    def __init__(self, model: Model, recordings: str | os.PathLike[str] | Recordings):
         self.model = model
         if isinstance(recordings, str | os.PathLike):
             recordings = _OfManifest(read_usable(recordings), model.sample_rate)

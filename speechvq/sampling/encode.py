@@ -169,14 +169,14 @@ class BlockEncoder:
     def _streamed(self) -> Iterator[np.ndarray]:
         """Codes of an encoder that runs while the recording arrives."""
         model = self._model
-        again = iter(self._blocks) is not self._blocks and model.speech_level is not None
-        if again:
+        usual = model.speech_level if iter(self._blocks) is not self._blocks else None
+        if usual is not None:
             level = audio.speech_level(self._checked(), model.sample_rate)
-            self.gains = gains_between(level, model.speech_level)
+            self.gains = gains_between(level, usual)
             self.samples = 0
         stream = model.vqvae.encoder.stream()
         for block in self._checked():
-            if again:
+            if usual is not None:
                 self._held = np.concatenate([self._held, self.gains.to_model * block])
             yield from self._known(stream.add(block))
         if not self.samples:

@@ -13,6 +13,7 @@ condition_channels, V levels, C residual_channels, S skip_channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ class Engine:
 
     def __init__(self, decoder: WaveNet, precision: str = "float32"):
         check_precision(precision)
-        config, embed = decoder.config, decoder.embed.weight
+        config = decoder.config
         C, S, O = config.residual_channels, config.skip_channels, config.output_channels  # noqa: E741
         J, V, taps = decoder.bands, decoder.levels, config.kernel_size - 1
         if not all(weights.isfinite().all() for weights in decoder.parameters()):
@@ -51,31 +52,33 @@ class Engine:
         of_condition = _with_bias(decoder.condition)
         of_condition[0] += gate_biases
         past = [gate[tap * C :][:C] for gate in gates for tap in range(taps)]
-        hot = (
+        hot = [
             np.concatenate([_packed(part, C, C) for part in past]),
             np.concatenate([_packed(gate[taps * C :], C, C) for gate in gates]),
             np.concatenate([_packed(_with_bias(layer.outputs), C, S) for layer in layers]),
             _packed(_with_bias(decoder.hidden), O),
             _packed(_with_bias(decoder.output), J * V),
-        )
+        ]
         if precision == "bfloat16":
-            hot = tuple(_bfloat16(weights) for weights in hot)
+            hot = [_bfloat16(weights) for weights in hot]
         embed, of_condition, *hot = _contiguous(
-            _padded(_array(embed), C).ravel(),
+            _padded(_array(decoder.embed.weight), C).ravel(),
             _packed(of_condition, *[C] * (2 * len(layers))),
             *hot,
         )
-        self.weights = kernel.Weights(
+        values: list[Any] = [
             embed,
             *_long_term(decoder.long_term, C),
             of_condition,
             *hot,
             np.array(config.dilations, dtype=np.int64),
             (C, S, O, J, V, decoder.condition.in_features, taps),
-        )
+        ]
+        self.weights = kernel.Weights(*values)
         self.start_level = decoder.start
         self.history = 0 if decoder.long_term is None else decoder.long_term.history
-        self.run = kernel.compiled(hot[0].dtype.type)
+        dtype: Any = hot[0].dtype
+        self.run = kernel.compiled(dtype.type)
 
     def streams(self, count: int) -> Streams:
         """Slots for `count` utterances in lock-step."""
@@ -156,8 +159,16 @@ class Streams:
         return logits
 
     def _run(
-        self, slots, condition, period, uniforms, distribution, given=None, logits=None, drawn=None
-    ):
+        self,
+        slots: Sequence[int],
+        condition: np.ndarray,
+        period: int,
+        uniforms: np.ndarray,
+        distribution: Distribution,
+        given: np.ndarray | None = None,
+        logits: np.ndarray | None = None,
+        drawn: np.ndarray | None = None,
+    ) -> None:
         B, M, G = condition.shape
         elements = uniforms if given is None else given
         assert elements.shape == (B, M * period, self._bands), "one for each band and step"
@@ -183,7 +194,7 @@ class Streams:
         )
 
 
-def _long_term(predictor: LongTermPredictor | None, channels: int) -> tuple:
+def _long_term(predictor: LongTermPredictor | None, channels: int) -> tuple[Any, ...]:
     """Weights of the long-term predictor, what a level stands for, and how a lag is found."""
     if predictor is None:
         return np.zeros(0, np.float32), np.zeros(0), (0, 0, 0), 0.0

@@ -6,6 +6,7 @@ Shapes: B utterances, N codes, G codebooks, C condition_channels, K codebook_siz
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +94,14 @@ def sample_codes(
     return found
 
 
-def _draw(engine, condition, known, length, seeds, options) -> np.ndarray:
+def _draw(
+    engine: Any,
+    condition: np.ndarray,
+    known: np.ndarray,
+    length: int,
+    seeds: Sequence[int],
+    options: SamplingOptions,
+) -> np.ndarray:
     """Draw utterances in lock-step, a chunk at a time: codes (B, length, G).
 
     The steps `known`, (n + G - 1, G), are those of a prompt of n codes. In step n + i, the prompt's

@@ -61,6 +61,7 @@ def _frames(model: Model, codes: np.ndarray, speaker: str) -> np.ndarray:
     device = next(model.parameters()).device
     quantized = model.vqvae.quantizer.lookup(torch.from_numpy(codes).unsqueeze(0).to(device))
     index = torch.tensor([model.speaker_index(speaker)], device=device)
+    assert model.mel_predictor is not None
     return model.mel_predictor(quantized, index)[0].cpu().numpy()
 
 

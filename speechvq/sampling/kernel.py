@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -245,7 +245,7 @@ _block = _product(_ROWS, _WIDTH)
 
 
 @register_jitable(error_model="numpy")
-def panel(vectors):
+def panel(vectors: int) -> int:
     """Width, in vectors, of the next panel of a matrix with so many vectors of columns left."""
     width = PANEL
     while width > vectors:
@@ -401,7 +401,7 @@ class State(NamedTuple):
 
 
 @register_jitable(error_model="numpy")
-def up(width):
+def up(width: int) -> int:
     """Rounded up to an even number of vectors."""
     return -(-width // (2 * LANES)) * 2 * LANES
 
@@ -583,7 +583,7 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
 
 
 @functools.cache
-def compiled(precision):
+def compiled(precision: Any) -> Any:
     """`_draw` as machine code, for weights of this dtype: float32, or bfloat16 in pairs, uint32.
 
     It is compiled once on a machine; later processes read it from numba's cache on disk: the folder
@@ -594,7 +594,8 @@ def compiled(precision):
     floats, doubles, halves = (np.empty(0, d) for d in (np.float32, np.float64, precision))
     small, whole = np.empty(0, np.int32), np.empty(0, np.int64)
     long_term = floats, doubles, (1,) * 3, 1.0  # with what finds its lags
-    weights = Weights(floats, *long_term, floats, *[halves] * 5, whole, (1,) * 7)
+    values: Any = floats, *long_term, floats, *[halves] * 5, whole, (1,) * 7
+    weights = Weights(*values)
     state = State(floats, whole, whole, whole, whole, floats)
     options = np.float32(1), 1, 1.0  # inverse_temperature, top_k, top_p
     arguments = weights, state, whole, floats, 1, doubles, *options, whole, floats, small

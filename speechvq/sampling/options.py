@@ -41,7 +41,7 @@ class Distribution:
     top_k: int | None = None
     top_p: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (self.temperature > 0 and math.isfinite(self.temperature)):
             raise ValueError(
                 f"temperature: must be above 0, got {self.temperature}; 1 is the model's own "
@@ -89,7 +89,7 @@ class SamplingOptions(Distribution):
     precision: str = "float32"
     post_filter: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_seed(self.seed)
         check_precision(self.precision)

@@ -39,7 +39,7 @@ class SourceLevel:
         Factor from drawn speech to the level of the source.
     """
 
-    def __init__(self, model: Model, powers: Sequence[float], gain: float):
+    def __init__(self, model: Model, powers: Sequence[float] | np.ndarray, gain: float):
         self._powers, self._gain, self._speech = powers, gain, model.speech_level
         self._hop, self._near = model.hop_length, int(np.ceil(NEAR * model.frame_rate))
         self._held = np.zeros(0, np.float32)  # drawn, from code `_first` on
@@ -64,6 +64,7 @@ class SourceLevel:
         hop, past = self._hop, self._past
         if ready <= past:
             return np.zeros(0, np.float32)
+        assert self._speech is not None
         drawn = frame_powers(self._held[: codes * hop], hop)
         source = np.array(self._powers[self._first : self._first + codes])
         gains = pause_gains(source, drawn, self._speech, self._near)

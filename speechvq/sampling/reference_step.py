@@ -55,7 +55,7 @@ class ReferenceStreams:
         self.lag, self.weight = self.position.new_full((count,), lag), weight.new_zeros(count)
         # Apple's GPUs have no float64; there the distribution is computed in float32
         self.precision = torch.float32 if weight.device.type == "mps" else torch.float64
-        self._recorded_for, self._advance = None, None
+        self._recorded: tuple[tuple[int, ...], Distribution, _Advance] | None = None
 
     def restart(self, slot: int) -> None:
         """Reset a slot for another utterance."""
@@ -79,10 +79,10 @@ class ReferenceStreams:
         distribution: Distribution = Distribution(),  # noqa: B008
     ) -> np.ndarray:
         """Levels (B, M·P, J) int32 of the next steps; arguments as those of `engine.Streams`."""
-        if self._recorded_for != (tuple(slots), distribution):  # else the recorded step is reused
-            self._recorded_for = tuple(slots), distribution
-            self._advance = _Advance(self, slots, distribution)
-        advance, device = self._advance, self.level.device
+        wanted = tuple(slots), distribution
+        if self._recorded is None or self._recorded[:2] != wanted:  # else the step is reused
+            self._recorded = *wanted, _Advance(self, slots, distribution)
+        advance, device = self._recorded[2], self.level.device
         projected = self._projected(condition)
         u = torch.tensor(np.asarray(uniforms), dtype=self.precision, device=device)
         drawn = torch.empty(u.shape, dtype=torch.int32, device=device)

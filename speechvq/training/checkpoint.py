@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -44,7 +45,7 @@ class State:
     """Training time over all runs."""
     metrics_size: int = 0
     """Bytes of metrics.jsonl at this moment."""
-    meter: dict = field(default_factory=dict)
+    meter: dict[str, Any] = field(default_factory=dict)
     """Sums that are not logged yet (`Meter.saved`)."""
     validation: dict[str, float] = field(default_factory=dict)
     """Metrics of the best validation of this stage."""
@@ -67,7 +68,7 @@ def save_checkpoint(
     path: Path,
     modules: Mapping[str, nn.Module],
     state: State,
-    settings: dict,
+    settings: dict[str, Any],
     optimizer: torch.optim.Optimizer | None = None,
 ) -> None:
     """Write a checkpoint; an old file is replaced only when the new one is complete.
@@ -100,7 +101,7 @@ def prune(folder: Path, keep: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def read_header(path: Path) -> tuple[State, dict]:
+def read_header(path: Path) -> tuple[State, dict[str, Any]]:
     """Read state and settings of a checkpoint, without the tensors.
 
     Raises

@@ -17,6 +17,7 @@ from speechvq.data.segments import Batch, SegmentBatches, Waveforms
 from speechvq.distributed import Processes
 from speechvq.features.perturbation import PerturbedBatches, source_length
 from speechvq.model import Model
+from speechvq.models.quantizer import Quantizer
 from speechvq.training.codebook import start_whitened
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class Corpus(nn.Module):
     group : Processes
     seed : int
     """
+
+    decoder_started: Tensor
 
     def __init__(
         self,
@@ -144,7 +147,8 @@ class Corpus(nn.Module):
             Codes of the utterances.
         """
         hop_length = self.model.hop_length
-        perturbed = perturbation is not None and perturbation.changes
+        if perturbation is not None and not perturbation.changes:
+            perturbation = None
         length = -(-config.segment_length // hop_length) * hop_length
         try:
             segments = SegmentBatches(
@@ -153,7 +157,7 @@ class Corpus(nn.Module):
                 seed=self.seed,
                 stage=f"{config.label} {name}".strip(),
                 batch_size=config.batch_size,
-                segment_length=source_length(length, perturbation) if perturbed else length,
+                segment_length=source_length(length, perturbation) if perturbation else length,
                 hop_length=hop_length,
                 steps=config.steps if steps is None else steps,
                 margin=margin * hop_length,
@@ -166,7 +170,7 @@ class Corpus(nn.Module):
             )
         except ValueError as error:
             raise ValueError(f"stages.{config.label}.{error}") from error
-        if not perturbed:
+        if perturbation is None:
             return segments
         return PerturbedBatches(segments, perturbation, self.model.sample_rate, length)
 
@@ -175,6 +179,7 @@ class Corpus(nn.Module):
     ) -> Iterator[Batch]:
         """This process's share of the held-out utterances, in pieces (1, T)."""
         waveforms, rate = self.held_out, self.model.sample_rate
+        assert waveforms is not None
         hop_length = self.model.hop_length
         for i in range(self.group.rank, len(waveforms), self.group.world_size):
             index = self.model.speaker_index(waveforms.utterances[i].speaker)
@@ -186,11 +191,11 @@ class Corpus(nn.Module):
                 waveform = torch.from_numpy(samples)[None]
                 count, own_labels, own_codes = -(-length // hop_length), None, None
                 if labels is not None:
-                    own_labels = labels.of_codes(i, start, count, hop_length)
-                    own_labels = torch.from_numpy(own_labels)[None]
+                    found = labels.of_codes(i, start, count, hop_length)
+                    own_labels = torch.from_numpy(found)[None]
                 if codes is not None:
-                    own_codes = codes.crop(i, start // hop_length, count)
-                    own_codes = torch.from_numpy(own_codes)[None]
+                    found = codes.crop(i, start // hop_length, count)
+                    own_codes = torch.from_numpy(found)[None]
                 yield Batch(waveform, torch.tensor([index]), own_labels, codes=own_codes)
 
     def speech(self, name: str, config: StageConfig, seconds: float) -> Tensor:
@@ -228,6 +233,7 @@ class Corpus(nn.Module):
         if how == "kmeans":
             vqvae.quantizer.initialise(latents)
         else:
+            assert isinstance(vqvae.quantizer, Quantizer)  # the settings are checked
             start_whitened(vqvae.quantizer, vqvae.encoder.output, latents)
 
     def log(self, message: str, *values: object) -> None:

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from speechvq import audio
 from speechvq.config import DecoderStage, MelPredictorStage, StageConfig
-from speechvq.data.segments import Batch
+from speechvq.data.segments import Batch, SegmentBatches
 from speechvq.distributed import Processes
+from speechvq.features.perturbation import PerturbedBatches
 from speechvq.model import Model
 from speechvq.model_folder import add_speaker, check_new_speaker, load_model
 from speechvq.prior_folder import copy_prior
@@ -82,11 +82,11 @@ class Enrolment:
 
 
 def enroll(
-    model: str | os.PathLike,
+    model: str | os.PathLike[str],
     name: str,
-    wavs: str | os.PathLike | Iterable[str | os.PathLike],
+    wavs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
-    out: str | os.PathLike | None = None,
+    out: str | os.PathLike[str] | None = None,
     replace: bool = False,
     steps: int = STAGE.steps,
     seed: int = 0,
@@ -205,6 +205,9 @@ def fit_speaker(
     return Fit([vector.cpu().clone() for vector in learned], nearest, bits_before, bits_after)
 
 
+Segments = SegmentBatches | PerturbedBatches
+
+
 class _Fitting:
     """The speaker vectors of a model's one speaker, and their losses."""
 
@@ -213,14 +216,16 @@ class _Fitting:
         self.vectors = [table.weight for table in _tables(solo)]
         self.objective = DecoderObjective(STAGE, solo).eval()
         self.bfloat16 = use_bfloat16("auto", solo.device)
+        held_out = corpus.held_out
+        assert held_out is not None
         self._codes, self._held_out_codes = (
             frozen_codes_of(solo, waveforms, corpus.group)
-            for waveforms in (corpus.waveforms, corpus.held_out)
+            for waveforms in (corpus.waveforms, held_out)
         )
         for codes in filter(None, (self._codes, self._held_out_codes)):
             codes.find()
 
-    def segments(self, config: DecoderStage, name: str = "", steps: int | None = None) -> Dataset:
+    def segments(self, config: StageConfig, name: str = "", steps: int | None = None) -> Segments:
         """Random segments of the recordings to learn from, by step."""
         return self.corpus.batches(config, name, steps, self.objective.margin, codes=self._codes)
 
@@ -229,10 +234,10 @@ class _Fitting:
         name = self.solo.speakers[0]
         decoders, *predictors = self.vectors
         if predictors:
-            config = dataclasses.replace(MEL_STAGE, steps=steps)
-            batches = self.corpus.batches(config, codes=self._codes)
+            mel_stage = dataclasses.replace(MEL_STAGE, steps=steps)
+            batches = self.corpus.batches(mel_stage, codes=self._codes)
             title = f"enrolling {name}: mel predictor"
-            _learn(predictors[0], self.mel_error, batches, config, title, progress)
+            _learn(predictors[0], self.mel_error, batches, mel_stage, title, progress)
         config = dataclasses.replace(STAGE, steps=steps)
         title = f"enrolling {name}: decoder"
         _learn(decoders, self.nll, self.segments(config), config, title, progress)
@@ -249,6 +254,7 @@ class _Fitting:
             codes = frozen_codes(self.solo.vqvae, batch)
             quantized = self.solo.vqvae.quantizer.lookup(codes)
             predictor = self.solo.mel_predictor
+            assert predictor is not None
             return predictor.error(batch.waveform, quantized, batch.speaker).mean()
 
     def _prepared(self, batch: Batch) -> Batch:
@@ -264,7 +270,9 @@ class _Fitting:
         """
         probe = self.segments(STAGE, "probe", _PROBES)
 
-        def compared(values: Sequence[Sequence[Tensor]], distance) -> np.ndarray:
+        def compared(
+            values: Sequence[Sequence[Tensor]], distance: Callable[[Batch], Tensor]
+        ) -> np.ndarray:
             distances = []
             for candidate in track(values, "comparing speakers", " speakers", shown=progress):
                 self.put(candidate)
@@ -297,16 +305,18 @@ class _Fitting:
         counted = solo.codebook_size, solo.codebooks
         with self._autocast():
             pieces = corpus.held_out_batches(codes=self._held_out_codes)
-            return validate(self.objective, pieces, corpus.prepare, corpus.group, *counted)
+            found = validate(self.objective, pieces, corpus.prepare, corpus.group, *counted)
+        assert found is not None  # nothing stops it
+        return found
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.solo.device.type, torch.bfloat16, enabled=self.bfloat16)
 
 
 def _learn(
-    vector: nn.Parameter,
+    vector: Tensor,
     loss: Callable[[Batch], Tensor],
-    batches: Sequence[Batch],
+    batches: Segments,
     config: StageConfig,
     title: str,
     progress: bool,
@@ -337,8 +347,9 @@ def _tables(model: Model) -> list[nn.Embedding]:
     """
     decoder = model.vqvae.decoder
     if not hasattr(decoder, "conditioner"):
+        kind = getattr(model.config.decoder, model.config.decoder.TAG)
         raise ValueError(
-            f"model.decoder.kind: {model.config.decoder.kind} has no conditioner, whose speaker "
+            f"model.decoder.kind: {kind} has no conditioner, whose speaker "
             "vectors are what enrolment learns; train the model on the new speaker, too"
         )
     predictor = [] if model.mel_predictor is None else [model.mel_predictor.speakers]

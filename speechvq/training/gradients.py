@@ -35,6 +35,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], processes: Processes) 
     if processes.world_size == 1:
         return
     for p in parameters:
+        assert p.grad is not None
         p.grad.copy_(processes.sum(p.grad) / processes.world_size)
 
 

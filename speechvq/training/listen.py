@@ -28,6 +28,7 @@ def draw_beginnings(corpus: Corpus, count: int) -> dict[str, tuple[np.ndarray, i
         logger.warning("no samples to listen to: %s", error)
         return {}
     sounds, model, waveforms = {}, corpus.model, corpus.held_out
+    assert waveforms is not None
     most = min(count, len(waveforms))
     for i in np.linspace(0, len(waveforms) - 1, most).astype(int):
         speaker = waveforms.utterances[i].speaker

@@ -1,5 +1,7 @@
 """Running sums over steps: metrics until they are logged, code counts until an epoch ends."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -69,12 +71,12 @@ class Meter:
         self._counts = torch.zeros_like(self._counts)
         return code_use(counts) if counts.any() else {}
 
-    def saved(self) -> dict:
+    def saved(self) -> dict[str, Any]:
         """All sums over all processes, as JSON values."""
         counts = self._processes.sum(self._counts)
         return {"sums": self._totals(), "steps": dict(self._steps), "counts": counts.tolist()}
 
-    def restore(self, saved: dict) -> None:
+    def restore(self, saved: dict[str, Any]) -> None:
         """Continue from `saved`; the first process takes the sums of all."""
         share = 1 if self._processes.first else 0
         device = self._counts.device

@@ -3,6 +3,7 @@
 An objective knows a model and its loss. It has no loop and no files: those are the trainer's.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,8 @@ class Losses:
 
 def trained_of(part: nn.Module) -> list[nn.Parameter]:
     """Parameters of a part of a model that training changes: its `trained()`, by default all."""
-    return part.trained() if hasattr(part, "trained") else list(part.parameters())
+    own: Callable[[], list[nn.Parameter]] | None = getattr(part, "trained", None)
+    return list(part.parameters()) if own is None else own()
 
 
 class Objective(nn.Module):

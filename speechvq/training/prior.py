@@ -42,13 +42,13 @@ VALIDATION_BATCH = 16
 
 
 def train_prior(
-    model: str | os.PathLike,
+    model: str | os.PathLike[str],
     prior: PriorConfig,
     stage: PriorStage,
     training: LoopConfig,
     manifests: Mapping[str, str],
-    out: str | os.PathLike | None = None,
-    codes: str | os.PathLike | None = None,
+    out: str | os.PathLike[str] | None = None,
+    codes: str | os.PathLike[str] | None = None,
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,8 @@ def read_recordings(
         )
     count = min(max(1, round(len(pieces) / _HELD_OUT)), _MOST_HELD_OUT)
     places = set(np.linspace(0, len(pieces) - 1, count + 2)[1:-1].round().astype(int).tolist())
-    held_out, train = [], []
+    held_out: list[tuple[Path, int, int]] = []
+    train: list[tuple[Path, int, int]] = []
     for place, (path, first, last) in enumerate(pieces):
         if place in places:
             held_out.append((path, first, last))
@@ -120,5 +122,5 @@ def _waveforms(
         Utterance(f"{path.stem}_{i}", speaker, str(path), (last - first) / sample_rate)
         for i, (path, first, last) in enumerate(pieces)
     ]
-    parts = [spool.part(first, last) for _, first, last in pieces]
+    parts: list[Any] = [spool.part(first, last) for _, first, last in pieces]
     return Waveforms(utterances, sample_rate, waveforms=parts)

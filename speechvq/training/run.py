@@ -67,7 +67,7 @@ class Plan:
 
 def run_training(
     out: Path,
-    settings: Mapping[str, Any],
+    settings: dict[str, Any],
     config: LoopConfig,
     build: Callable[[bool], Plan],
     processes: Processes,
@@ -160,7 +160,7 @@ def _telling_how_to_go_on() -> Iterator[None]:
         raise OSError(error.errno, reason, error.filename) from error
 
 
-def resumes(out: Path, settings: dict, resume: bool, overwrite: bool) -> bool:
+def resumes(out: Path, settings: dict[str, Any], resume: bool, overwrite: bool) -> bool:
     """Whether there is a training to resume; refuse to lose a training without `overwrite`.
 
     Raises
@@ -238,7 +238,7 @@ def _way_out(out: Path) -> str:
     )
 
 
-def _check_same(saved: dict, now: dict, state: State) -> None:
+def _check_same(saved: dict[str, Any], now: dict[str, Any], state: State) -> None:
     """Refuse settings, by name, that differ from those of the checkpoint and change its numbers."""
     names = list(_by_name(saved.get("stages")))
     over = names[: names.index(state.stage)] if state.stage in names else []
@@ -267,7 +267,9 @@ def _check_same(saved: dict, now: dict, state: State) -> None:
             )
 
 
-def _differences(saved: dict, now: dict, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _differences(
+    saved: dict[str, Any], now: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
     """The path of each setting that differs, with both values."""
     for key in sorted(saved.keys() | now.keys()):
         name = f"{prefix}{key}"
@@ -283,7 +285,7 @@ def _differences(saved: dict, now: dict, prefix: str = "") -> Iterator[tuple[str
             yield name, one, other
 
 
-def _by_name(value: Any) -> dict[str, dict]:
+def _by_name(value: Any) -> dict[str, dict[str, Any]]:
     """Stages by name, or by objective where they have none; empty if `value` is no such list."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         return {}

@@ -50,7 +50,7 @@ class Stage:
     name: str
     config: StageConfig
     objective: Objective
-    batches: Dataset
+    batches: Dataset[Any]
     held_out: Callable[[], Iterable[Any]]
     samples_per_step: int
     steps_per_epoch: int
@@ -61,7 +61,7 @@ class Stage:
     listen: Callable[[], Mapping[str, tuple[np.ndarray, int]]] | None = None
     named: Callable[[int], list[str]] = lambda step: []
 
-    def loader(self, first: int, device: torch.device) -> DataLoader:
+    def loader(self, first: int, device: torch.device) -> DataLoader[Any]:
         """The batches from a step on, for a device."""
         return DataLoader(
             self.batches,

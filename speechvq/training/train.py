@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import nn
 
 from speechvq.config import (
     DataConfig,
@@ -56,7 +58,7 @@ def train(
     data: DataConfig,
     stages: Sequence[StageConfig],
     training: TrainingConfig,
-    out: str | os.PathLike,
+    out: str | os.PathLike[str],
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
@@ -191,20 +193,21 @@ def init_from(model: Model, folder: str) -> bool:
                 f"model.{part}: not that of {folder}, whose codes are to be taken; expected "
                 f"{json.dumps(asdict(theirs)) if part != 'sample_rate' else theirs}"
             )
-    parts = [(model.features, other.features)]
+    parts: list[tuple[nn.Module, nn.Module]] = [(model.features, other.features)]
     parts += [(model.vqvae.encoder, other.vqvae.encoder)]
     parts += [(model.vqvae.quantizer, other.vqvae.quantizer)]
     if other.speakers == model.speakers:
         if other.config.decoder == model.config.decoder:
             parts.append((model.vqvae.decoder, other.vqvae.decoder))
-        if model.mel_predictor is not None and _predictor(other) == _predictor(model):
-            parts.append((model.mel_predictor, other.mel_predictor))
+        own, known = model.mel_predictor, other.mel_predictor
+        if own is not None and known is not None and _predictor(other) == _predictor(model):
+            parts.append((own, known))
     for ours, theirs in parts:
         ours.load_state_dict(theirs.state_dict())
     return any(ours is model.vqvae.decoder for ours, _ in parts)
 
 
-def _predictor(model: Model) -> tuple:
+def _predictor(model: Model) -> tuple[Any, ...]:
     """All settings that a mel predictor's shape depends on."""
     own = isinstance(model.mel_predictor, StreamingMelPredictor)
     conditioner = None if own else getattr(model.config.decoder, "conditioner", None)
@@ -222,17 +225,19 @@ def _stage(
     """A stage of the trainer."""
     model = corpus.model
     labels, held_out_labels = None, None
+    held_out = corpus.held_out
+    assert held_out is not None
     path = getattr(config, "labels", None)
     if path is not None:
         labels = read_labels(path, corpus.waveforms, model.codebook_size)
-        held_out_labels = read_labels(path, corpus.held_out, model.codebook_size)
+        held_out_labels = read_labels(path, held_out, model.codebook_size)
     codes, held_out_codes = (
         frozen_codes_of(
             model, waveforms, corpus.group, progress, out / CODES / f"{part}.safetensors"
         )
         if objective.reads_codes
         else None
-        for part, waveforms in (("train", corpus.waveforms), ("valid", corpus.held_out))
+        for part, waveforms in (("train", corpus.waveforms), ("valid", held_out))
     )
     batches = corpus.batches(
         config,
@@ -295,7 +300,7 @@ def _fingerprints(
     training: TrainingConfig,
 ) -> dict[str, str | None]:
     """What is in the files that a training reads, by the settings that name them."""
-    found = {
+    found: dict[str, str | None] = {
         "data.train": fingerprint(train_set),
         "data.valid": fingerprint(read_manifest(data.valid)),
     }

@@ -85,7 +85,7 @@ class Trainer:
         prepare: Callable[[Any], Any],
         modules: Mapping[str, nn.Module],
         config: LoopConfig,
-        settings: dict,
+        settings: dict[str, Any],
         folder: Path,
         processes: Processes,
         publish: Callable[[State], None],
@@ -182,8 +182,9 @@ class Trainer:
         parallel: nn.Module | None = None  # made after the first step, which checks gradients
         batches = iter(stage.loader(state.step, self.processes.device))
         busy, timed_steps = 0.0, 0
-        shown = {"shown": self.progress, "total": steps, "initial": state.step}
-        with track(title=stage.name, unit=" steps", **shown) as bar:
+        shown: Any = {"shown": self.progress, "total": steps, "initial": state.step}
+        bar: Any
+        with track(None, stage.name, " steps", **shown) as bar:
             while True:
                 self._between_steps(stage, optimizer, meter)
                 if state.step == steps:
@@ -207,10 +208,9 @@ class Trainer:
                     bar.set_postfix_str(text, refresh=False)
                     meter.clear()
                     busy, timed_steps = 0.0, 0
-                if state.step % stage.steps_per_epoch == 0 or state.step == steps:
-                    use = meter.end_epoch()
-                    if use:  # none if the objective has no codes
-                        self._write("epoch", {"epoch": state.step / stage.steps_per_epoch, **use})
+                epoch_ends = state.step % stage.steps_per_epoch == 0 or state.step == steps
+                if epoch_ends and (use := meter.end_epoch()):  # none without codes
+                    self._write("epoch", {"epoch": state.step / stage.steps_per_epoch, **use})
                 bar.update()
 
     def _start(self, stage: Stage) -> None:

@@ -25,6 +25,10 @@ def judge_makers(recogniser: str | Path | None = None) -> dict[str, Callable[[],
     recogniser
         Model folder of faster-whisper for the WER; by default the packaged tiny.en.
     """
-    makers = [SpeakerSimilarity, WordErrorRate, PhoneErrorRate, DNSMOS, Pitch]
-    options = {WordErrorRate: {"folder": recogniser}}
-    return {maker.title: partial(maker, **options.get(maker, {})) for maker in makers}
+    return {
+        SpeakerSimilarity.title: SpeakerSimilarity,
+        WordErrorRate.title: partial(WordErrorRate, folder=recogniser),
+        PhoneErrorRate.title: PhoneErrorRate,
+        DNSMOS.title: DNSMOS,
+        Pitch.title: Pitch,
+    }

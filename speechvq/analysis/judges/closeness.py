@@ -1,5 +1,7 @@
 """How close reconstructed speech is to its recording: spectra, STOI, ViSQOL and pitch."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from speechvq.analysis.judges.judge import RECONSTRUCTION, Errors, Judge, Score, Speech
@@ -17,10 +19,11 @@ class Closeness(Judge):
     def score(self, speech: Speech) -> Score:
         """Compare synthesised speech with the recording of its utterance."""
         recording = speech.recordings.waveform(speech.utterance)
+        assert speech.synthesised is not None
         T = min(len(recording), len(speech.synthesised))
         return Score(self.compare(recording[:T], speech.synthesised[:T]))
 
-    def compare(self, recording: np.ndarray, speech: np.ndarray) -> dict[str, float | Errors]:
+    def compare(self, recording: np.ndarray, speech: np.ndarray) -> Mapping[str, float | Errors]:
         """Numbers of speech (T,) at 16 kHz beside its recording (T,)."""
         raise NotImplementedError
 

@@ -72,6 +72,7 @@ class Pitch(Judge):
 
     def score(self, speech: Speech) -> Score:
         """Measure the pitch of speech, and its distance from the target's usual median."""
+        assert speech.target is not None
         pool = speech.recordings.pools[speech.target]
         of_target = [
             speech.recordings.measured(self.measure, u).median

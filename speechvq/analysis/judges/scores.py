@@ -149,5 +149,5 @@ def _weighted(own: Errors, source: Errors) -> tuple[float, ...]:
     return (*own, source.errors * weight, source.length * weight)
 
 
-def _ratio_of_ratios(a, b, c, d):
+def _ratio_of_ratios(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
     return (a / b) / (c / d)

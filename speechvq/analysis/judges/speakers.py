@@ -55,9 +55,10 @@ class SpeakerSimilarity(Judge):
     def score(self, speech: Speech) -> Score:
         """Compare the voice of speech with those of its source and of all targets."""
         recordings, utterance = speech.recordings, speech.utterance
+        assert speech.target is not None
         pools = {
             speaker: others(recordings.pools[speaker], utterance)
-            for speaker in sorted({*recordings.targets, speech.source} - {None})
+            for speaker in sorted({*recordings.targets, *filter(None, [speech.source])})
         }
         voices = {
             speaker: voice([recordings.measured(self.embed, u) for u in pool])
@@ -65,7 +66,7 @@ class SpeakerSimilarity(Judge):
         }
         embedding = speech.measured(self.embed)
         numbers = {"similarity to target": similarity(embedding, voices[speech.target])}
-        itself = speech.synthesised is None and utterance in pools.get(speech.source, ())
+        itself = speech.synthesised is None and utterance in pools.get(speech.source or "", ())
         if speech.source is not None and not itself:
             numbers["similarity to source"] = similarity(embedding, voices[speech.source])
         named_target = nearest(embedding, voices) == speech.target

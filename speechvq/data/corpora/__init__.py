@@ -48,7 +48,7 @@ READERS: dict[str, type[CorpusReader]] = {
 """Readers by kind of corpus, in the order in which `detect` tries them."""
 
 
-def detect(root: str | os.PathLike) -> str:
+def detect(root: str | os.PathLike[str]) -> str:
     """Return the kind of a corpus, a key of `READERS`, by its directory tree.
 
     Raises

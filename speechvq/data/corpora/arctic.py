@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from speechvq.data.corpora.by_path import ByPath, beside
 from speechvq.data.corpora.faults import Faults
@@ -56,7 +57,7 @@ class Arctic(ByPath):
                 found = replace(found, text=text, text_path=None)
             yield found
 
-    def rank(self, path: Path) -> tuple:
+    def rank(self, path: Path) -> tuple[Any, ...]:
         """Return the order of a path: ``wav`` precedes ``orig``, which has the same recordings."""
         return (path.parent.parent, path.parent.name.lower() == "orig", path.name)
 

@@ -7,7 +7,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from speechvq import audio
 from speechvq.data.corpora.faults import Fault, Faults
@@ -66,7 +66,7 @@ class ByPath(CorpusReader):
             else:
                 yield self.recording(path, match)
 
-    def rank(self, path: Path) -> tuple:
+    def rank(self, path: Path) -> tuple[Any, ...]:
         """Return the order of a path: of several copies the first one is taken."""
         return (path,)
 

@@ -39,9 +39,9 @@ NOT_THERE = "of the list that the corpus does not have, left out"
 
 def read_corpus(
     reader: CorpusReader,
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     *,
-    phones: str | os.PathLike | None = None,
+    phones: str | os.PathLike[str] | None = None,
     tier: str | None = None,
     speakers: Iterable[str] | None = None,
     only: Iterable[str] | None = None,
@@ -88,7 +88,7 @@ def read_corpus(
     given, root, faults = existing_folder(root), corpus_root(reader, root), Faults()
     if given in root.parents:
         _doubt_siblings(root, faults)
-    recordings, missing = reader.recordings(root, faults), []
+    recordings, missing = reader.recordings(root, faults), list[str]()
     if speakers is not None:
         recordings = _of_speakers(recordings, list(speakers), root)
     if only is not None:
@@ -119,7 +119,7 @@ def read_corpus(
     return sorted(utterances, key=lambda u: u.id)
 
 
-def existing_folder(root: str | os.PathLike) -> Path:
+def existing_folder(root: str | os.PathLike[str]) -> Path:
     """Return the absolute path of a corpus; FileNotFoundError or CorpusError without a folder."""
     path = Path(os.path.abspath(root))
     if not path.exists():
@@ -129,7 +129,7 @@ def existing_folder(root: str | os.PathLike) -> Path:
     return path
 
 
-def corpus_root(reader: CorpusReader, root: str | os.PathLike) -> Path:
+def corpus_root(reader: CorpusReader, root: str | os.PathLike[str]) -> Path:
     """Return the root of the reader's corpus in a folder; CorpusError where there is none."""
     folder = existing_folder(root)
     found = reader.find_root(folder)
@@ -207,7 +207,7 @@ def _with_usable_names(recordings: list[Recording], faults: Faults) -> list[Reco
 
 
 def _label_files(
-    root: Path, given: str | os.PathLike | None, tier: str | None, faults: Faults
+    root: Path, given: str | os.PathLike[str] | None, tier: str | None, faults: Faults
 ) -> LabelFiles:
     if given is not None:
         found = LabelFiles(Path(given), faults, tier)

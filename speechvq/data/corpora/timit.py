@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from speechvq.data.corpora.by_path import ByPath, beside
 from speechvq.data.corpora.recording import Recording
@@ -38,7 +39,7 @@ class TIMIT(ByPath):
             times_in_text=True,
         )
 
-    def rank(self, path: Path) -> tuple:
+    def rank(self, path: Path) -> tuple[Any, ...]:
         """Return the order of a path: a copy in RIFF form has the longer name, and comes first."""
         return (path.parent, -len(path.name), path.name)
 

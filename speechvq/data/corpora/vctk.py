@@ -49,7 +49,7 @@ class VCTK(CorpusReader):
 
     mic: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mic not in (1, 2):
             raise CorpusError(f"there is no microphone {self.mic}; VCTK 0.92 has 1 and 2")
 

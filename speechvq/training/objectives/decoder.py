@@ -4,6 +4,7 @@ Shapes: B batch, T samples, N codes, D codebook_dim.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -95,7 +96,8 @@ def margin_of(model: Model) -> int:
     """Codes of context on either side of a segment that its condition needs."""
     if not model.config.decoder.mel_condition:
         return MARGIN
-    return max(MARGIN, model.mel_predictor.stack.past)
+    predictor: Any = model.mel_predictor  # a streaming one: it alone has a stack
+    return max(MARGIN, predictor.stack.past)
 
 
 def frozen_codes(vqvae: VQVAE, batch: Batch) -> Tensor:
@@ -106,6 +108,7 @@ def frozen_codes(vqvae: VQVAE, batch: Batch) -> Tensor:
     if batch.codes is not None:
         return batch.codes
     with torch.autocast(batch.waveform.device.type, enabled=False):
+        assert batch.inputs is not None
         return vqvae.encode(batch.inputs)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from speechvq.config import LabelsStage
 from speechvq.data.segments import Batch
 from speechvq.model import Model
+from speechvq.models.quantizer import Quantizer
 from speechvq.training.objective import Losses, Objective, trained_of
 
 
@@ -36,11 +37,13 @@ class LabelsObjective(Objective):
 
     def finish(self) -> None:
         """The vectors become the codebook."""
+        assert isinstance(self.quantizer, Quantizer)  # the settings are checked
         self.quantizer.start(self.vectors.weight.detach().clone())
 
     def forward(self, batch: Batch) -> Losses:
         """Loss for waveforms (B, T) with labels (B, N), those below 0 being none."""
         latents = self.encoder(batch.inputs).float()
+        assert batch.labels is not None
         known = batch.labels >= 0  # a segment may reach beyond the end of its recording
         z, labels, e = latents[known], batch.labels[known], self.vectors.weight
         weight = batch.waveform.shape[-1]

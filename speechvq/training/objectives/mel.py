@@ -31,6 +31,7 @@ class MelObjective(Objective):
         self.config = config
         self.encoder = model.vqvae.encoder
         self.quantizer = model.vqvae.quantizer
+        assert model.mel_predictor is not None
         self.predictor = model.mel_predictor
         self.bitrate = model.bitrate
 

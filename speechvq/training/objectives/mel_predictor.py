@@ -28,6 +28,7 @@ class MelPredictorObjective(FrozenCodesObjective):
         super().__init__()
         self.config = config
         self.model = model
+        assert model.mel_predictor is not None
         self.predictor = model.mel_predictor
         # Codes of whole utterances, unless each segment is perturbed in its own way
         self.reads_codes = not config.perturbation.changes
