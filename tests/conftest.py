@@ -42,6 +42,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_power_cut():
+    """Nothing waits for the disk: half of the time of tests that write checkpoints."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_config() -> ModelConfig:
     """A VQ-VAE of a few thousand weights: 16 samples a code, 8 codes."""

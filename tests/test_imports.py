@@ -22,7 +22,7 @@ FLOORS = [
     {"models", "data", "weights"},
     {"codes"},
     {"audio"},
-    {"config", "distributed", "hub", "numba_cache", "progress", "settings", "shards"},
+    {"config", "distributed", "hub", "numba_cache", "progress", "settings", "shards", "signals"},
     {"yaml_reader"},
     {"text"},
 ]

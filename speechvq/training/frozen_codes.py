@@ -6,7 +6,6 @@ be others than those that the model meets when it is used.
 Shapes: T samples, N codes, G codebooks.
 """
 
-import hashlib
 import logging
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from speechvq.model import Model
 from speechvq.model_folder import fingerprint
 from speechvq.progress import track
 from speechvq.sampling.encode import encode_blocks
+from speechvq.training.run import fingerprint as fingerprint_of_set
 
 logger = logging.getLogger(__name__)
 
@@ -75,30 +75,26 @@ class FrozenCodes:
         cannot be decoded are left out from now on, in all processes.
         """
         waveforms, model = self._waveforms, self._model
-        source = self._source()
-        found = self._read(source)
-        if self._group.any(found is None) or found is None:
+        found, source = None, ""
+        if self._file is not None:
+            source = f"{fingerprint(model)} {fingerprint_of_set(waveforms.utterances)}"
+            found = self._read(self._file, source)
+        if self._group.any(found is None):
             found = self._encode()
-            if self._file is not None and self._group.first:
+            if self._file is not None and self._group.first and found:
                 self._write(self._file, source, found)
+        assert found is not None, "read in all processes"
         for i in set(range(len(waveforms))) - set(found):
             waveforms.leave_out(i)
         none = np.zeros(1 if model.codebooks == 1 else (1, model.codebooks), np.int32)
         self._codes = [found.get(i, none) for i in range(len(waveforms))]
 
-    def _source(self) -> str:
-        """What the codes depend on: the encoder with its codebook, the utterances, their level."""
-        waveforms = self._waveforms
-        listed = "".join(f"{u.id} {u.start:.6f} {u.duration:.6f}\n" for u in waveforms.utterances)
-        speech = hashlib.sha256(listed.encode()).hexdigest()
-        return f"{fingerprint(self._model)} {speech} {waveforms.level}"
-
-    def _read(self, source: str) -> dict[int, np.ndarray] | None:
+    def _read(self, path: Path, source: str) -> dict[int, np.ndarray] | None:
         """The codes (N,) or (N, G) that are kept, by utterance; None if they do not fit."""
-        if self._file is None or not self._file.exists():
+        if not path.exists():
             return None
         try:
-            with safe_open(self._file, framework="np") as file:
+            with safe_open(path, framework="np") as file:
                 lengths, codes = file.get_tensor("lengths"), file.get_tensor("codes")
                 fault = (
                     None if file.metadata()["source"] == source else "of another encoder or corpus"
@@ -107,7 +103,7 @@ class FrozenCodes:
             fault = f"damaged ({error})"
         if fault:
             if self._group.first:
-                logger.info("%s: %s; the codes are found anew", self._file, fault)
+                logger.info("%s: %s; the codes are found anew", path, fault)
             return None
         parts = enumerate(np.split(codes, np.cumsum(lengths)[:-1]))
         return {i: part for i, part in parts if len(part)}

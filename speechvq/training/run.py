@@ -134,9 +134,7 @@ def run_training(
     )
     processes.wait()  # delete only after every process has accepted the settings
     if processes.first:
-        audio.remove_leftovers(out, *(out / name for name in (FOLDER, CODES, metrics.SOUNDS)))
-        if not resume:
-            clear(out)
+        _begin(out, resume)
     processes.wait()
     with _telling_how_to_go_on():
         state = trainer.run(resume)
@@ -144,7 +142,7 @@ def run_training(
             load_weights(out / BEST, plan.modules)
         if processes.first:
             publish(state)  # again, with the time of the whole training
-    processes.wait()
+        processes.wait()
     return state
 
 
@@ -190,6 +188,13 @@ def resumes(out: Path, settings: dict[str, Any], resume: bool, overwrite: bool) 
             "and another --out leaves it alone"
         )
     return False
+
+
+def _begin(out: Path, resume: bool) -> None:
+    """Delete what a killed process was writing, and a training that is not resumed."""
+    audio.remove_leftovers(out, *(out / name for name in (FOLDER, CODES, metrics.SOUNDS)))
+    if not resume:
+        clear(out)
 
 
 def clear(out: Path) -> None:

@@ -2,7 +2,10 @@
 
 import os
 import resource
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -249,3 +252,43 @@ def test_a_full_disk_leaves_nothing(tmp_path, suffix):
                 resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
         assert error.value.filename == str(path)
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    """So that a power cut leaves the earlier file or the new one; then its name is, too."""
+    done, put = [], os.replace
+
+    def sync(descriptor):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        done.append("folder" if path.is_dir() else path.read_bytes())
+
+    def replace(*arguments):
+        done.append("name")
+        put(*arguments)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    audio.write_bytes(tmp_path / "a", (piece for piece in (b"one, ", b"two")))
+    assert done == [b"one, two", "name", "folder"]
+    done.clear()
+    audio.write(tmp_path / "a.wav", tone(), RATE)
+    assert done == [(tmp_path / "a.wav").read_bytes(), "name", "folder"]
+
+
+def test_leftovers_of_killed_processes(tmp_path):
+    names = [".a.wav.12.345.tmp", ".last.safetensors.1.2.tmp"]
+    others = [".hidden.tmp", "a.12.345.tmp", "a.wav", ".a.wav.12.tmp.345"]
+    for name in (*names, *others):
+        (tmp_path / name).touch()
+    audio.remove_leftovers(tmp_path, tmp_path / "missing")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+
+
+def test_a_process_that_ends_removes_its_temporary_files(tmp_path):
+    """Those, too, of which nothing knows but the list of them."""
+    code = (
+        "import sys; from pathlib import Path; from speechvq.audio import writing\n"
+        "writing._NewFile(Path(sys.argv[1]))\nraise KeyboardInterrupt"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], stderr=subprocess.DEVNULL)
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """Codes of whole utterances for the stages that learn on frozen codes of a streaming encoder."""
 
+import copy
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from speechvq.evaluation.likelihood import bits_per_sample
 from speechvq.model import Model
 from speechvq.model_folder import load_model
 from speechvq.sampling import encode
-from speechvq.training.checkpoint import LAST, _load
+from speechvq.training import frozen_codes as frozen
+from speechvq.training.checkpoint import CODES, LAST, _load
 from speechvq.training.corpus import Corpus
 from speechvq.training.frozen_codes import FrozenCodes, frozen_codes_of
 from speechvq.training.metrics import FILE
@@ -261,6 +263,51 @@ def test_resume_is_exact(config, after, tmp_path, tiny_corpus, monkeypatch):
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         assert torch.equal(two[name], tensor), name
+
+
+def test_codes_are_found_once(tmp_path, tiny_streaming_config, tiny_corpus, monkeypatch, caplog):
+    """For both stages that read them, and for a resume; what is damaged is found anew."""
+    caplog.set_level("INFO")
+    encoded = []
+    original = frozen.encode_blocks
+    count = lambda *arguments: encoded.append(1) or original(*arguments)  # noqa: E731
+    monkeypatch.setattr(frozen, "encode_blocks", count)
+
+    def trained(**options):
+        encoded.clear()
+        train(tiny_streaming_config, tiny_corpus, stages, TRAINING, tmp_path, **options)
+        return len(encoded)
+
+    stages = (MEL, PREDICTOR, DECODER)
+    assert trained() == 6 + 2
+    assert trained(resume=True) == 0
+    first = _load(tmp_path / LAST)
+    file = tmp_path / CODES / "train.safetensors"
+    whole = file.read_bytes()
+    for wrong in (whole[:-4], b"", whole.replace(b'"source":"', b'"source":"x')):
+        file.write_bytes(wrong)
+        caplog.clear()
+        assert trained(resume=True) == 6
+        (line,) = [r.getMessage() for r in caplog.records if "anew" in r.getMessage()]
+        assert line.startswith(f"{file}: ")
+        assert file.read_bytes() == whole
+    again = _load(tmp_path / LAST)
+    assert all(torch.equal(again[name], tensor) for name, tensor in first.items())
+
+
+def test_the_codes_of_another_encoder_do_not_fit(model, waveforms, tmp_path):
+    codes = FrozenCodes(model, waveforms, ALONE, False, tmp_path / "codes")
+    codes.find()
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.vqvae.quantizer.initialise(other.latents(0.1 * torch.randn(1, 8000))[0])
+    FrozenCodes(other, waveforms, ALONE, False, tmp_path / "codes").find()
+    found = FrozenCodes(other, waveforms, ALONE, False, tmp_path / "codes")
+    found.find()
+    for i in range(len(waveforms)):
+        expected = whole(other, waveforms, i)
+        assert np.array_equal(found.crop(i, 0, len(expected)), expected)
+    assert not np.array_equal(codes.crop(0, 0, 30), found.crop(0, 0, 30))
 
 
 def test_a_decoder_for_the_codes_of_a_model(tmp_path, tiny_streaming_config, tiny_corpus):

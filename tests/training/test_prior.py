@@ -111,6 +111,26 @@ def test_codes_of_a_cut_are_scored_where_the_past_is_known(G):
     assert cuts > 5
 
 
+def test_segments_are_named():
+    """By the utterance, and the seconds of the code at which they begin."""
+    prior = Prior(CONFIG, 8, ["p225"], 1)
+    codes = [np.random.default_rng(i).integers(0, 8, 60) for i in range(3)]
+    utterances = [SimpleNamespace(speaker="p225", id=f"u{i}") for i in range(3)]
+    stage = _stage(
+        PriorObjective(prior, 50.0),
+        replace(STAGE, segment_length=20),
+        TRAINING,
+        {"train": utterances, "valid": utterances},
+        {"train": codes, "valid": codes},
+        Processes(torch.device("cpu")),
+    )
+    for step in range(5):
+        for name, row in zip(stage.named(step), stage.batches[step].codes.numpy(), strict=True):
+            id, _, start, _ = name.split(" ")
+            first = round(50 * float(start))
+            assert np.array_equal(codes[int(id[1:])][first : first + 20], row)
+
+
 def test_codes_are_found_once(model, manifests, monkeypatch):
     folder = train_prior(model, CONFIG, STAGE, TRAINING, manifests)
     vqvae = model_folder.load_model(model)

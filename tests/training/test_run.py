@@ -106,6 +106,10 @@ def test_a_resume_without_a_checkpoint_starts(tmp_path):
     [
         ({"model": {"strides": (4, 8)}}, r"^model\.strides: .* with \[4, 4\], not \[4, 8\]; res"),
         ({"training": {"seed": 1, "workers": 1}}, r"^training\.seed: .* with 0, not 1"),
+        (
+            {"data": {"train": "one/train.jsonl", "level": -20.0}},
+            r"^data\.level: .* with None, not",
+        ),
         ({"fingerprint": {"data.train": "abd"}}, r"^data\.train: the manifest has changed"),
         (
             {"stages": [SETTINGS["stages"][0], {"objective": "decoder", "steps": 2}]},
@@ -187,6 +191,27 @@ def test_nothing_is_deleted_when_the_build_fails(tmp_path):
     with pytest.raises(ValueError, match="no"):
         run_training(tmp_path, SETTINGS, CONFIG, build, ALONE, overwrite=True)
     assert (tmp_path / BEST).exists() and (tmp_path / "model.safetensors").exists()
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    train(tmp_path)
+    for folder in (tmp_path, tmp_path / "checkpoints"):
+        (folder / ".last.safetensors.123.456.tmp").write_bytes(b"half")
+    train(tmp_path, resume=True)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_training_whose_deletion_was_interrupted_is_not_resumed(tmp_path, monkeypatch):
+    """The last checkpoint goes first."""
+    train(tmp_path)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        clear(tmp_path)
+    assert not (tmp_path / LAST).exists() and (tmp_path / BEST).exists()
 
 
 def test_clear_leaves_other_files(tmp_path):

@@ -5,6 +5,7 @@ import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,10 +17,12 @@ from speechvq.config import (
     LikelihoodStage,
     MelPredictorStage,
     MelStage,
+    PerturbationConfig,
     TrainingConfig,
 )
 from speechvq.data.manifest import read_manifest, write_manifest
 from speechvq.data.segments import Waveforms
+from speechvq.distributed import Processes
 from speechvq.model import Model
 from speechvq.model_folder import (
     WEIGHTS,
@@ -31,10 +34,12 @@ from speechvq.model_folder import (
 )
 from speechvq.models.quantizer import Quantizer
 from speechvq.training.checkpoint import LAST, _load, read_header
+from speechvq.training.corpus import Corpus
 from speechvq.training.metrics import FILE
-from speechvq.training.train import train
+from speechvq.training.train import _named, train
 from speechvq.training.trainer import Interrupted, Trainer
 
+ALONE = Processes(torch.device("cpu"))
 SHORT = {"batch_size": 4, "learning_rate": 3e-3, "warmup_steps": 2}
 CEPSTRA = CepstraStage(steps=2, segment_length=512, **SHORT)
 MEL_PREDICTOR = MelPredictorStage(steps=4, segment_length=512, **SHORT)
@@ -277,6 +282,59 @@ def test_no_model_to_find_before_the_decoder_has_learned(tmp_path, tiny_config, 
         train(tiny_config, tiny_corpus, broken, replace(TRAINING, gradient_clip=1e9), tmp_path)
     assert (tmp_path / LAST).exists()
     assert not (tmp_path / WEIGHTS).exists()
+
+
+@pytest.mark.parametrize("perturbed", [False, True])
+def test_segments_are_named_as_they_were_drawn(tiny_config, tiny_corpus, perturbed):
+    """Those that took the place of an utterance that cannot be decoded, too."""
+    waveforms = Waveforms(read_manifest(tiny_corpus.train), 8000)
+    waveforms.leave_out(2)
+    corpus = Corpus(Model(tiny_config, ["p225", "p226"]), waveforms, None, ALONE, seed=0)
+    perturbation = PerturbationConfig(gain=3.0) if perturbed else None
+    batches = corpus.batches(replace(MEL, steps=20), perturbation=perturbation)
+    index = {u.id: i for i, u in enumerate(waveforms.utterances)}
+    for step in range(20):
+        names = _named(corpus, batches, step)
+        for name, row in zip(names, batches[step].waveform.numpy(), strict=True):
+            id, _, start, _ = name.split(" ")
+            places = range(max(0, round(8000 * float(start)) - 40), 8000)  # of two decimals
+            crops = (waveforms.crop(index[id], place, len(row)) for place in places[:81])
+            assert any((crop == row).all() for crop in crops), name
+
+
+NAN_IN_ONE = """
+import os
+from speechvq.config import *
+from speechvq.training.objectives.mel import MelObjective
+from speechvq.training.train import train
+original, rank, steps = MelObjective.forward, os.environ["RANK"], []
+def forward(self, batch):
+    losses = original(self, batch)
+    if self.training:
+        steps.append(1)
+        if len(steps) == 2 and rank == "1":
+            losses.total = losses.total * float("nan")
+    return losses
+MelObjective.forward = forward
+"""
+
+
+@pytest.mark.slow
+def test_a_nan_names_the_segments_of_the_process_that_had_it(
+    tmp_path, tiny_config, tiny_corpus, launch
+):
+    """In one line, which is the same in all processes."""
+    program = NAN_IN_ONE + (
+        f"train({tiny_config!r}, {tiny_corpus!r}, {(MEL,)!r}, {TRAINING!r}, {str(tmp_path)!r}, "
+        "device='cpu')\n"
+    )
+    lines = [error.rpartition("ValueError: ")[2].strip() for error in launch(program, 2)]
+    assert len(lines) == 2 and lines[0] == lines[1]
+    waveforms = Waveforms(read_manifest(tiny_corpus.train), 8000)
+    group = SimpleNamespace(rank=1, world_size=2, device=ALONE.device, first=False)
+    corpus = Corpus(Model(tiny_config, ["p225", "p226"]), waveforms, None, group, TRAINING.seed)
+    names = ", ".join(_named(corpus, corpus.batches(MEL), 1))
+    assert lines[0].startswith(f"the loss became nan at step 2 of stage mel, on {names}; are these")
 
 
 ONE_STEP = (replace(LIKELIHOOD, steps=1),)

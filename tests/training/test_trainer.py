@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import resource
 import signal
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,7 +16,7 @@ from torch import nn
 from speechvq.config import StageConfig, TrainingConfig
 from speechvq.distributed import Processes
 from speechvq.training import trainer
-from speechvq.training.checkpoint import BEST, LAST, _load, read_header
+from speechvq.training.checkpoint import BEST, LAST, State, _load, prune, read_header
 from speechvq.training.metrics import FILE
 from speechvq.training.objective import Losses, Objective
 from speechvq.training.stage import Stage, learning_rate
@@ -402,6 +403,101 @@ def test_a_loss_gone_astray_stops_before_a_checkpoint(tmp_path):
     with pytest.raises(ValueError, match=r"the loss became nan at step 4 of stage both.*lower"):
         run.trainer.run()
     assert read_header(tmp_path / LAST)[0].step == 2
+
+
+class Astray(Line):
+    """Its loss, or its gradient alone, is NaN from a step on."""
+
+    def forward(self, batch):
+        losses = super().forward(batch)
+        losses.terms.clear()  # of which one is a weight, which is NaN after the step
+        if self.training and len(self.calls) == 1:  # between start and finish
+            self.steps = getattr(self, "steps", 0) + 1
+            if self.steps > 3:
+                zero = (self.line.bias - self.line.bias.detach()).abs()  # its root: 0, slope NaN
+                losses.total = losses.total + (zero.sqrt().sum() if self.offset_only else torch.nan)
+        return losses
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_what_became_nan_is_told_with_its_batch(tmp_path, gradient):
+    """It is logged steps later, and told with the step at which it began."""
+    run = Run(tmp_path, config=replace(CONFIG, log_every=6, valid_every=6, checkpoint_every=6))
+    stage = run.trainer.stages[0]
+    stage.objective.__class__, stage.objective.offset_only = Astray, gradient
+    asked = []
+    named = lambda step: [asked.append(step), *(f"p225_{i} from 0.50 s" for i in range(8))][1:]  # noqa: E731
+    run.trainer.stages[0] = replace(stage, named=named)
+    with pytest.raises(ValueError) as error:
+        run.trainer.run()
+    what = "gradient norm" if gradient else "loss"
+    segments = ", ".join(f"p225_{i} from 0.50 s" for i in range(5))
+    expected = f"the {what} became nan at step 4 of stage both, on {segments} and 3 more; are these"
+    assert str(error.value).startswith(expected)
+    assert asked == [3]
+    assert read_header(tmp_path / LAST)[0].step == 0
+
+
+def test_weights_that_are_nan_are_not_scored(tmp_path):
+    """Their validation is due before the next line of the log."""
+    config = replace(CONFIG, log_every=100, checkpoint_every=100)
+    run = Run(tmp_path, before_step=lambda step: step == 2 and run.line.bias.data.fill_(torch.nan),
+              config=config)  # fmt: skip
+    with pytest.raises(ValueError, match="loss became nan at step 3 of stage both"):
+        run.trainer.run()
+    assert not (tmp_path / BEST).exists()
+
+
+def test_a_held_out_loss_that_is_nan_is_not_the_best(tmp_path):
+    run = Run(tmp_path, scores=[1.0, float("nan")])
+    with pytest.raises(ValueError, match="held-out utterances became nan at step 6 of stage both"):
+        run.trainer.run()
+    assert run.published == [3] and read_header(tmp_path / BEST)[0].step == 3
+
+
+def test_kept_checkpoints_are_pruned(tmp_path):
+    """The newest stay; the best and the last are not among them."""
+    Run(tmp_path, config=replace(CONFIG, keep_every=2, keep_last=2)).trainer.run()
+    files = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert files == {"best.safetensors", "last.safetensors", "step-0000008.safetensors",
+                     "step-0000010.safetensors"}  # fmt: skip
+    for step in (9_999_999, 10_000_000):  # of more digits than a name has room for
+        (tmp_path / State("both", global_step=step).kept).touch()
+    prune(tmp_path, 1)
+    kept = [path.name for path in (tmp_path / "checkpoints").glob("step-*")]
+    assert kept == ["step-10000000.safetensors"]
+
+
+@pytest.mark.parametrize("where", ["checkpoint", "metrics"])
+def test_a_training_goes_on_after_a_full_disk(tmp_path, read_lines, where):
+    """A file of a limited size, of which a part is written, is what a full disk leaves."""
+    straight = Run(tmp_path / "straight")
+    straight.trainer.run()
+    folder = tmp_path / "full"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(step):
+        if run.trainer.state.global_step == 5:
+            size = 9000 if where == "checkpoint" else (folder / FILE).stat().st_size + 20
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+
+    run = Run(folder, before_step=fill)
+    run.trainer.settings["large"] = 10000 * "x"  # than metrics.jsonl is
+    try:
+        with pytest.raises(OSError, match="cannot be written: File too large") as error:
+            run.trainer.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.filename == str(folder / (BEST if where == "checkpoint" else FILE))
+    assert not list(folder.rglob("*.tmp"))
+    assert read_header(folder / LAST)[0].step == 4
+    if where == "metrics":
+        assert not (folder / FILE).read_text().endswith("\n"), "a part of a line is there"
+    resumed = Run(folder)
+    resumed.trainer.run(resume=True)
+    assert torch.equal(resumed.weights, straight.weights)
+    one, other = (read_lines(f / FILE) for f in (tmp_path / "straight", folder))
+    assert timeless(other) == timeless(one)
 
 
 @pytest.mark.parametrize("codebook_size", [2, 8])
