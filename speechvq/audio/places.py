@@ -119,6 +119,8 @@ def fetched(url: str, begin: int = 0, size: int | None = None) -> Iterator[Binar
 def _asked(url: str, method: str, **arguments: int) -> Any:
     """Call a method of the file system that fsspec has for a URL, again where it fails."""
     try:
+        # An earlier fsspec waits for ever in the forked processes that load batches
+        from fsspec.asyn import reset_after_fork  # noqa: F401
         from fsspec.core import url_to_fs
 
         system, name = url_to_fs(url)

@@ -16,11 +16,13 @@ examples:
 
 The corpus is VCTK (0.80 or 0.92), LibriSpeech, LibriTTS, TIMIT, CMU ARCTIC, ESD, speechocean762,
 or any folder of SPEAKER/UTTERANCE.wav, with UTTERANCE.txt and phone labels beside the audio where
-they are known. What cannot be used is skipped, with one line for each kind of fault; the exit code
-is 2 if anything could not be read, entered, decoded or named. train.jsonl, valid.jsonl and
-test.jsonl list one utterance a line; speakers.json has the facts about each speaker that the corpus
-states. No sentence and no recording is in two splits, as far as texts and audio show. For another
-kind of corpus, call speechvq.data.prepare.prepare with a reader of your own.
+they are known; or a folder of WebDataset shards (tar), or of shards.txt, a list of their paths and
+URLs, which are read as they are, not unpacked. What cannot be used is skipped, with one line for
+each kind of fault; the exit code is 2 if anything could not be read, entered, decoded or named.
+train.jsonl, valid.jsonl and test.jsonl list one utterance a line; speakers.json has the facts about
+each speaker that the corpus states. No sentence and no recording is in two splits, as far as texts
+and audio show. For another kind of corpus, call speechvq.data.prepare.prepare with a reader of your
+own.
 """
 
 

@@ -1,7 +1,8 @@
 """Some utterances of a corpus, from which statistics are estimated."""
 
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 LEVEL_SECONDS = 20.0
 """Speech of each speaker in which the level is measured."""
-LEVEL_SPEAKERS = 500
+LEVEL_SPEAKERS = 100
 """Most speakers whose level is measured, spread evenly over their names."""
 STRETCH_SECONDS = 20.0
 """A longer utterance counts as several, of at most this length."""
@@ -24,6 +25,16 @@ def sample_utterances(
     waveforms: Waveforms, speakers: Sequence[str], seconds: float, total: float = np.inf
 ) -> list[list[np.ndarray]]:
     """Utterances (T,) of each speaker, spread evenly over the corpus.
+
+    As `sampled` yields them.
+    """
+    return list(sampled(waveforms, speakers, seconds, total))
+
+
+def sampled(
+    waveforms: Waveforms, speakers: Sequence[str], seconds: float, total: float = np.inf
+) -> Iterator[list[np.ndarray]]:
+    """Yield utterances (T,) of each speaker, spread evenly over the corpus.
 
     Parameters
     ----------
@@ -46,16 +57,17 @@ def sample_utterances(
     columns = waveforms.columns
     order = np.argsort(columns.speaker, kind="stable")
     bounds = np.searchsorted(columns.speaker[order], np.arange(len(columns.speakers) + 1))
-    chosen = []
     for speaker in speakers:
         place = columns.speakers.index(speaker)
         own = order[bounds[place] : bounds[place + 1]]
         ends = np.cumsum(-(-waveforms.lengths[own] // longest))  # of stretches, by utterance
-        total, samples = int(ends[-1]), int(waveforms.lengths[own].sum())
-        picks = np.linspace(0, total - 1, int(np.clip(np.ceil(total * most / samples), 1, total)))
+        count, samples = int(ends[-1]), int(waveforms.lengths[own].sum())
+        picks = np.linspace(0, count - 1, int(np.clip(np.ceil(count * most / samples), 1, count)))
         found: dict[int, np.ndarray] = {}
         for pick in picks.round().astype(int).tolist():
-            for stretch in (*range(pick, total), *range(pick)):  # the next, if it is not decoded
+            for stretch in itertools.chain(
+                range(pick, count), range(pick)
+            ):  # the next, if it is not decoded
                 if stretch in found:
                     continue
                 at = int(np.searchsorted(ends, stretch, side="right"))
@@ -68,8 +80,7 @@ def sample_utterances(
             raise ValueError(
                 f"{waveforms.fault(int(own[0]))}; nor can any other of {speaker} be decoded"
             )
-        chosen.append(list(found.values()))
-    return chosen
+        yield list(found.values())
 
 
 def within_minutes(
@@ -94,7 +105,7 @@ def speech_level(waveforms: Waveforms, speakers: Sequence[str]) -> float:
     """
     count = min(len(speakers), LEVEL_SPEAKERS)
     heard = np.linspace(0, len(speakers) - 1, count).round().astype(int)
-    some = sample_utterances(waveforms, [speakers[i] for i in heard], LEVEL_SECONDS)
+    some = sampled(waveforms, [speakers[i] for i in heard], LEVEL_SECONDS)
     levels = [audio.speech_level(utterances, waveforms.sample_rate) for utterances in some]
     audible = [level for level in levels if np.isfinite(level)]
     if not audible:
