@@ -27,7 +27,7 @@ from speechvq.sampling.encode import encode_source
 from speechvq.sampling.options import SamplingOptions
 from speechvq.sampling.pauses import SourceLevel
 
-CONDITIONED_CODES = 25
+CONDITIONED_CODES = 100
 """Codes whose condition vectors are computed at a time."""
 
 
