@@ -20,7 +20,7 @@ from speechvq.progress import track
 if TYPE_CHECKING:
     import numpy as np
 
-    from speechvq.data.manifest import Phone
+    from speechvq.data.manifest import Phone, Utterance
     from speechvq.model import Model
     from speechvq.sampling.encode import EncodedSource
 
@@ -34,6 +34,8 @@ examples:
   speechvq-encode --manifest test.jsonl --format textgrid --out grids
   speechvq-encode --manifest test.jsonl --format units --merge-runs --out test.units
   speechvq-encode --manifest test.jsonl --format npz --out test.npz
+  speechvq-encode --manifest big.jsonl --out big.txt --shard 3/8    one job of eight, 0/8 to 7/8
+  speechvq-encode --manifest big.jsonl --out big.txt --join         when all are done
 
 codes:     a header of lines that begin with '#' names the codebook; then one utterance a line: its
            id, a tab, and its codes, separated by blanks. speechvq-decode reads it.
@@ -44,11 +46,18 @@ npz:       for NumPy: the arrays ids, lengths, codes (of all utterances) and met
 
 The id of a file is its name without the suffix.
 
+A shard is every N-th utterance of a manifest, in the file OUT.I-of-N. It grows as OUT.I-of-N.part;
+the same command goes on with it after a stop. Processes that torchrun starts take a shard each. A
+shard names what cannot be encoded, and exits with 0. --join checks that each utterance is there
+once, of one model, and writes OUT as without shards.
+
 {speaking.WHICH_MODEL}
 A recording is scaled to the level of the model's training speech. One that cannot be used is
 reported, the others are encoded, and the exit code is 2.
 """
 
+NAMED = 10
+"""Utterances without codes that are named one by one."""
 FORMATS = ("codes", "textgrid", "units", "npz")
 
 
@@ -67,6 +76,7 @@ def parser() -> Parser:
         help="what to write, see below (default: %(default)s)")  # fmt: skip
     add("--merge-runs", action="store_true",
         help="of units: equal ones that follow each other become one")  # fmt: skip
+    speaking.add_shard_options(parser)
     piping.add_pcm_option(parser)
     speaking.add_model_options(parser)
     add("--json", action="store_true", help="write JSON: the header's values, and codes by id")
@@ -88,7 +98,12 @@ class Recording:
 def main(argv: list[str] | None = None) -> int:
     """Encode recordings and write their codes."""
     options = parser().parse_args(argv)
+    speaking.check_shard(options)
     _check(options)
+    if options.join:
+        return _join(options)
+    if options.shard:
+        return _run_shard(options)
     if options.manifest:
         return _run(options, _listed(options.manifest))
     with piping.sources(options.src, options.pcm) as (paths, piped):
@@ -98,6 +113,8 @@ def main(argv: list[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> None:
     """Raise ValueError for options that do not go together."""
     form = options.format
+    if (options.shard or options.join) and (not options.out or form != "codes" or options.json):
+        raise ValueError("shards are files of codes: name --out, without --format and --json")
     if options.merge_runs and form != "units":
         raise ValueError("--merge-runs is for --format units")
     if options.json and form in ("units", "npz"):
@@ -132,6 +149,56 @@ def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
         else:
             _write_file(options, codebook, ((r.id, encoded.codes) for r, encoded in found))
     return ERROR if failed else OK
+
+
+def _run_shard(options: argparse.Namespace) -> int:
+    """Encode a part of a manifest, or what is left of it."""
+    from speechvq.data.code_shards import ShardWriter, fingerprint
+    from speechvq.data.manifest import read_manifest
+    from speechvq.model_folder import codebook_of, load
+
+    _check_out(options, [])
+    utterances = options.shard.of(read_manifest(options.manifest))
+    model = load(options.model, options.device)
+    manifest = fingerprint(Path(options.manifest))
+    with ShardWriter(Path(options.out), options.shard, codebook_of(model), manifest) as writer:
+        if writer.whole:
+            logger.info("%s: is whole already", writer.path)
+            return OK
+        if writer.done:
+            logger.info("%s: going on after %d recordings", writer.path, writer.done)
+        rest = map(_recording, itertools.islice(utterances, writer.done, None))
+        progress = track(rest, "encode", " recordings", total=len(utterances), initial=writer.done)
+        for recording in progress:
+            try:
+                check_id(recording.id)
+                encoded = _encoded(model, recording)
+            except (ValueError, OSError) as error:
+                # A warning, since torchrun ends the other shards when one exits with 2
+                logger.warning("%s; left out", one_line(error))
+                writer.leave_out(recording.id, one_line(error))
+                continue
+            writer.write(recording.id, encoded.codes)
+        writer.close()
+    speaking.announce(writer.path)
+    return OK
+
+
+def _join(options: argparse.Namespace) -> int:
+    """Join the shards of a manifest."""
+    from speechvq.data.code_shards import fingerprint, join_shards
+    from speechvq.data.manifest import read_manifest
+
+    _check_out(options, [])
+    left_out: list[tuple[str, str]] = []
+    ids = (utterance.id for utterance in read_manifest(options.manifest))
+    join_shards(Path(options.out), fingerprint(Path(options.manifest)), ids, left_out)
+    for id, reason in left_out[:NAMED]:
+        logger.error("%s: left out, %s", id, reason)
+    if len(left_out) > NAMED:
+        logger.error("%d more are left out", len(left_out) - NAMED)
+    speaking.announce(Path(options.out))
+    return ERROR if left_out else OK
 
 
 def _check_out(options: argparse.Namespace, recordings: list[Recording]) -> None:
@@ -229,10 +296,11 @@ def _found(paths: list[Path], piped: set[Path]) -> list[Recording]:
 def _listed(manifest: str) -> list[Recording]:
     from speechvq.data.manifest import read_manifest
 
-    return [
-        Recording(u.id, Path(u.path), u.start, u.duration, u.phones)
-        for u in read_manifest(manifest)
-    ]
+    return list(map(_recording, read_manifest(manifest)))
+
+
+def _recording(u: Utterance) -> Recording:
+    return Recording(u.id, Path(u.path), u.start, u.duration, u.phones)
 
 
 def _named(form: str, recordings: Iterable[Recording]) -> list[Recording]:
@@ -254,19 +322,21 @@ def _encode(
     model: Model, recordings: list[Recording], failed: list[Recording]
 ) -> Iterator[tuple[Recording, EncodedSource]]:
     """The recordings with their codes; those that cannot be used are logged and go to `failed`."""
-    from speechvq.sampling import encode_source
-
     for recording in track(recordings, "encode", " recordings"):
         try:
-            speech = audio.Recording(
-                recording.path, model.sample_rate, recording.start, recording.duration
-            )
-            encoded = encode_source(model, speech)
+            encoded = _encoded(model, recording)
         except (audio.AudioError, OSError) as error:
             logger.error("%s", one_line(error))
             failed.append(recording)
             continue
         yield recording, encoded
+
+
+def _encoded(model: Model, recording: Recording) -> EncodedSource:
+    from speechvq.sampling import encode_source
+
+    part = recording.path, model.sample_rate, recording.start, recording.duration
+    return encode_source(model, audio.Recording(*part))
 
 
 if __name__ == "__main__":
