@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechvq import audio
-from speechvq.cli import piping, speaking
+from speechvq.cli import piping, sharding, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line, shown
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def parser() -> Parser:
     add("--out", metavar="PATH",
         help="a .wav or .flac file for one source and speaker, or a folder "
         "(default: SOURCE-SPEAKER.wav beside each source)")  # fmt: skip
-    speaking.add_shard_options(parser)
+    sharding.add_shard_options(parser)
     piping.add_pcm_option(parser)
     add("--stream", nargs="?", choices=("wav", "pcm"), const="wav",
         help="write to stdout while it is drawn: WAV, or raw 16-bit samples")  # fmt: skip
@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     source = options.src or options.manifest
     if not source or not options.speaker:
         raise ValueError(f"{'--speaker' if source else '--src'} is missing: see --help")
-    speaking.check_shard(options)
+    sharding.check_shard(options)
     if options.manifest:
         return _run_manifest(options)
     if options.stream and len(options.src) == 1 and piping.is_pipe(options.src[0]):

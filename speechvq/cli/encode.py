@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechvq import audio
-from speechvq.cli import piping, speaking
+from speechvq.cli import piping, sharding, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
 from speechvq.codes import Codebook, check_id
 from speechvq.progress import track
@@ -76,7 +76,7 @@ def parser() -> Parser:
         help="what to write, see below (default: %(default)s)")  # fmt: skip
     add("--merge-runs", action="store_true",
         help="of units: equal ones that follow each other become one")  # fmt: skip
-    speaking.add_shard_options(parser)
+    sharding.add_shard_options(parser)
     piping.add_pcm_option(parser)
     speaking.add_model_options(parser)
     add("--json", action="store_true", help="write JSON: the header's values, and codes by id")
@@ -98,7 +98,7 @@ class Recording:
 def main(argv: list[str] | None = None) -> int:
     """Encode recordings and write their codes."""
     options = parser().parse_args(argv)
-    speaking.check_shard(options)
+    sharding.check_shard(options)
     _check(options)
     if options.join:
         return _join(options)

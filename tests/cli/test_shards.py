@@ -196,6 +196,10 @@ def test_what_is_converted_is_not_converted_again(place, capsys):
     for change in (["--seed", "1"], ["--model", place / "other"], ["--no-envelope"]):
         _, errors = run(convert, [*given, *change], capsys, code=2)
         assert len(errors) == 1 and "conversions with another" in errors[0]
+    Path("parts/conversion.json").write_text("{")
+    _, errors = run(convert, given, capsys, code=2)
+    assert len(errors) == 1 and "another version of speechvq" in errors[0]
+    Path("parts/conversion.json").unlink()
     lost.write_bytes(b"not a conversion")
     _, errors = run(convert, given, capsys, code=2)
     assert len(errors) == 1 and "speechvq did not write it" in errors[0]
