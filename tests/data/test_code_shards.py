@@ -33,7 +33,7 @@ def test_what_is_no_shard_is_refused(text):
 
 
 def test_the_shard_of_a_process_of_torchrun(monkeypatch):
-    for rank, world, expected in [(0, 1, None), (0, 3, Shard(0, 3)), (2, 3, Shard(2, 3))]:
+    for rank, world, expected in [(0, 1, None), (1, 2, Shard(1, 2)), (2, 3, Shard(2, 3))]:
         monkeypatch.setenv("RANK", str(rank))
         monkeypatch.setenv("WORLD_SIZE", str(world))
         assert shard_of_process() == expected
