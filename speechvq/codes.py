@@ -14,7 +14,7 @@ The header lines begin with ``#``; the first one states the format and version. 
 fingerprint of the encoder and codebook that made the codes, `hop_length` is in samples per code,
 `sample_rate` in Hz. Each further line is an utterance: the id, a tab, and the codes, which are
 integers from 0 to codebook_size - 1, separated by blanks. The last line ends with a newline, too;
-without it the file is refused as cut. UTF-8.
+without it the file is refused as cut. Further lines that begin with ``#`` are comments. UTF-8.
 
 A product code of several codebooks has a header line ``# codebooks 4``, and an integer of each
 codebook, joined by colons, for each code: ``17:93:4:121``.
@@ -25,6 +25,7 @@ Shapes: N codes, G codebooks.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -90,10 +91,10 @@ def header(codebook: Codebook) -> str:
 
 def check_id(id: str) -> str:
     """Return the id of an utterance; ValueError if it is not allowed in a file of codes."""
-    if not id or id != id.strip() or id.startswith("#") or any(c in id for c in "\t\n\r"):
+    if not id or id != id.strip() or id.startswith("#") or re.search(r"[\t\n\r\ud800-\udfff]", id):
         raise ValueError(
             f"utterance id {id!r}: must not be empty, begin with '#', begin or end with a blank, "
-            "or hold tabs or line ends; rename it"
+            "or hold tabs, line ends or what is no character; rename it"
         )
     return id
 
@@ -184,7 +185,7 @@ def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]
         )
     utterances: dict[str, np.ndarray] = {}
     for number, entry in enumerate(lines[n:], n + 1):
-        if not entry.strip():
+        if not entry.strip() or entry.startswith("#"):
             continue
         id, tab, rest = entry.partition("\t")
         if not tab or not id:

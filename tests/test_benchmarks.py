@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,14 @@ def test_training_contention(monkeypatch, capsys):
     assert rows[1]["quiet, times"] == rows[1]["beside one busy core, times"] == 1
     assert [row["quiet, threads"] for row in rows[1:]] == [1, len(os.sched_getaffinity(0))]
     assert len(started) == 4 and all(process.poll() is not None for process in started)
+
+
+def test_corpus(tiny_streaming_config, tmp_path):
+    torch.manual_seed(0)
+    save_model(tmp_path, Model(tiny_streaming_config, ["p225", "p226"]).eval(), {}, "a card")
+    options = ["--utterances", "2", "--convert", "1", "--repeats", "1", "--json"]
+    command = [sys.executable, FOLDER / "corpus.py", "--model", tmp_path, *options]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    rows = {row["task"]: row["hours_a_core_hour"] for row in json.loads(done.stdout)}
+    assert list(rows) == ["cat", "decode", "multiply", "encode", "convert", "convert, 2 threads"]
+    assert rows["decode"] > rows["encode"] > rows["convert"] > 0

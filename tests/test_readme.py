@@ -110,8 +110,8 @@ def commands(name: str) -> Iterator[list[str]]:
 def check(words: list[str], folder: Path = ROOT) -> None:
     """Fail if a command, a script or an option of it does not exist."""
     match words:
-        case ["torchrun", *_, "-m", module, _, _, _, _] if module == "speechvq.cli.train":
-            parse("train", words[words.index(module) + 1 :])
+        case ["torchrun", *_, "-m", module, _, _, _, _] if module.startswith("speechvq.cli."):
+            parse(module.removeprefix("speechvq.cli."), words[words.index(module) + 1 :])
         case ["python", "-c", code, *rest]:
             parse(re.search(r"speechvq\.cli\.(\w+)", code)[1], rest, strict=False)
         case ["python" | "bash", script, *rest] if script.endswith((".py", ".sh", "run")):

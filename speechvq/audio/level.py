@@ -6,6 +6,7 @@ constant offset surround it. `find_speech` looks at the whole recording, in boun
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -214,10 +215,7 @@ def _filter(kind: str, sample_rate: int) -> Callable[[np.ndarray], np.ndarray]:
     """A filter of blocks (T,) which keeps its state: what is above `VOICE`, or well below."""
     from scipy import signal
 
-    if kind == "highpass":
-        sections = signal.ellip(8, 0.05, 60, VOICE, kind, fs=sample_rate, output="sos")
-    else:
-        sections = signal.ellip(6, 0.5, 60, 0.75 * VOICE, kind, fs=sample_rate, output="sos")
+    sections = _sections(kind, sample_rate)
     state = np.zeros((len(sections), 2))
 
     def apply(block: np.ndarray) -> np.ndarray:
@@ -228,6 +226,16 @@ def _filter(kind: str, sample_rate: int) -> Callable[[np.ndarray], np.ndarray]:
         return filtered
 
     return apply
+
+
+@functools.lru_cache(maxsize=16)
+def _sections(kind: str, sample_rate: int) -> np.ndarray:
+    """Second-order sections of a filter; designing it takes milliseconds."""
+    from scipy import signal
+
+    if kind == "highpass":
+        return signal.ellip(8, 0.05, 60, VOICE, kind, fs=sample_rate, output="sos")
+    return signal.ellip(6, 0.5, 60, 0.75 * VOICE, kind, fs=sample_rate, output="sos")
 
 
 def _cleaned(blocks: Iterable[np.ndarray], sample_rate: int, offset: float) -> Iterator[np.ndarray]:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,9 +42,10 @@ offered. A conversion has the level of its source, in pauses too. The files writ
 stdout; a source that cannot be used is reported, the others are converted, and the exit code is 2.
 Earlier outputs, known by a comment in the file, are no sources beside others.
 
-Of a manifest, OUT/ID-SPEAKER.wav is written for each utterance. What is there already is kept, so
-the same command goes on after a stop. --shard takes every N-th utterance, and processes that
-torchrun starts take a shard each. --join writes OUT/manifest.jsonl, and names what is missing.
+Of a manifest, OUT/SPEAKER/ID.wav is written for each utterance. What is there already is kept, so
+the same command goes on after a stop. --shard takes every N-th utterance, and exits with 0 when all
+that can be converted are; processes that torchrun starts take a shard each. --join checks that each
+utterance is there, and writes OUT/SPEAKER/manifest.jsonl.
 """
 
 
@@ -122,7 +123,7 @@ def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> 
         blocks = audio.Recording(jobs[0].source, model.sample_rate)
         sampling = speaking.sampling_options(options)
         return _stream(model, blocks, jobs[0].speaker, options.stream, sampling)
-    return _convert_all(options, model, folder, jobs)
+    return _convert_all(options, model, folder, jobs, _seconds(jobs))
 
 
 def _run_manifest(options: argparse.Namespace) -> int:
@@ -133,26 +134,21 @@ def _run_manifest(options: argparse.Namespace) -> int:
 
     if not options.out or options.stream:
         raise ValueError("--manifest: name a folder with --out; --stream is for one source")
+    everything = read_manifest(options.manifest)
     if options.join:
-        return convert_manifest.join(options)
-    utterances = read_manifest(options.manifest)
-    if options.shard:
-        utterances = options.shard.of(utterances)
-    sources = [(u, speaker) for u in utterances for speaker in dict.fromkeys(options.speaker)]
-    paths = convert_manifest.outputs(options, utterances)
+        return convert_manifest.join(options, everything)
+    utterances = options.shard.of(everything) if options.shard else everything
+
+    def jobs() -> Iterator[Job]:
+        for u in utterances:
+            for speaker in dict.fromkeys(options.speaker):
+                output = convert_manifest.output(options.out, speaker, u.id)
+                if not convert_manifest.is_done(output):
+                    yield Job(Path(u.path), speaker, output, u.start, u.duration)
+
     model, folder = _model(options)
     convert_manifest.check_settings(options, folder / WEIGHTS)
-    fine = convert_manifest.missing(paths)
-    jobs = [
-        Job(Path(u.path), speaker, path, u.start, u.duration)
-        for (u, speaker), path in zip(sources, paths, strict=True)
-        if path in fine
-    ]
-    if len(jobs) < len(paths):
-        logger.info(
-            "%s: %d of %d are there already", options.out, len(paths) - len(jobs), len(paths)
-        )
-    return _convert_all(options, model, folder, jobs)
+    return _convert_all(options, model, folder, jobs(), sum(job.seconds or 0 for job in jobs()))
 
 
 def _model(options: argparse.Namespace) -> tuple[Model, Path]:
@@ -165,14 +161,26 @@ def _model(options: argparse.Namespace) -> tuple[Model, Path]:
     return model, folder
 
 
-def _convert_all(options: argparse.Namespace, model: Model, folder: Path, jobs: list[Job]) -> int:
-    """Do the jobs, and say what came of them."""
+def _convert_all(
+    options: argparse.Namespace, model: Model, folder: Path, jobs: Iterable[Job], seconds: float
+) -> int:
+    """Do the jobs, of so many seconds in all, and say what came of them."""
     sampling = speaking.sampling_options(options)
-    written, failed = _convert(model, jobs, sampling, show=not options.json)
+    # Torchrun ends the other shards when one exits with 2
+    report = logger.warning if options.shard else logger.error
+    failed: list[dict[str, Any]] = []
+    written: list[dict[str, Any]] = []
+    begun: dict[Path, Job] = {}
+    drawings = _encode_sources(model, jobs, sampling.seed, begun, failed, report)
+    show = not options.json
+    for output in speaking.draw(model, drawings, sampling, seconds=seconds, show=show):
+        job = begun.pop(output.path)
+        if options.json:
+            written.append(_described(job) | {"seconds": round(output.seconds, 3)})
     if options.json:
         outcome = {"model": str(folder), "written": written, "failed": failed}
         print(json.dumps(outcome, indent=1, ensure_ascii=False))
-    return ERROR if failed else OK
+    return ERROR if failed and not options.shard else OK
 
 
 def _jobs(
@@ -193,41 +201,36 @@ def _jobs(
     ]
 
 
-def _convert(
-    model: Model, jobs: list[Job], options: SamplingOptions, show: bool
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Do the jobs; descriptions of the files written, and of the jobs that failed."""
-    failed: list[dict[str, Any]] = []
-    drawings = _encode_sources(model, jobs, options.seed, failed)
-    written = speaking.draw(model, drawings, options, seconds=_seconds(jobs), show=show)
-    job_of = {job.output: job for job in jobs}
-    described = [
-        _described(job_of[output.path]) | {"seconds": round(output.seconds, 3)}
-        for output in written
-    ]
-    return described, failed
-
-
 def _encode_sources(
-    model: Model, jobs: list[Job], seed: int, failed: list[dict[str, Any]]
+    model: Model,
+    jobs: Iterable[Job],
+    seed: int,
+    begun: dict[Path, Job],
+    failed: list[dict[str, Any]],
+    report: Callable[[str, str], None],
 ) -> Iterator[speaking.Drawing]:
-    """Encode the jobs' sources; jobs whose source cannot be used are logged and go to `failed`."""
+    """Encode the jobs' sources; jobs whose source cannot be used are reported and go to `failed`.
+
+    The others go to `begun`, by their output.
+    """
     from speechvq.sampling import encode_source
     from speechvq.sampling.pauses import SourceLevel
 
     part, source = None, None  # jobs of one source follow each other: it is encoded once
     for job in jobs:
         try:
+            speaking.check_writable(job.output)
             if (job.source, job.start, job.seconds) != part:
                 speech = audio.Recording(job.source, model.sample_rate, job.start, job.seconds)
                 source = encode_source(model, speech)
                 part = job.source, job.start, job.seconds
         except (audio.AudioError, OSError) as error:
             message = one_line(error)
-            logger.error("%s", message)
+            report("%s", message)
             failed.append(_described(job) | {"error": message})
             continue
         assert source is not None
+        begun[job.output] = job
         level = SourceLevel(model, source.powers, source.gain)
         yield speaking.Drawing(job.output, source.codes, job.speaker, seed, source.samples, level)
 
@@ -236,7 +239,7 @@ def _seconds(jobs: list[Job]) -> float:
     total = 0.0
     for job in jobs:
         with contextlib.suppress(audio.AudioError, OSError):  # reported when it is encoded
-            total += job.seconds or audio.info(job.source)[0]
+            total += audio.info(job.source)[0]
     return total
 
 

@@ -1,34 +1,45 @@
-"""Conversion of the utterances of a manifest: outputs of a run that goes on, and their manifest."""
+"""Conversion of the utterances of a manifest: one folder, which is gone on with after a stop."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from speechvq import audio
 from speechvq.cli import speaking
-from speechvq.cli.errors import OK
+from speechvq.cli.errors import ERROR, OK, one_line
 from speechvq.data.code_shards import fingerprint
-from speechvq.data.manifest import Utterance, read_manifest, write_manifest
+from speechvq.data.manifest import Utterance, write_manifest
 
 logger = logging.getLogger(__name__)
 
 SETTINGS = "conversion.json"
 """What the conversions in a folder were made with."""
 MANIFEST = "manifest.jsonl"
-NAMED = 10
-"""Utterances without a conversion that are named one by one."""
+_OF_DRAWING = ("temperature", "top_k", "top_p", "seed", "precision", "post_filter")
 
 
-def outputs(options: argparse.Namespace, utterances: Sequence[Utterance]) -> list[Path]:
-    """The conversions of utterances, each to every speaker in turn."""
-    speakers = dict.fromkeys(options.speaker)
-    names = [(u.id, f"-{speaker}.wav") for u in utterances for speaker in speakers]
-    return speaking.named(names, options.out)
+def output(out: str, speaker: str, id: str) -> Path:
+    """The conversion of an utterance, which no other id or speaker has, within the folder."""
+    return Path(out, _file_name(speaker), f"{_file_name(id)}.wav")
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[/\0%]|^\.", lambda found: f"%{ord(found[0]):02X}", text)
+
+
+def is_done(path: Path) -> bool:
+    """Whether a conversion is there; it appears whole. FileExistsError for another file."""
+    if path.exists() and not audio.is_drawn(path):
+        raise FileExistsError(
+            f"{path}: is there, and speechvq did not write it; pass another --out"
+        )
+    return path.exists()
 
 
 def check_settings(options: argparse.Namespace, weights: Path) -> None:
@@ -42,53 +53,66 @@ def check_settings(options: argparse.Namespace, weights: Path) -> None:
     now = {
         "model": fingerprint(weights),
         "manifest": fingerprint(Path(options.manifest)),
-        **{
-            name: getattr(options, name)
-            for name in ("temperature", "top_k", "top_p", "seed", "precision", "post_filter")
-        },
+        **{name: getattr(options, name) for name in _OF_DRAWING},
     }
     path = Path(options.out, SETTINGS)
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         audio.write_bytes(path, json.dumps(now, indent=1).encode())
-        return
-    except ValueError:
-        before = None
-    if before != now:
-        kept = before if isinstance(before, dict) else {}
-        changed = [name for name in now if kept.get(name) != now[name]]
+    try:
+        before = json.loads(path.read_bytes())
+        changed = [name for name in now if before[name] != now[name]]
+    except (ValueError, TypeError, KeyError):
+        changed = ["version of speechvq"]
+    if changed:
         raise ValueError(
-            f"{path}: conversions with another {' and '.join(changed)} are there; take another "
+            f"{path}: conversions with another {' and '.join(changed)} are there; pass another "
             "--out, or delete this folder"
         )
 
 
-def missing(paths: Sequence[Path]) -> set[Path]:
-    """The outputs that are not there; one appears whole, so what is there is done."""
-    return {path for path in paths if not path.exists()}
+def join(options: argparse.Namespace, utterances: Sequence[Utterance]) -> int:
+    """Write the manifest of each speaker's conversions; name the utterances that are left out.
 
-
-def join(options: argparse.Namespace) -> int:
-    """Write the manifest of all conversions, and name what is missing."""
-    utterances = read_manifest(options.manifest)
-    if not Path(options.out, SETTINGS).exists():
-        raise ValueError(f"{options.out}: no conversions of a manifest there; convert it first")
-    paths = iter(outputs(options, utterances))
-    converted, lacking = [], []
-    for utterance in utterances:
-        for speaker in dict.fromkeys(options.speaker):
-            path = next(paths)
-            if path.exists():
-                converted.append(
-                    replace(utterance, id=path.stem, speaker=speaker, path=str(path), start=0.0)
+    Raises
+    ------
+    ValueError
+        An utterance is not converted, and its recording can be used.
+    """
+    left_out = 0
+    for speaker in dict.fromkeys(options.speaker):
+        paths = (output(options.out, speaker, u.id) for u in utterances)
+        lacking = [i for i, path in enumerate(paths) if not path.exists()]
+        for i in lacking:
+            path = output(options.out, speaker, utterances[i].id)
+            if (fault := _fault(utterances[i], path)) is None:
+                raise ValueError(
+                    f"{path}: is missing, one of up to {len(lacking)} of {len(utterances)}; "
+                    "convert the manifest again, which goes on with what is there"
                 )
-            else:
-                lacking.append(path)
-    for path in lacking[:NAMED]:
-        logger.error("%s: is not there; convert the manifest again, which makes it", path)
-    if len(lacking) > NAMED:
-        logger.error("%d more are not there", len(lacking) - NAMED)
-    write_manifest(Path(options.out, MANIFEST), converted)
-    speaking.announce(Path(options.out, MANIFEST))
-    return OK
+            logger.error("%s: left out, %s", utterances[i].id, fault)
+        left_out += len(lacking)
+        without = set(lacking)
+        path = output(options.out, speaker, "").with_name(MANIFEST)
+        write_manifest(
+            path,
+            (
+                replace(u, speaker=speaker, path=str(output(options.out, speaker, u.id)), start=0.0)
+                for i, u in enumerate(utterances)
+                if i not in without
+            ),
+        )
+        speaking.announce(path)
+    return ERROR if left_out else OK
+
+
+def _fault(utterance: Utterance, path: Path) -> str | None:
+    """Why an utterance cannot be converted, if there is a reason."""
+    source = Path(utterance.path)
+    try:
+        speaking.check_writable(path)
+        rate = audio.info(source)[1]
+        for _ in audio.Recording(source, rate, utterance.start, utterance.duration):
+            pass
+    except (ValueError, OSError) as error:
+        return one_line(error)
+    return None

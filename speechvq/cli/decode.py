@@ -69,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
         for id, speaker, output in jobs
     ]
     seconds = len(speakers) * sum(map(len, utterances.values())) / model.frame_rate
-    speaking.draw(model, drawings, sampling, seconds=seconds, show=not options.json)
+    for _ in speaking.draw(model, drawings, sampling, seconds=seconds, show=not options.json):
+        pass
     if options.json:
         written = [
             {"id": id, "speaker": speaker, "output": str(output)} for id, speaker, output in jobs

@@ -20,7 +20,7 @@ from speechvq.progress import track
 if TYPE_CHECKING:
     import numpy as np
 
-    from speechvq.data.manifest import Phone
+    from speechvq.data.manifest import Phone, Utterance
     from speechvq.model import Model
     from speechvq.sampling.encode import EncodedSource
 
@@ -47,8 +47,9 @@ npz:       for NumPy: the arrays ids, lengths, codes (of all utterances) and met
 The id of a file is its name without the suffix.
 
 A shard is every N-th utterance of a manifest, in the file OUT.I-of-N. It grows as OUT.I-of-N.part;
-the same command goes on with it after a stop. --join checks that each utterance is there once, and
-writes OUT as without shards. Processes that torchrun starts take a shard each.
+the same command goes on with it after a stop. Processes that torchrun starts take a shard each. A
+shard names what cannot be encoded, and exits with 0. --join checks that each utterance is there
+once, of one model, and writes OUT as without shards.
 
 {speaking.WHICH_MODEL}
 A recording is scaled to the level of the model's training speech. One that cannot be used is
@@ -153,27 +154,34 @@ def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
 def _run_shard(options: argparse.Namespace) -> int:
     """Encode a part of a manifest, or what is left of it."""
     from speechvq.data.code_shards import ShardWriter, fingerprint
+    from speechvq.data.manifest import read_manifest
     from speechvq.model_folder import codebook_of, load
 
-    shard, out = options.shard, Path(options.out)
     _check_out(options, [])
-    recordings = shard.of(_listed(options.manifest))
+    utterances = options.shard.of(read_manifest(options.manifest))
     model = load(options.model, options.device)
-    codebook, manifest = codebook_of(model), fingerprint(Path(options.manifest))
-    with ShardWriter(out, shard, codebook, manifest) as writer:
+    manifest = fingerprint(Path(options.manifest))
+    with ShardWriter(Path(options.out), options.shard, codebook_of(model), manifest) as writer:
         if writer.whole:
             logger.info("%s: is whole already", writer.path)
             return OK
-        if writer.last is not None:
-            ids = [recording.id for recording in recordings]
-            recordings = recordings[ids.index(writer.last) + 1 :]
-            logger.info("%s: going on with %d recordings", writer.path, len(recordings))
-        failed: list[Recording] = []
-        for recording, encoded in _encode(model, _named("codes", recordings), failed):
+        if writer.done:
+            logger.info("%s: going on after %d recordings", writer.path, writer.done)
+        rest = map(_recording, itertools.islice(utterances, writer.done, None))
+        progress = track(rest, "encode", " recordings", total=len(utterances), initial=writer.done)
+        for recording in progress:
+            try:
+                check_id(recording.id)
+                encoded = _encoded(model, recording)
+            except (ValueError, OSError) as error:
+                # A warning, since torchrun ends the other shards when one exits with 2
+                logger.warning("%s; left out", one_line(error))
+                writer.leave_out(recording.id, one_line(error))
+                continue
             writer.write(recording.id, encoded.codes)
         writer.close()
     speaking.announce(writer.path)
-    return ERROR if failed else OK
+    return OK
 
 
 def _join(options: argparse.Namespace) -> int:
@@ -182,15 +190,15 @@ def _join(options: argparse.Namespace) -> int:
     from speechvq.data.manifest import read_manifest
 
     _check_out(options, [])
+    left_out: list[tuple[str, str]] = []
     ids = (utterance.id for utterance in read_manifest(options.manifest))
-    count, missing = join_shards(Path(options.out), fingerprint(Path(options.manifest)), ids)
-    for id in missing[:NAMED]:
-        logger.error("%s: has no codes, as its recording could not be encoded", id)
-    if len(missing) > NAMED:
-        logger.error("%d more have no codes", len(missing) - NAMED)
-    logger.info("%d utterances joined", count)
+    join_shards(Path(options.out), fingerprint(Path(options.manifest)), ids, left_out)
+    for id, reason in left_out[:NAMED]:
+        logger.error("%s: left out, %s", id, reason)
+    if len(left_out) > NAMED:
+        logger.error("%d more are left out", len(left_out) - NAMED)
     speaking.announce(Path(options.out))
-    return OK
+    return ERROR if left_out else OK
 
 
 def _check_out(options: argparse.Namespace, recordings: list[Recording]) -> None:
@@ -288,10 +296,11 @@ def _found(paths: list[Path], piped: set[Path]) -> list[Recording]:
 def _listed(manifest: str) -> list[Recording]:
     from speechvq.data.manifest import read_manifest
 
-    return [
-        Recording(u.id, Path(u.path), u.start, u.duration, u.phones)
-        for u in read_manifest(manifest)
-    ]
+    return list(map(_recording, read_manifest(manifest)))
+
+
+def _recording(u: Utterance) -> Recording:
+    return Recording(u.id, Path(u.path), u.start, u.duration, u.phones)
 
 
 def _named(form: str, recordings: Iterable[Recording]) -> list[Recording]:
@@ -313,19 +322,21 @@ def _encode(
     model: Model, recordings: list[Recording], failed: list[Recording]
 ) -> Iterator[tuple[Recording, EncodedSource]]:
     """The recordings with their codes; those that cannot be used are logged and go to `failed`."""
-    from speechvq.sampling import encode_source
-
     for recording in track(recordings, "encode", " recordings"):
         try:
-            speech = audio.Recording(
-                recording.path, model.sample_rate, recording.start, recording.duration
-            )
-            encoded = encode_source(model, speech)
+            encoded = _encoded(model, recording)
         except (audio.AudioError, OSError) as error:
             logger.error("%s", one_line(error))
             failed.append(recording)
             continue
         yield recording, encoded
+
+
+def _encoded(model: Model, recording: Recording) -> EncodedSource:
+    from speechvq.sampling import encode_source
+
+    part = recording.path, model.sample_rate, recording.start, recording.duration
+    return encode_source(model, audio.Recording(*part))
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def draw(
     *,
     seconds: float,
     show: bool,
-) -> list[Output]:
+) -> Iterator[Output]:
     """Draw utterances and write them, `OPEN_FILES` at a time.
 
     Parameters
@@ -239,14 +239,14 @@ def draw(
     show : bool
         Print each file on stdout once it is whole.
 
-    Returns
-    -------
-    list of Output
+    Yields
+    ------
+    Output
         The closed output files, in the order of the drawings.
     """
     from speechvq import sampling
 
-    written, drawings = [], iter(drawings)
+    drawings = iter(drawings)
     with progress_bar(seconds, model.sample_rate) as progress:
         while batch := list(itertools.islice(drawings, OPEN_FILES)):
             paths = [drawing.output for drawing in batch]
@@ -267,8 +267,7 @@ def draw(
                     levels=[drawing.level for drawing in batch],
                     progress=progress,
                 )
-            written += opened
-    return written
+            yield from opened
 
 
 @contextlib.contextmanager

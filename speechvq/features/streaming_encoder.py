@@ -102,8 +102,7 @@ class EncoderStream:
         """Give the remaining latents (1, n, D) when no more samples come."""
         hop = self._encoder.hop_length
         silence = torch.zeros(-self._samples % hop + hop - hop // 2)
-        last = self._stack.add(self._normalised(silence))
-        return self._encoder._latents(torch.cat([last, self._stack.end()], dim=1))
+        return self._encoder._latents(self._stack.end(self._normalised(silence)))
 
     def _normalised(self, samples: Tensor) -> Tensor:
         """Input of the stack (1, n, C) for the windows that are complete now."""

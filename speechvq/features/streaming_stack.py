@@ -135,11 +135,11 @@ class StackStream:
             x = layer.add(x)
         return x
 
-    def end(self) -> Tensor:
-        """Give the remaining steps (1, m, C) when no more come."""
-        x = self._layers[0].end()
-        for layer in self._layers[1:]:
-            x = torch.cat([layer.add(x), layer.end()], dim=1)
+    def end(self, x: Tensor | None = None) -> Tensor:
+        """Take the last steps (1, n, C), if there are any; give the remaining ones (1, m, C)."""
+        for layer in self._layers:
+            x = layer.end(x)
+        assert x is not None
         return x
 
 
@@ -156,9 +156,12 @@ class _LayerStream:
         self._held = torch.cat([self._held, x], dim=1)
         return self._known(self._layer.normed(x))
 
-    def end(self) -> Tensor:
+    def end(self, x: Tensor | None) -> Tensor:
         zeros = self._normed.new_zeros(1, self._layer.lookahead, self._normed.shape[2])
-        return self._known(zeros)
+        if x is None:
+            return self._known(zeros)
+        self._held = torch.cat([self._held, x], dim=1)
+        return self._known(torch.cat([self._layer.normed(x), zeros], dim=1))
 
     def _known(self, normed: Tensor) -> Tensor:
         self._normed = torch.cat([self._normed, normed], dim=1)

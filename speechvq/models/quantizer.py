@@ -69,8 +69,8 @@ class Quantizer(nn.Module):
         ):  # codes must not depend on rounding
             z, e = latents.float(), self.codebook.float()
             # ‖z - e‖² without ‖z‖², which is the same for every code
-            distance = e.square().sum(1) - 2 * z @ e.T
-            return distance.argmin(-1)
+            distance = torch.addmm(e.square().sum(1), z.flatten(0, -2), e.T, alpha=-2)
+            return distance.argmin(-1).unflatten(0, z.shape[:-1])
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Equation 2: code vectors (B, N, D) with z_q(x) = e_k."""

@@ -109,8 +109,9 @@ class _Pass:
                 self._weight += self._window**2
                 weight = np.maximum(self._weight[: self._hop], 1e-3)
                 done.append(self._sum[: self._hop] / weight)
-                self._sum = np.append(self._sum[self._hop :], np.zeros(self._hop))
-                self._weight = np.append(self._weight[self._hop :], np.zeros(self._hop))
+                for kept in (self._sum, self._weight):
+                    kept[: -self._hop] = kept[self._hop :]
+                    kept[-self._hop :] = 0
         samples = np.concatenate([np.zeros(0), *done])
         skipped = min(self._skip, len(samples))
         self._skip -= skipped

@@ -21,7 +21,7 @@ from speechvq.sampling.options import SamplingOptions, check_seed
 from speechvq.sampling.pauses import SourceLevel
 from speechvq.sampling.reference_step import ReferenceSampler
 
-CHUNK_SECONDS = 0.1
+CHUNK_SECONDS = 0.25
 """Seconds of audio that are drawn between two checks for interrupts, at most."""
 CPU_BATCH = 16
 """Utterances in lock-step in a thread on the CPU, at most."""

@@ -27,7 +27,7 @@ from speechvq.sampling.encode import encode_source
 from speechvq.sampling.options import SamplingOptions
 from speechvq.sampling.pauses import SourceLevel
 
-CONDITIONED_CODES = 25
+CONDITIONED_CODES = 100
 """Codes whose condition vectors are computed at a time."""
 
 
@@ -239,7 +239,9 @@ def cut(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use: its share where torchrun started several on the machine."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))

@@ -1,243 +1,241 @@
-"""Shards of a manifest: each utterance once, whatever stops a job."""
+"""Large manifests in shards: encoded and converted by jobs that stop and go on."""
 
-import json
+import os
+import random
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from speechvq import audio, model_folder
 from speechvq.cli import convert, encode
 from speechvq.data.manifest import Utterance, read_manifest, write_manifest
 from speechvq.model import Model
-from speechvq.shards import Shard, parse_shard
 
 RATE = 8000
-COUNT = 11
-BAD = "u04"
+COUNT = 8
+BAD = 5
+SPEAKERS = ["p225", "p226"]
 
 
 @pytest.fixture(scope="module")
-def corpus(tiny_config, tmp_path_factory):
-    """A model, and a manifest of utterances of one file; one names a file that is no audio."""
-    folder = tmp_path_factory.mktemp("shards")
-    torch.manual_seed(0)
-    model = Model(tiny_config, ["p225", "p226"]).eval()
-    with torch.no_grad():  # codes among the latents, so that several are in use
-        z = model.latents(0.1 * torch.randn(1, 8 * model.hop_length))[0]
-        model.vqvae.quantizer.codebook.copy_(z)
-    model_folder.save_model(folder / "model", model, {}, "card")
-    noise = 0.1 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
-    audio.write(folder / "a.wav", noise, RATE)
-    (folder / "bad.wav").write_text("no audio")
-    write_manifest(
-        folder / "all.jsonl",
-        [
-            Utterance(f"u{i:02}", "p225", str(folder / "a.wav"), 0.15, 0.15 * i, text=f"word {i}")
-            for i in range(COUNT)
-        ],
-    )
-    some = [
-        Utterance(u.id, u.speaker, str(folder / "bad.wav"), u.duration) if u.id == BAD else u
-        for u in read_manifest(folder / "all.jsonl")
+def place(tiny_config, tmp_path_factory):
+    """A model, and a manifest of `COUNT` utterances, one of them without a recording."""
+    folder = tmp_path_factory.mktemp("place")
+    for name, seed in (("model", 0), ("other", 1)):
+        torch.manual_seed(seed)
+        model = Model(tiny_config, SPEAKERS).eval()
+        with torch.no_grad():  # codes among the latents, so that several are in use
+            z = model.latents(0.1 * torch.randn(1, 8 * model.hop_length))[0]
+            model.vqvae.quantizer.codebook.copy_(z)
+        model_folder.save_model(folder / name, model, {}, "card")
+    rng = np.random.default_rng(0)
+    waveform = 0.1 * rng.standard_normal(4 * RATE)
+    audio.write(folder / "a.wav", waveform.astype(np.float32), RATE)
+    utterances = [
+        Utterance(f"talk/{i}", "x", str(folder / "a.wav"), 0.15 + 0.01 * i, 0.1 * i)
+        for i in range(COUNT)
     ]
-    write_manifest(folder / "bad.jsonl", some)
+    utterances[BAD] = Utterance("bad", "x", str(folder / "none.wav"), 1.0)
+    write_manifest(folder / "m.jsonl", utterances)
+    write_manifest(folder / "many.jsonl", [
+        Utterance(f"u{i}", "x", str(folder / "a.wav"), 0.5, 0.001 * i) for i in range(300)
+    ])  # fmt: skip
     return folder
 
 
 @pytest.fixture(autouse=True)
-def working_folder(corpus, tmp_path, monkeypatch):
+def working_folder(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SPEECHVQ_MODEL", str(corpus / "model"))
+    monkeypatch.setenv("SPEECHVQ_MODEL", str(place / "model"))
 
 
-def encoded(corpus, *options, manifest="all.jsonl", out="codes.txt", code=0):
-    arguments = ["--manifest", str(corpus / manifest), "--out", out, *options]
-    assert encode.main(arguments) == code
+def run(command, arguments, capsys, code=0):
+    try:
+        assert command.main(list(map(str, arguments))) == code
+    except SystemExit as stop:
+        assert stop.code == code
+    out, err = capsys.readouterr()
+    return out, [line for line in err.splitlines() if ": model: " not in line]
 
 
-@given(st.integers(0, 50), st.integers(1, 12))
-def test_shards_are_disjoint_and_complete(size, count):
-    items = list(range(size))
-    shards = [Shard(index, count).of(items) for index in range(count)]
-    assert sorted(sum(shards, [])) == items
-    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+def files(folder):
+    """The audio files of a folder, by name."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*.wav")
+    }
 
 
-@pytest.mark.parametrize(
-    "text", ["", "1", "8/8", "-1/8", "1/0", "0/0", "a/b", "1/2/3", "1 / 2", "٣/٨"]
-)
-def test_what_is_no_shard(text):
-    with pytest.raises(ValueError, match="expected I/N"):
-        parse_shard(text)
+@pytest.mark.parametrize("count", [1, 2, 3, 11])
+def test_shards_join_to_what_one_command_encodes(place, capsys, count):
+    given = ["--manifest", place / "m.jsonl", "--out"]
+    run(encode, [*given, "whole.txt"], capsys, code=2)
+    for index in range(count):
+        out, errors = run(encode, [*given, "c.txt", "--shard", f"{index}/{count}"], capsys)
+        assert out == f"c.txt.{index}-of-{count}\n"
+        assert len(errors) == (index == BAD % count)
+    assert run(encode, [*given, "c.txt", "--shard", f"0/{count}"], capsys)[0] == ""  # whole
+    _, errors = run(encode, [*given, "c.txt", "--join"], capsys, code=2)
+    assert len(errors) == 1 and "bad: left out" in errors[0] and "no such file" in errors[0]
+    assert Path("c.txt").read_bytes() == Path("whole.txt").read_bytes()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, COUNT + 1])
-def test_joined_codes_are_those_of_one_run(corpus, tmp_path, count):
-    for index in reversed(range(count)):
-        encoded(corpus, "--shard", f"{index}/{count}")
-    encoded(corpus, "--join")
-    encoded(corpus, out="whole.txt")
-    assert (tmp_path / "codes.txt").read_bytes() == (tmp_path / "whole.txt").read_bytes()
+def test_shards_of_another_model_and_a_missing_one(place, capsys):
+    given = ["--manifest", place / "m.jsonl", "--out", "c.txt"]
+    run(encode, [*given, "--shard", "0/2"], capsys)
+    _, errors = run(encode, [*given, "--join"], capsys, code=2)
+    assert len(errors) == 1 and "c.txt.1-of-2" in errors[0]
+    run(encode, [*given, "--shard", "1/2", "--model", place / "other"], capsys)
+    _, errors = run(encode, [*given, "--join"], capsys, code=2)
+    assert len(errors) == 1 and "c.txt.1-of-2: made by another model" in errors[0]
+    assert not Path("c.txt").exists()
 
 
-def test_a_recording_that_cannot_be_encoded_is_told_from_a_missing_shard(corpus, capsys, tmp_path):
-    encoded(corpus, "--shard", "0/2", manifest="bad.jsonl", code=2)
-    encoded(corpus, "--join", manifest="bad.jsonl", code=2)
-    assert "1 of 2 shards are missing or not whole: codes.txt.1-of-2" in capsys.readouterr().err
-    encoded(corpus, "--shard", "1/2", manifest="bad.jsonl")
-    encoded(corpus, "--join", manifest="bad.jsonl", code=2)
-    assert f"{BAD}: has no codes" in capsys.readouterr().err
-    encoded(corpus, manifest="bad.jsonl", out="whole.txt", code=2)
-    assert (tmp_path / "codes.txt").read_bytes() == (tmp_path / "whole.txt").read_bytes()
-
-
-@pytest.mark.parametrize("cut", [0, 3, 40, 200, 260, 300])
-def test_a_shard_goes_on_after_any_stop(corpus, tmp_path, cut, caplog):
-    """A part of a shard is cut anywhere, as a kill leaves it."""
-    encoded(corpus, "--shard", "0/2")
-    whole = (tmp_path / "codes.txt.0-of-2").read_bytes()
-    assert cut < len(whole)
-    (tmp_path / "codes.txt.0-of-2").unlink()
-    (tmp_path / "codes.txt.0-of-2.part").write_bytes(whole[:cut])
-    encoded(corpus, "--shard", "0/2")
-    assert (tmp_path / "codes.txt.0-of-2").read_bytes() == whole
-    assert not (tmp_path / "codes.txt.0-of-2.part").exists()
-    encoded(corpus, "--shard", "0/2")
-    assert "is whole already" in caplog.text
-
-
-def test_a_killed_shard_goes_on_where_it_was(corpus, tmp_path):
-    """Kill a job between two utterances; nothing is encoded twice."""
-    script = """
-import itertools, os, signal, sys
-from speechvq.data import code_shards
-count = itertools.count()
-write = code_shards.ShardWriter.write
-def write_and_die(self, id, found):
-    if next(count) == 2:
-        self._file.write(b"u0")
-        self._file.flush()
-        os.kill(os.getpid(), signal.SIGKILL)
-    write(self, id, found)
-code_shards.ShardWriter.write = write_and_die
-from speechvq.cli.encode import main
-main(sys.argv[1:])
-"""
-    arguments = ["--manifest", str(corpus / "all.jsonl"), "--out", "codes.txt", "--shard", "1/2"]
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True)
-    assert done.returncode == -signal.SIGKILL
-    kept = (tmp_path / "codes.txt.1-of-2.part").read_bytes()
-    assert kept.endswith(b"\nu0") and kept.count(b"\t") == 2
-    encoded(corpus, "--shard", "1/2")
-    encoded(corpus, "--shard", "0/2")
-    encoded(corpus, "--join")
-    encoded(corpus, out="whole.txt")
-    assert (tmp_path / "codes.txt").read_bytes() == (tmp_path / "whole.txt").read_bytes()
-
-
-def test_two_jobs_do_not_write_one_shard(corpus, tmp_path, capsys):
-    import fcntl
-
-    with (tmp_path / "codes.txt.0-of-2.part").open("ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        encoded(corpus, "--shard", "0/2", code=2)
-    assert "another process is writing this shard" in capsys.readouterr().err
-
-
-def test_what_does_not_belong_together_is_not_joined(corpus, tmp_path, capsys):
-    encoded(corpus, "--join", code=2)
-    assert "found none" in capsys.readouterr().err
-    encoded(corpus, "--shard", "0/2")
-    encoded(corpus, "--shard", "1/2", manifest="bad.jsonl")
-    encoded(corpus, "--join", code=2)
-    assert "made by another model or of another manifest" in capsys.readouterr().err
-    encoded(corpus, "--shard", "1/2", code=2)
-    assert "delete it, or take another --out" in capsys.readouterr().err
-    encoded(corpus, "--shard", "0/3")
-    encoded(corpus, "--join", code=2)
-    assert "found of 2 and of 3" in capsys.readouterr().err
-    assert not (tmp_path / "codes.txt").exists()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda lines: [*lines, lines[-1]], "is there twice, or not of this shard"),
-        (lambda lines: [*lines[:-2], lines[-1], lines[-2]], "is there twice, or not of this shard"),
-        (lambda lines: [*lines[:-1], lines[-1][:-1]], "ends within a line"),
-        (lambda lines: lines[6:], "no shard of codes"),
-    ],
-)
-def test_a_spoilt_shard_is_not_joined(corpus, tmp_path, capsys, spoil, message):
-    encoded(corpus, "--shard", "0/1")
-    shard = tmp_path / "codes.txt.0-of-1"
-    shard.write_bytes(b"".join(spoil(shard.read_bytes().splitlines(keepends=True))))
-    encoded(corpus, "--join", code=2)
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "codes.txt").exists()
-
-
-def test_processes_of_torchrun_take_a_shard_each(corpus, tmp_path, monkeypatch):
+def test_the_shard_of_a_process_of_torchrun(place, capsys, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
-    for rank in range(3):
-        monkeypatch.setenv("RANK", str(rank))
-        encoded(corpus)
-    assert len(list(tmp_path.glob("codes.txt.*-of-3"))) == 3
-    encoded(corpus, "--join")
+    monkeypatch.setenv("RANK", "2")
+    given = ["--manifest", place / "m.jsonl", "--out"]
+    assert run(encode, [*given, "c.txt"], capsys)[0] == "c.txt.2-of-3\n"
+    run(encode, [*given, "d.txt", "--shard", "2/3"], capsys)
+    assert Path("c.txt.2-of-3").read_bytes() == Path("d.txt.2-of-3").read_bytes()
+    run(convert, [*given, "converted", "--speaker", "p225"], capsys)
+    assert len(files("converted")) == len(range(2, COUNT, 3)) - (BAD % 3 == 2)
+    _, errors = run(encode, ["--src", place / "a.wav", "--out", "e.txt"], capsys, code=2)
+    assert "pass --manifest" in errors[0]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--src", "a.wav", "--out", "b.txt", "--shard", "0/2"],
-        ["--manifest", "all.jsonl", "--shard", "0/2"],
-        ["--manifest", "all.jsonl", "--out", "b.txt", "--shard", "0/2", "--format", "units"],
-    ],
-)
-def test_options_that_do_not_go_together(arguments, capsys):
-    assert encode.main(arguments) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def killed(arguments, begun, wait=0.0):
+    """Run speechvq-encode in a process, and kill it `wait` seconds after `begun` says yes."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(audio.__file__).parents[2])}
+    command = [sys.executable, "-m", "speechvq.cli.encode", *map(str, arguments)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while not begun() and process.poll() is None:
+        time.sleep(0.001)
+    time.sleep(wait)
+    process.send_signal(signal.SIGKILL)
+    return process.wait()
 
 
-def converted(corpus, *options, manifest="all.jsonl", out="out", code=0):
-    arguments = ["--manifest", str(corpus / manifest), "--speaker", "p226", "--out", out, *options]
-    assert convert.main(arguments) == code
+def kill_and_go_on(place, capsys, kills):
+    """The joined file of two shards, of which the first is killed; the lines left by each kill."""
+    part, left = Path("c.txt.0-of-2.part"), []
+    given = ["--manifest", place / "many.jsonl", "--out", "c.txt"]
+
+    def size():
+        return part.stat().st_size if part.exists() else 0
+
+    for wait in kills:
+        before = size()
+        killed([*given, "--shard", "0/2"], lambda before=before: size() > before + 2000, wait)
+        if not part.exists():
+            break
+        left.append(part.read_bytes().count(b"\n"))
+    for index in range(2):
+        run(encode, [*given, "--shard", f"{index}/2"], capsys)
+    run(encode, [*given, "--join"], capsys)
+    return Path("c.txt").read_bytes(), left
 
 
-def test_conversions_of_shards_are_those_of_one_run(corpus, tmp_path, capsys):
-    converted(corpus, out="whole")
-    converted(corpus, "--shard", "0/2")
-    converted(corpus, "--join", code=2)
-    assert "u01-p226.wav: is not there" in capsys.readouterr().err
-    first = tmp_path / "out" / "u00-p226.wav"
-    before = first.stat().st_mtime_ns
-    converted(corpus)  # what is left
-    assert first.stat().st_mtime_ns == before
-    for path in sorted((tmp_path / "whole").glob("*.wav")):
-        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
-    converted(corpus, "--join")
-    listed = read_manifest(tmp_path / "out" / "manifest.jsonl")
-    assert [u.id for u in listed] == [f"u{i:02}-p226" for i in range(COUNT)]
-    assert {u.speaker for u in listed} == {"p226"} and listed[3].text == "word 3"
-    assert all(audio.info(u.path)[0] == pytest.approx(u.duration) for u in listed)
+def test_a_killed_shard_goes_on(place, capsys):
+    joined, left = kill_and_go_on(place, capsys, [0])
+    assert left and 6 < left[0] < 150
+    run(encode, ["--manifest", place / "many.jsonl", "--out", "whole.txt"], capsys)
+    assert joined == Path("whole.txt").read_bytes()
 
 
-def test_other_settings_do_not_mix_in_a_folder(corpus, capsys, tmp_path):
-    converted(corpus, "--shard", "0/9")
-    converted(corpus, "--shard", "1/9", "--seed", "1", code=2)
-    assert "conversions with another seed are there" in capsys.readouterr().err
-    (tmp_path / "out" / "conversion.json").write_text("{")
-    converted(corpus, "--shard", "1/9", code=2)
-    assert capsys.readouterr().err.count("\n") <= 2
+@pytest.mark.slow
+def test_shards_killed_a_hundred_times(place, capsys, record_property):
+    run(encode, ["--manifest", place / "many.jsonl", "--out", "whole.txt"], capsys)
+    random.seed(0)
+    kills = 0
+    while kills < 100:
+        joined, left = kill_and_go_on(place, capsys, [random.uniform(0, 0.2) for _ in range(3)])
+        assert joined == Path("whole.txt").read_bytes()
+        kills += len(left)
+        for path in Path().glob("c.txt*"):
+            path.unlink()
+    record_property("figures", f"{kills} kills, each file the same")
 
 
-def test_a_bad_utterance_does_not_stop_the_others(corpus, tmp_path, capsys):
-    converted(corpus, "--json", manifest="bad.jsonl", code=2)
-    outcome = json.loads(capsys.readouterr().out)
-    assert len(outcome["written"]) == COUNT - 1 and len(outcome["failed"]) == 1
+@pytest.mark.parametrize("count", [1, 3])
+def test_conversions_of_shards_are_those_of_one_command(place, capsys, count):
+    given = ["--manifest", place / "m.jsonl", "--speaker", *SPEAKERS, "--out"]
+    run(convert, [*given, "whole"], capsys, code=2)
+    for index in range(count):
+        _, errors = run(convert, [*given, "parts", "--shard", f"{index}/{count}"], capsys)
+        assert len(errors) == 2 * (index == BAD % count)
+    expected = files("whole")
+    assert files("parts") == expected
+    assert len(expected) == 2 * (COUNT - 1) and "p226/talk%2F3.wav" in expected
+    out, errors = run(convert, [*given, "parts", "--join"], capsys, code=2)
+    assert out.split() == [f"parts/{speaker}/manifest.jsonl" for speaker in SPEAKERS]
+    assert len(errors) == 2 and all("bad: left out" in error for error in errors)
+    everything = read_manifest(place / "m.jsonl")
+    converted = read_manifest("parts/p226/manifest.jsonl")
+    assert [u.id for u in converted] == [u.id for u in everything if u.id != "bad"]
+    for u in converted:
+        waveform, rate = audio.read(u.path)
+        assert u.speaker == "p226" and abs(len(waveform) / rate - u.duration) < 0.001
+
+
+def test_what_is_converted_is_not_converted_again(place, capsys):
+    given = ["--manifest", place / "m.jsonl", "--speaker", "p225", "--out", "parts"]
+    run(convert, given, capsys, code=2)
+    expected = files("parts")
+    lost = Path("parts/p225/talk%2F2.wav")
+    lost.unlink()
+    _, errors = run(convert, [*given, "--join"], capsys, code=2)
+    assert len(errors) == 1 and f"{lost}: is missing, one of up to 2 of 8" in errors[0]
+    assert run(convert, [*given, "--shard", "0/1"], capsys)[0] == f"{lost}\n"
+    assert files("parts") == expected
+    for change in (["--seed", "1"], ["--model", place / "other"], ["--no-envelope"]):
+        _, errors = run(convert, [*given, *change], capsys, code=2)
+        assert len(errors) == 1 and "conversions with another" in errors[0]
+    Path("parts/conversion.json").write_text("{")
+    _, errors = run(convert, given, capsys, code=2)
+    assert len(errors) == 1 and "another version of speechvq" in errors[0]
+    Path("parts/conversion.json").unlink()
+    lost.write_bytes(b"not a conversion")
+    _, errors = run(convert, given, capsys, code=2)
+    assert len(errors) == 1 and "speechvq did not write it" in errors[0]
+    assert lost.read_bytes() == b"not a conversion"
+
+
+def test_ids_and_speakers_stay_within_the_folder():
+    from speechvq.cli.convert_manifest import output
+
+    ids = ["a", "../a", "..", ".", "/a", "a/b", "a%2Fb", "%", "a\0b", "..%2Fa"]
+    paths = {output("out", speaker, id) for id in ids for speaker in ids}
+    assert len(paths) == len(ids) ** 2
+    for path in paths:
+        assert len(path.parts) == 3 and path.parts[0] == "out" and ".." not in path.parts
+
+
+WRONG = [
+    (encode, "--src a.wav --shard 0/2", "pass --manifest"),
+    (encode, "--src a.wav --join", "pass --manifest"),
+    (encode, "--manifest M --shard 2/2 --out c.txt", "expected I/N with I from 0 to N - 1"),
+    (encode, "--manifest M --shard 0/2", "name --out"),
+    (encode, "--manifest M --shard 0/2 --out c --format npz", "without --format"),
+    (convert, "--manifest M --speaker p225 --shard 0/2", "name a folder with --out"),
+    (convert, "--src a.wav --speaker p225 --shard 0/2", "pass --manifest"),
+    (
+        convert,
+        "--manifest M --speaker p225 --out c --join",
+        "talk%2F0.wav: is missing, one of up to 8 of 8",
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "arguments", "message"), WRONG, ids=lambda x: str(x)[:60])
+def test_a_mistake_is_one_line(place, capsys, command, arguments, message):
+    manifest = str(place / "m.jsonl")
+    words = [manifest if word == "M" else word for word in arguments.split()]
+    _, errors = run(command, words, capsys, code=2)
+    assert len(errors) == 1
+    assert message in errors[0]
