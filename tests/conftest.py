@@ -26,6 +26,11 @@ SAMPLE_RATE = 8000
 SPEAKERS = {"p225": 210.0, "p226": 110.0}  # pitch in Hz
 
 
+def pytest_report_header() -> str:
+    """Which copy of the package is tested: in CI the installed one."""
+    return f"speechvq: {Path(audio.__file__).parents[1]}"
+
+
 @pytest.fixture(scope="module")
 def one_thread():
     """The tests of a module multiply on one thread."""
