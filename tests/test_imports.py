@@ -22,7 +22,7 @@ FLOORS = [
     {"models", "data", "weights"},
     {"codes"},
     {"audio"},
-    {"config", "distributed", "hub", "numba_cache", "progress", "settings"},
+    {"config", "distributed", "hub", "numba_cache", "progress", "settings", "shards"},
     {"yaml_reader"},
     {"text"},
 ]

@@ -1,10 +1,16 @@
-"""Writing audio and other files atomically: a file appears whole or not at all."""
+"""Writing audio and other files atomically: a file appears whole or not at all.
+
+That holds where the power is cut, too: a file is on the disk before it gets its name. Of a process
+that is killed (SIGKILL), the hidden file ``.NAME.PROCESS.THREAD.tmp`` may stay beside the output.
+"""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import os
+import re
 import shutil
 import signal
 import struct
@@ -197,7 +203,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes | Iterable[bytes]) 
     new = _NewFile(Path(path))
     try:
         for piece in [content] if isinstance(content, bytes) else content:
-            with _naming(new.path):
+            with naming(new.path):
                 new.raw.write(piece)
         new.keep()
     finally:
@@ -246,7 +252,7 @@ class _NewFile:
         self.path = path
         self.temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
         _remove_at_termination()
-        with _naming(path):
+        with naming(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,10 +260,13 @@ class _NewFile:
             self.raw = open(self.temporary, "wb")  # noqa: SIM115
 
     def keep(self) -> None:
-        """Rename the temporary file to its final name."""
-        with _naming(self.path):
+        """Rename the temporary file to its final name, once it is on the disk."""
+        with naming(self.path):
+            self.raw.flush()
+            os.fsync(self.raw.fileno())
             self.raw.close()
             os.replace(self.temporary, self.path)
+            _sync_folder(self.path.parent)
         _temporaries.discard(self.temporary)
 
     def discard(self) -> None:
@@ -267,6 +276,27 @@ class _NewFile:
         with contextlib.suppress(OSError):
             self.temporary.unlink()
         _temporaries.discard(self.temporary)
+
+
+def remove_leftovers(*folders: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote into folders.
+
+    No other process may be writing there.
+    """
+    for folder in folders:
+        for path in folder.glob(".*.tmp"):
+            if re.fullmatch(r"\..+\.\d+\.\d+\.tmp", path.name):
+                path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have new names on the disk, where the system can: without it a name may be lost, or old."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 _temporaries: set[Path] = set()
@@ -282,18 +312,23 @@ def _remove_at_termination() -> None:
             signal.signal(number, _terminated)
 
 
-def _terminated(number: int, _: object) -> None:
+@atexit.register  # a signal can end the work before an object knows of its file
+def _remove_temporaries() -> None:
     for temporary in list(_temporaries):
         if f".{os.getpid()}." in temporary.name:  # and not that of a parent process
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def _terminated(number: int, _: object) -> None:
+    _remove_temporaries()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Raise errors of the system with the final path instead of the temporary one."""
+def naming(path: Path) -> Iterator[None]:
+    """Raise errors of the system with a path, and not with that of a temporary file."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:

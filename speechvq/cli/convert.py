@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechvq import audio
-from speechvq.cli import piping, speaking
+from speechvq.cli import piping, sharding, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line, shown
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ examples:
   speechvq-convert --src a.wav --speaker p225 --stream | ffplay -i -
   arecord -f S16_LE -r 16000 -d 5 | speechvq-convert --src - --speaker p225 --out b.wav
   arecord -f S16_LE -r 16000 | speechvq-convert --src - --speaker p225 --stream | aplay
+  speechvq-convert --manifest test.jsonl --speaker p225 --out converted
+  speechvq-convert --manifest big.jsonl --speaker p225 --out big --shard 3/8    one job of eight
   speechvq-convert --list-speakers
 
 {speaking.WHICH_MODEL}
@@ -39,6 +41,10 @@ Samples are drawn exactly from the model's distribution; argmax, which is not sa
 offered. A conversion has the level of its source, in pauses too. The files written are printed on
 stdout; a source that cannot be used is reported, the others are converted, and the exit code is 2.
 Earlier outputs, known by a comment in the file, are no sources beside others.
+
+Of a manifest, OUT/ID-SPEAKER.wav is written for each utterance. What is there already is kept, so
+the same command goes on after a stop. --shard takes every N-th utterance, and processes that
+torchrun starts take a shard each. --join writes OUT/manifest.jsonl, and names what is missing.
 """
 
 
@@ -49,17 +55,26 @@ class Job:
     source: Path
     speaker: str
     output: Path
+    start: float = 0.0
+    """In the source, in seconds."""
+    seconds: float | None = None
+    """Of the source; None for all."""
 
 
 def parser() -> Parser:
     """The options of speechvq-convert."""
     parser = Parser("convert", "Convert recordings to another speaker's voice.", EXAMPLES)
     add = parser.add_argument
-    add("--src", nargs="+", metavar="PATH", help="audio files, and folders of them; - for stdin")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--src", nargs="+", metavar="PATH", help="audio files, and folders of them; - for stdin"
+    )
+    what.add_argument("--manifest", metavar="FILE", help="utterances of speechvq-prepare")
     add("--speaker", nargs="+", metavar="NAME", help="target speakers, such as p225")
     add("--out", metavar="PATH",
         help="a .wav or .flac file for one source and speaker, or a folder "
         "(default: SOURCE-SPEAKER.wav beside each source)")  # fmt: skip
+    sharding.add_shard_options(parser)
     piping.add_pcm_option(parser)
     add("--stream", nargs="?", choices=("wav", "pcm"), const="wav",
         help="write to stdout while it is drawn: WAV, or raw 16-bit samples")  # fmt: skip
@@ -76,9 +91,12 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if options.list_speakers:
         return _list_speakers(options.model, options.json)
-    if not options.src or not options.speaker:
-        raise ValueError(f"{'--speaker' if options.src else '--src'} is missing: see --help")
-
+    source = options.src or options.manifest
+    if not source or not options.speaker:
+        raise ValueError(f"{'--speaker' if source else '--src'} is missing: see --help")
+    sharding.check_shard(options)
+    if options.manifest:
+        return _run_manifest(options)
     if options.stream and len(options.src) == 1 and piping.is_pipe(options.src[0]):
         return _stream_live(options)
     with piping.sources(options.src, options.pcm) as (sources, piped):
@@ -99,16 +117,57 @@ def _run(options: argparse.Namespace, sources: list[Path], piped: set[Path]) -> 
         fine = speaking.check_outputs(out if given else outputs, [job.source for job in jobs])
         jobs = [job for job in jobs if job.output in fine]
 
+    model, folder = _model(options)
+    if options.stream:
+        blocks = audio.Recording(jobs[0].source, model.sample_rate)
+        sampling = speaking.sampling_options(options)
+        return _stream(model, blocks, jobs[0].speaker, options.stream, sampling)
+    return _convert_all(options, model, folder, jobs)
+
+
+def _run_manifest(options: argparse.Namespace) -> int:
+    """Convert the utterances of a manifest, or of a shard of it, that are not converted yet."""
+    from speechvq.cli import convert_manifest
+    from speechvq.data.manifest import read_manifest
+    from speechvq.model_folder import WEIGHTS
+
+    if not options.out or options.stream:
+        raise ValueError("--manifest: name a folder with --out; --stream is for one source")
+    if options.join:
+        return convert_manifest.join(options)
+    utterances = read_manifest(options.manifest)
+    if options.shard:
+        utterances = options.shard.of(utterances)
+    sources = [(u, speaker) for u in utterances for speaker in dict.fromkeys(options.speaker)]
+    paths = convert_manifest.outputs(options, utterances)
+    model, folder = _model(options)
+    convert_manifest.check_settings(options, folder / WEIGHTS)
+    fine = convert_manifest.missing(paths)
+    jobs = [
+        Job(Path(u.path), speaker, path, u.start, u.duration)
+        for (u, speaker), path in zip(sources, paths, strict=True)
+        if path in fine
+    ]
+    if len(jobs) < len(paths):
+        logger.info(
+            "%s: %d of %d are there already", options.out, len(paths) - len(jobs), len(paths)
+        )
+    return _convert_all(options, model, folder, jobs)
+
+
+def _model(options: argparse.Namespace) -> tuple[Model, Path]:
+    """The model, which has the speakers that are asked for, and its folder."""
     from speechvq.model_folder import find_model, load_model
 
     folder = find_model(options.model)
     model = load_model(folder, options.device)
     speaking.check_speakers(model, options.speaker)
-    sampling = speaking.sampling_options(options)
-    if options.stream:
-        blocks = audio.Recording(jobs[0].source, model.sample_rate)
-        return _stream(model, blocks, jobs[0].speaker, options.stream, sampling)
+    return model, folder
 
+
+def _convert_all(options: argparse.Namespace, model: Model, folder: Path, jobs: list[Job]) -> int:
+    """Do the jobs, and say what came of them."""
+    sampling = speaking.sampling_options(options)
     written, failed = _convert(model, jobs, sampling, show=not options.json)
     if options.json:
         outcome = {"model": str(folder), "written": written, "failed": failed}
@@ -156,12 +215,13 @@ def _encode_sources(
     from speechvq.sampling import encode_source
     from speechvq.sampling.pauses import SourceLevel
 
-    path, source = None, None  # jobs of one source follow each other: it is encoded once
+    part, source = None, None  # jobs of one source follow each other: it is encoded once
     for job in jobs:
         try:
-            if job.source != path:
-                source = encode_source(model, audio.Recording(job.source, model.sample_rate))
-                path = job.source
+            if (job.source, job.start, job.seconds) != part:
+                speech = audio.Recording(job.source, model.sample_rate, job.start, job.seconds)
+                source = encode_source(model, speech)
+                part = job.source, job.start, job.seconds
         except (audio.AudioError, OSError) as error:
             message = one_line(error)
             logger.error("%s", message)
@@ -176,7 +236,7 @@ def _seconds(jobs: list[Job]) -> float:
     total = 0.0
     for job in jobs:
         with contextlib.suppress(audio.AudioError, OSError):  # reported when it is encoded
-            total += audio.info(job.source)[0]
+            total += job.seconds or audio.info(job.source)[0]
     return total
 
 
@@ -201,10 +261,7 @@ def _check_stream(options: argparse.Namespace, sources: int) -> None:
 def _stream_live(options: argparse.Namespace) -> int:
     """Convert what comes through a pipe while it comes."""
     _check_stream(options, 1)
-    from speechvq.model_folder import find_model, load_model
-
-    model = load_model(find_model(options.model), options.device)
-    speaking.check_speakers(model, options.speaker)
+    model, _ = _model(options)
     with piping.live(options.src[0], model.sample_rate, options.pcm) as blocks:
         sampling = speaking.sampling_options(options)
         return _stream(model, blocks, options.speaker[0], options.stream, sampling)

@@ -6,7 +6,6 @@ import contextlib
 import ipaddress
 import logging
 import math
-import signal
 import threading
 from pathlib import Path
 
@@ -69,7 +68,6 @@ def main(argv: list[str] | None = None) -> int:
                     "--host %s: whoever reaches this machine can use the demo, and its time",
                     options.host,
                 )
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
             print(url, flush=True)
             threading.Event().wait()
     except ImportError as error:

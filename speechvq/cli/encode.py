@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechvq import audio
-from speechvq.cli import piping, speaking
+from speechvq.cli import piping, sharding, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
 from speechvq.codes import Codebook, check_id
 from speechvq.progress import track
@@ -34,6 +34,8 @@ examples:
   speechvq-encode --manifest test.jsonl --format textgrid --out grids
   speechvq-encode --manifest test.jsonl --format units --merge-runs --out test.units
   speechvq-encode --manifest test.jsonl --format npz --out test.npz
+  speechvq-encode --manifest big.jsonl --out big.txt --shard 3/8    one job of eight, 0/8 to 7/8
+  speechvq-encode --manifest big.jsonl --out big.txt --join         when all are done
 
 codes:     a header of lines that begin with '#' names the codebook; then one utterance a line: its
            id, a tab, and its codes, separated by blanks. speechvq-decode reads it.
@@ -44,11 +46,17 @@ npz:       for NumPy: the arrays ids, lengths, codes (of all utterances) and met
 
 The id of a file is its name without the suffix.
 
+A shard is every N-th utterance of a manifest, in the file OUT.I-of-N. It grows as OUT.I-of-N.part;
+the same command goes on with it after a stop. --join checks that each utterance is there once, and
+writes OUT as without shards. Processes that torchrun starts take a shard each.
+
 {speaking.WHICH_MODEL}
 A recording is scaled to the level of the model's training speech. One that cannot be used is
 reported, the others are encoded, and the exit code is 2.
 """
 
+NAMED = 10
+"""Utterances without codes that are named one by one."""
 FORMATS = ("codes", "textgrid", "units", "npz")
 
 
@@ -67,6 +75,7 @@ def parser() -> Parser:
         help="what to write, see below (default: %(default)s)")  # fmt: skip
     add("--merge-runs", action="store_true",
         help="of units: equal ones that follow each other become one")  # fmt: skip
+    sharding.add_shard_options(parser)
     piping.add_pcm_option(parser)
     speaking.add_model_options(parser)
     add("--json", action="store_true", help="write JSON: the header's values, and codes by id")
@@ -88,7 +97,12 @@ class Recording:
 def main(argv: list[str] | None = None) -> int:
     """Encode recordings and write their codes."""
     options = parser().parse_args(argv)
+    sharding.check_shard(options)
     _check(options)
+    if options.join:
+        return _join(options)
+    if options.shard:
+        return _run_shard(options)
     if options.manifest:
         return _run(options, _listed(options.manifest))
     with piping.sources(options.src, options.pcm) as (paths, piped):
@@ -98,6 +112,8 @@ def main(argv: list[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> None:
     """Raise ValueError for options that do not go together."""
     form = options.format
+    if (options.shard or options.join) and (not options.out or form != "codes" or options.json):
+        raise ValueError("shards are files of codes: name --out, without --format and --json")
     if options.merge_runs and form != "units":
         raise ValueError("--merge-runs is for --format units")
     if options.json and form in ("units", "npz"):
@@ -132,6 +148,49 @@ def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
         else:
             _write_file(options, codebook, ((r.id, encoded.codes) for r, encoded in found))
     return ERROR if failed else OK
+
+
+def _run_shard(options: argparse.Namespace) -> int:
+    """Encode a part of a manifest, or what is left of it."""
+    from speechvq.data.code_shards import ShardWriter, fingerprint
+    from speechvq.model_folder import codebook_of, load
+
+    shard, out = options.shard, Path(options.out)
+    _check_out(options, [])
+    recordings = shard.of(_listed(options.manifest))
+    model = load(options.model, options.device)
+    codebook, manifest = codebook_of(model), fingerprint(Path(options.manifest))
+    with ShardWriter(out, shard, codebook, manifest) as writer:
+        if writer.whole:
+            logger.info("%s: is whole already", writer.path)
+            return OK
+        if writer.last is not None:
+            ids = [recording.id for recording in recordings]
+            recordings = recordings[ids.index(writer.last) + 1 :]
+            logger.info("%s: going on with %d recordings", writer.path, len(recordings))
+        failed: list[Recording] = []
+        for recording, encoded in _encode(model, _named("codes", recordings), failed):
+            writer.write(recording.id, encoded.codes)
+        writer.close()
+    speaking.announce(writer.path)
+    return ERROR if failed else OK
+
+
+def _join(options: argparse.Namespace) -> int:
+    """Join the shards of a manifest."""
+    from speechvq.data.code_shards import fingerprint, join_shards
+    from speechvq.data.manifest import read_manifest
+
+    _check_out(options, [])
+    ids = (utterance.id for utterance in read_manifest(options.manifest))
+    count, missing = join_shards(Path(options.out), fingerprint(Path(options.manifest)), ids)
+    for id in missing[:NAMED]:
+        logger.error("%s: has no codes, as its recording could not be encoded", id)
+    if len(missing) > NAMED:
+        logger.error("%d more have no codes", len(missing) - NAMED)
+    logger.info("%d utterances joined", count)
+    speaking.announce(Path(options.out))
+    return OK
 
 
 def _check_out(options: argparse.Namespace, recordings: list[Recording]) -> None:

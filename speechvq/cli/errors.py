@@ -24,10 +24,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from speechvq import signals
+
 OURS = ("speechvq", "__main__")
 """Beginnings of the names of our loggers; a command run with python -m is __main__."""
 
-OK, ERROR, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
+OK, ERROR, SIGNALLED, BROKEN_PIPE = 0, 2, 128, 141
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,11 +62,12 @@ class Parser(argparse.ArgumentParser):
 def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int]:
     """Make the ``main`` of a command report errors as one line on stderr and an exit code.
 
-    The exit code is 2 for ValueError and OSError (a file is missing, unreadable, unwritable), 130
-    for an interrupt, and 141, without a message, for a closed pipe (``| head``). A ``main`` that
-    returns None succeeded. An item of many that cannot be used is logged as an error and left out;
-    the exit code is 2 when the rest is done. While the command runs, log records of the package and
-    Python's warnings are written to stderr as one line each.
+    The exit code is 2 for ValueError and OSError (a file is missing, unreadable, unwritable), 141,
+    without a message, for a closed pipe (``| head``), and 130, 143 and 129 for Ctrl-C, SIGTERM and
+    SIGHUP, after which no temporary file is left. A ``main`` that returns None succeeded. An item
+    of many that cannot be used is logged as an error and left out; the exit code is 2 when the rest
+    is done. While the command runs, log records of the package and Python's warnings are written to
+    stderr as one line each.
     """
     name = "speechvq-" + Path(main.__code__.co_filename).stem.replace("_", "-")
 
@@ -73,7 +76,8 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
         _fill_in_streams()
         with _log_to_stderr(name) as log:
             try:
-                code = main(argv)
+                with signals.handled(signals.end, signals.TERMINATE, signals.HANG_UP):
+                    code = main(argv)
                 sys.stdout.flush()  # a closed pipe raises an error here
                 return code or (ERROR if log.errors else OK)
             except BrokenPipeError:
@@ -84,9 +88,9 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
                     raise
                 _write_line(f"{name}: error: {one_line(error)}")
                 return ERROR
-            except KeyboardInterrupt:
-                _write_line(f"{name}: interrupted")
-                return INTERRUPTED
+            except KeyboardInterrupt as ended:
+                _write_line(f"{name}: {signals.said(ended)}")
+                return SIGNALLED + signals.number_of(ended)
 
     return run
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import speechvq
-from speechvq.cli.errors import INTERRUPTED, OK
+from speechvq import signals
+from speechvq.cli.errors import OK, SIGNALLED
 from speechvq.cli.settings import SettingsParser
 
 
@@ -48,10 +49,11 @@ def finished(train: Callable[[], Path]) -> int:
     except Interrupted as stopped:
         if rank() == 0:
             print(
-                f"speechvq-train: interrupted ({stopped}); the same command with --resume goes on",
+                f"speechvq-train: {signals.said(stopped)} ({stopped}); the same command with "
+                "--resume goes on",
                 file=sys.stderr,
             )
-        return INTERRUPTED
+        return SIGNALLED + stopped.number
     if rank() == 0:
         print(folder)
     return OK

@@ -44,6 +44,8 @@ class LoopConfig:
     keep_every : int
         Steps between checkpoints that are kept, without the optimiser's state, for learning curves;
         0 for none.
+    keep_last : int
+        Of these, so many of the newest stay; 0 for all of them.
     tensorboard : bool
         Write TensorBoard's event files beside the JSON lines.
     """
@@ -55,12 +57,13 @@ class LoopConfig:
     valid_every: int = 1000
     checkpoint_every: int = 1000
     keep_every: int = 0
+    keep_last: int = 0
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
         for name in ("log_every", "valid_every", "checkpoint_every"):
             at_least(1, name, getattr(self, name))
-        for name in ("keep_every", "seed"):
+        for name in ("keep_every", "keep_last", "seed"):
             at_least(0, name, getattr(self, name))
         if self.seed >= 2**32:
             raise ValueError(f"seed: must be below 2^32, got {self.seed}")

@@ -78,6 +78,12 @@ class RandomSegments(Dataset[Any]):
         utterances, starts = self._drawn((*self._seed, step), self.batch_size)
         return utterances[self._rows], starts[self._rows]
 
+    def places(self, step: int) -> list[tuple[int, int]]:
+        """Utterance and start of each row of a step, of this process."""
+        return [
+            (int(utterance), int(start)) for utterance, start in zip(*self.draw(step), strict=True)
+        ]
+
     def draw_again(self, step: int, row: int, attempt: int) -> tuple[int, int]:
         """Another utterance and start for a row of this process, each attempt another."""
         seed = (*self._seed, step, self._rows.start + row, attempt)

@@ -120,10 +120,11 @@ class Waveforms:
             self._cache = [self._whole(i, length) for i, length in enumerate(bar)]
             if self.left_out.all():
                 self._read(0, 0, int(self.lengths[0]))  # raises the error
-        self._gains = np.ones(len(self), np.float32)
+        self.gains = torch.ones(len(self))
+        """Factor of each utterance, (utterances,)."""
         if level is not None:
             bar = track(range(len(self)), "levels", " utterances", shown=progress)
-            self._gains = np.array([self._gain(i, level) for i in bar], np.float32)
+            self.gains = torch.tensor([self._gain(i, level) for i in bar], dtype=torch.float32)
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -197,8 +198,8 @@ class Waveforms:
             samples = samples.astype(np.float32) / _FULL_SCALE
         else:
             samples = self._read(utterance, start, min(length, self.lengths[utterance] - start))
-        if self._gains[utterance] != 1:
-            samples = self._gains[utterance] * samples
+        if (gain := self.gains[utterance].item()) != 1:
+            samples = gain * samples
         return np.pad(samples, (0, length - len(samples)))
 
     def _gain(self, utterance: int, level: float) -> float:
@@ -336,8 +337,7 @@ class SegmentBatches(RandomSegments):
 
     def __getitem__(self, step: int) -> Batch:
         """This process's rows of a step, T being `segment_length` and twice the `margin`."""
-        drawn = zip(*self.draw(step), strict=True)
-        rows = [self._row(step, row, *segment) for row, segment in enumerate(drawn)]
+        rows = self._read_rows(step)
         segments = [(utterance, start) for utterance, start, _ in rows]
         waveform = np.stack([samples for _, _, samples in rows])
         labels = None
@@ -354,6 +354,14 @@ class SegmentBatches(RandomSegments):
             codes = torch.from_numpy(np.stack(found))
         speaker = self._speakers[[utterance for utterance, _ in segments]]
         return Batch(torch.from_numpy(waveform), torch.from_numpy(speaker), labels, codes=codes)
+
+    def places(self, step: int) -> list[tuple[int, int]]:
+        """Utterance and start of each row, of those that are drawn in place of others, too."""
+        return [(utterance, start) for utterance, start, _ in self._read_rows(step)]
+
+    def _read_rows(self, step: int) -> list[tuple[int, int, np.ndarray]]:
+        drawn = zip(*self.draw(step), strict=True)
+        return [self._row(step, row, *segment) for row, segment in enumerate(drawn)]
 
     def draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Utterances (B,) and starts (B,), where a code begins if the codes are given."""

@@ -55,6 +55,10 @@ class PerturbedBatches(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.segments)
 
+    def places(self, step: int) -> list[tuple[int, int]]:
+        """As those of the segments."""
+        return self.segments.places(step)
+
     def __getitem__(self, step: int) -> Batch:
         batch = self.segments[step]
         seed = zlib.crc32(batch.waveform.numpy().tobytes())  # of this process's rows

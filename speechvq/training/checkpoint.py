@@ -20,6 +20,8 @@ from speechvq import audio
 FOLDER = "checkpoints"
 LAST = f"{FOLDER}/last.safetensors"
 BEST = f"{FOLDER}/best.safetensors"
+CODES = f"{FOLDER}/codes"
+KEPT = f"{FOLDER}/step-*.safetensors"
 
 
 @dataclass
@@ -55,7 +57,7 @@ class State:
     @property
     def kept(self) -> str:
         """The file that keeps this moment (`training.keep_every`)."""
-        return f"{FOLDER}/step-{self.global_step:07d}.safetensors"
+        return KEPT.replace("*", f"{self.global_step:07d}")
 
     def next(self, stage: str) -> "State":
         """The state at the beginning of the next stage."""
@@ -90,6 +92,13 @@ def save_checkpoint(
             tensors.update({f"optimizer.{index}.{key}": value for key, value in values.items()})
     header = {"state": json.dumps(asdict(state)), "settings": json.dumps(settings)}
     audio.write_bytes(path, save(tensors, header))
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Delete the kept checkpoints of a model folder but for the newest ones, by global step."""
+    by_step = sorted(folder.glob(KEPT), key=lambda path: (len(path.name), path.name))
+    for path in by_step[:-keep]:
+        path.unlink(missing_ok=True)
 
 
 def read_header(path: Path) -> tuple[State, dict[str, Any]]:

@@ -64,6 +64,7 @@ class Corpus(nn.Module):
         self.seed = seed
         self._lost = 0  # utterances to learn from that have turned out to be unusable
         self.register_buffer("decoder_started", torch.tensor(False))
+        self.gains = _Gains(waveforms)
         self.report_unusable()
 
     @property
@@ -245,3 +246,17 @@ class Corpus(nn.Module):
         steps = math.ceil(samples / self.batches(config).samples_per_step)
         segments = self.batches(config, name, steps)
         return (segments[step].to(self.group.device) for step in range(steps))
+
+
+class _Gains(nn.Module):
+    """The gains of the utterances, for the checkpoint: all audio was read to find them."""
+
+    def __init__(self, waveforms: Waveforms):
+        super().__init__()
+        self._waveforms = waveforms
+
+    def get_extra_state(self) -> Tensor:
+        return self._waveforms.gains
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self._waveforms.gains.copy_(state)

@@ -6,17 +6,31 @@ be others than those that the model meets when it is used.
 Shapes: T samples, N codes, G codebooks.
 """
 
-import numpy as np
+import hashlib
+import logging
+from pathlib import Path
 
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from speechvq import audio
 from speechvq.data.segments import Waveforms
 from speechvq.distributed import Processes
 from speechvq.model import Model
+from speechvq.model_folder import fingerprint
 from speechvq.progress import track
 from speechvq.sampling.encode import encode_blocks
 
+logger = logging.getLogger(__name__)
+
 
 def frozen_codes_of(
-    model: Model, waveforms: Waveforms, group: Processes, progress: bool = False
+    model: Model,
+    waveforms: Waveforms,
+    group: Processes,
+    progress: bool = False,
+    file: Path | None = None,
 ) -> "FrozenCodes | None":
     """Codes of whole utterances, to be found by `find`, for an encoder that streams.
 
@@ -24,7 +38,7 @@ def frozen_codes_of(
     """
     if not hasattr(model.vqvae.encoder, "stream"):
         return None
-    return FrozenCodes(model, waveforms, group, progress)
+    return FrozenCodes(model, waveforms, group, progress, file)
 
 
 class FrozenCodes:
@@ -38,18 +52,74 @@ class FrozenCodes:
         Each process encodes its share.
     progress : bool
         Show progress on stderr.
+    file : Path, optional
+        Where they are kept, for a resume and for the next stage.
     """
 
-    def __init__(self, model: Model, waveforms: Waveforms, group: Processes, progress: bool):
+    def __init__(
+        self,
+        model: Model,
+        waveforms: Waveforms,
+        group: Processes,
+        progress: bool,
+        file: Path | None = None,
+    ):
         self._model, self._waveforms, self._group = model, waveforms, group
-        self._progress = progress
+        self._progress, self._file = progress, file
         self._codes: list[np.ndarray] = []
 
     def find(self) -> None:
         """Encode the utterances, as whole recordings of the level that they have.
 
-        Those that cannot be decoded are left out from now on, in all processes.
+        Or read what was kept, if it is by the same encoder and of the same speech. Utterances that
+        cannot be decoded are left out from now on, in all processes.
         """
+        waveforms, model = self._waveforms, self._model
+        source = self._source()
+        found = self._read(source)
+        if self._group.any(found is None) or found is None:
+            found = self._encode()
+            if self._file is not None and self._group.first:
+                self._write(self._file, source, found)
+        for i in set(range(len(waveforms))) - set(found):
+            waveforms.leave_out(i)
+        none = np.zeros(1 if model.codebooks == 1 else (1, model.codebooks), np.int32)
+        self._codes = [found.get(i, none) for i in range(len(waveforms))]
+
+    def _source(self) -> str:
+        """What the codes depend on: the encoder with its codebook, the utterances, their level."""
+        waveforms = self._waveforms
+        listed = "".join(f"{u.id} {u.start:.6f} {u.duration:.6f}\n" for u in waveforms.utterances)
+        speech = hashlib.sha256(listed.encode() + waveforms.gains.numpy().tobytes())
+        return f"{fingerprint(self._model)} {speech.hexdigest()}"
+
+    def _read(self, source: str) -> dict[int, np.ndarray] | None:
+        """The codes (N,) or (N, G) that are kept, by utterance; None if they do not fit."""
+        if self._file is None or not self._file.exists():
+            return None
+        try:
+            with safe_open(self._file, framework="np") as file:
+                lengths, codes = file.get_tensor("lengths"), file.get_tensor("codes")
+                fault = (
+                    None if file.metadata()["source"] == source else "of another encoder or corpus"
+                )
+        except (SafetensorError, OSError, TypeError, KeyError) as error:
+            fault = f"damaged ({error})"
+        if fault:
+            if self._group.first:
+                logger.info("%s: %s; the codes are found anew", self._file, fault)
+            return None
+        parts = enumerate(np.split(codes, np.cumsum(lengths)[:-1]))
+        return {i: part for i, part in parts if len(part)}
+
+    def _write(self, path: Path, source: str, found: dict[int, np.ndarray]) -> None:
+        lengths = [len(found.get(i, ())) for i in range(len(self._waveforms))]
+        codes = np.concatenate([found[i] for i in sorted(found)])
+        tensors = {"lengths": np.array(lengths), "codes": codes}
+        audio.write_bytes(path, save(tensors, {"source": source}))
+
+    def _encode(self) -> dict[int, np.ndarray]:
+        """The codes of each utterance that can be decoded, of all processes."""
         group, waveforms, model = self._group, self._waveforms, self._model
         encoder, quantizer = model.vqvae.encoder, model.vqvae.quantizer
         training = encoder.training, quantizer.training
@@ -67,10 +137,7 @@ class FrozenCodes:
         quantizer.train(training[1])
         for part in group.gather_objects(found):
             found.update(part)
-        for i in set(range(len(waveforms))) - set(found):
-            waveforms.leave_out(i)
-        none = np.zeros(1 if model.codebooks == 1 else (1, model.codebooks), np.int32)
-        self._codes = [found.get(i, none) for i in range(len(waveforms))]
+        return found
 
     def crop(self, utterance: int, first: int, count: int) -> np.ndarray:
         """Codes `first` to `first + count` of an utterance, (count,) or (count, G) int64.

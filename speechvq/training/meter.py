@@ -26,6 +26,7 @@ class Meter:
         self._processes = processes
         self._sums: dict[str, Tensor] = {}
         self._steps: dict[str, int] = {}  # steps that had the metric
+        self._sound: dict[str, Tensor] = {}  # of these, those before it became NaN or infinite
         shape = (codebooks, codebook_size or 0)
         self._counts = torch.zeros(shape, dtype=torch.int64, device=processes.device)
 
@@ -35,6 +36,8 @@ class Meter:
             value = value.detach().double()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._steps[name] = self._steps.get(name, 0) + 1
+            finite = self._sums[name].isfinite().long()
+            self._sound[name] = self._sound[name] + finite if name in self._sound else finite
         if codes is not None and self._counts.numel():
             self._counts += count_codes(codes, *self._counts.shape)
 
@@ -43,9 +46,24 @@ class Meter:
         share = 1 / self._processes.world_size
         return {name: share * x / self._steps[name] for name, x in self._totals().items()}
 
+    def fault(self) -> tuple[int, str, float]:
+        """The metric of this process that was the first to become NaN or infinite.
+
+        Returns
+        -------
+        ago : int
+            Steps since then, that step included; 0 where all are finite.
+        name : str
+        sum : float
+            What the metric became, or the sum of finite ones.
+        """
+        ago = {name: steps - int(self._sound[name]) for name, steps in self._steps.items()}
+        name = max(ago, key=lambda name: ago[name])
+        return ago[name], name, float(self._sums[name])
+
     def clear(self) -> None:
         """Begin the next window."""
-        self._sums, self._steps = {}, {}
+        self._sums, self._steps, self._sound = {}, {}, {}
 
     def end_epoch(self) -> dict[str, float]:
         """Perplexity and dead codes since the last call; empty if there were no codes."""
@@ -67,6 +85,7 @@ class Meter:
             for name, value in saved["sums"].items()
         }
         self._steps = dict(saved["steps"])
+        self._sound = {name: torch.tensor(n, device=device) for name, n in self._steps.items()}
         self._counts = torch.tensor(saved["counts"], dtype=torch.int64, device=device) * share
 
     def _totals(self) -> dict[str, float]:

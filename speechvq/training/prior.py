@@ -27,6 +27,7 @@ from speechvq.prior_folder import CODES, FOLDER, save_prior
 from speechvq.progress import track
 from speechvq.sampling.utterances import encode_utterances
 from speechvq.training.checkpoint import State
+from speechvq.training.faults import segment_names
 from speechvq.training.objectives.prior import PriorObjective
 from speechvq.training.prior_card import prior_card
 from speechvq.training.run import Plan, fingerprint, run_training
@@ -175,6 +176,9 @@ def _stage(
         for _, batch in _whole_utterances(*rows, prior.codebook_size):
             yield batch
 
+    def named(step: int) -> list[str]:
+        return segment_names(utterances["train"], batches.places(step), objective.frame_rate)
+
     return Stage(
         PRIOR,
         config,
@@ -185,6 +189,7 @@ def _stage(
         batches.steps_per_epoch,
         prior.codebook_size,
         prior.codebooks,
+        named=named,
     )
 
 

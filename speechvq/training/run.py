@@ -3,12 +3,14 @@
 The frame that all trainings share; what is trained comes as a `Plan`.
 """
 
+import errno
 import fnmatch
 import hashlib
 import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +18,23 @@ from typing import Any
 import torch
 from torch import nn
 
+from speechvq import audio
 from speechvq.config import LoopConfig
 from speechvq.data.manifest import Utterance
 from speechvq.distributed import Processes, rank
 from speechvq.model_folder import CARD, CONFIG, SPEAKERS, WEIGHTS
 from speechvq.training import metrics
-from speechvq.training.checkpoint import BEST, FOLDER, LAST, State, load_weights, read_header
+from speechvq.training.checkpoint import BEST, CODES, FOLDER, LAST, State, load_weights, read_header
 from speechvq.training.stage import Stage
 from speechvq.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
 _FREE = (
-    *("data.*", "stages.*.labels", "training.init_from"),  # paths; the content is compared
+    *("data.train", "data.valid", "data.test"),  # paths; the content is compared
+    *("stages.*.labels", "training.init_from"),
     *("training.log_every", "training.valid_every", "training.checkpoint_every"),
-    "training.keep_every",
+    *("training.keep_every", "training.keep_last"),
     *("training.workers", "training.samples", "training.tensorboard"),
 )
 """Settings that a resume may change, since no step depends on them."""
@@ -102,7 +106,9 @@ def run_training(
     ValueError
         The folder holds a training already, or one with other settings.
     Interrupted
-        The user stopped the training; the last checkpoint is written.
+        A signal ended the training; the last checkpoint is written.
+    OSError
+        A file cannot be written, as the disk is full; the last checkpoint is whole.
     """
     settings = json.loads(json.dumps(settings))  # tuples become lists, as in a checkpoint
     resume = resumes(out, settings, resume, overwrite)
@@ -127,16 +133,33 @@ def run_training(
         progress,
     )
     processes.wait()  # delete only after every process has accepted the settings
-    if processes.first and not resume:
-        clear(out)
-    processes.wait()
-    state = trainer.run(resume)
-    if (out / BEST).exists():
-        load_weights(out / BEST, plan.modules)
     if processes.first:
-        publish(state)  # again, with the time of the whole training
+        audio.remove_leftovers(out, *(out / name for name in (FOLDER, CODES, metrics.SOUNDS)))
+        if not resume:
+            clear(out)
+    processes.wait()
+    with _telling_how_to_go_on():
+        state = trainer.run(resume)
+        if (out / BEST).exists():
+            load_weights(out / BEST, plan.modules)
+        if processes.first:
+            publish(state)  # again, with the time of the whole training
     processes.wait()
     return state
+
+
+@contextmanager
+def _telling_how_to_go_on() -> Iterator[None]:
+    """Say what to do when a file cannot be written; what is there is whole."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # not of the system
+            raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space" if full else "mend that"
+        reason = f"{error.strerror}; {remedy}, and the same command with --resume goes on"
+        raise OSError(error.errno, reason, error.filename) from error
 
 
 def resumes(out: Path, settings: dict[str, Any], resume: bool, overwrite: bool) -> bool:
@@ -171,7 +194,7 @@ def resumes(out: Path, settings: dict[str, Any], resume: bool, overwrite: bool) 
 
 def clear(out: Path) -> None:
     """Delete the files of a training, and nothing else that is in the folder."""
-    for name in (WEIGHTS, CONFIG, SPEAKERS, CARD, metrics.FILE):
+    for name in (LAST, WEIGHTS, CONFIG, SPEAKERS, CARD, metrics.FILE):
         (out / name).unlink(missing_ok=True)
     for name in (FOLDER, metrics.TENSORBOARD, metrics.SOUNDS):
         shutil.rmtree(out / name, ignore_errors=True)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset
+import torch
+from torch.utils.data import DataLoader, Dataset
 
+from speechvq import signals
 from speechvq.config import StageConfig
 from speechvq.training.objective import Objective
 
@@ -41,6 +43,8 @@ class Stage:
     listen : callable, optional
         Returns sounds to write after each validation: name to (waveform (T,), sample rate in Hz).
         Called in the first process alone.
+    named : callable
+        Names the segments of this process's batch of a step, for people.
     """
 
     name: str
@@ -55,6 +59,19 @@ class Stage:
     workers: int = 0
     begin: Callable[[], None] = lambda: None
     listen: Callable[[], Mapping[str, tuple[np.ndarray, int]]] | None = None
+    named: Callable[[int], list[str]] = lambda step: []
+
+    def loader(self, first: int, device: torch.device) -> DataLoader[Any]:
+        """The batches from a step on, for a device."""
+        return DataLoader(
+            self.batches,
+            batch_size=None,
+            sampler=range(first, self.config.steps),
+            num_workers=self.workers,
+            worker_init_fn=signals.leave_to_parent if self.workers else None,
+            pin_memory=device.type == "cuda",
+            prefetch_factor=4 if self.workers else None,
+        )
 
 
 def learning_rate(config: StageConfig, step: int) -> float:

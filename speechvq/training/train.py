@@ -25,15 +25,17 @@ from speechvq.config import (
     doubts,
 )
 from speechvq.data.manifest import Utterance, read_checked, read_known, read_manifest
-from speechvq.data.segments import Waveforms
+from speechvq.data.segments import SegmentBatches, Waveforms
 from speechvq.data.subsets import speech_level
 from speechvq.distributed import Processes, processes
+from speechvq.features.perturbation import PerturbedBatches
 from speechvq.model import Model
 from speechvq.model_folder import WEIGHTS, load_model, read_speakers, save_model
 from speechvq.postfilter.predictor import StreamingMelPredictor
 from speechvq.training.card import Facts, model_card
-from speechvq.training.checkpoint import State
+from speechvq.training.checkpoint import CODES, State
 from speechvq.training.corpus import Corpus
+from speechvq.training.faults import segment_names
 from speechvq.training.frozen_codes import FrozenCodes, frozen_codes_of
 from speechvq.training.labels import read_labels
 from speechvq.training.listen import draw_beginnings
@@ -120,7 +122,11 @@ def train(
                 _refuse_to_drop_enrolled(out, speakers)
             rate = model.sample_rate
             waveforms = Waveforms(
-                train_set, rate, progress=show, level=data.level, unusable=unusable
+                train_set,
+                rate,
+                progress=show,
+                level=None if resume else data.level,  # which the checkpoint has
+                unusable=unusable,
             )
             heard = waveforms, Waveforms(valid_set, rate, level=data.level)
             return _build(out, model, data, stages, training, heard, group, progress, resume)
@@ -158,7 +164,7 @@ def _build(
     objectives = {s.label: build_objective(s, model).to(group.device) for s in stages}
     facts = _facts(waveforms, stages, group)
     return Plan(
-        [_stage(s, objectives[s.label], corpus, training, progress) for s in stages],
+        [_stage(s, objectives[s.label], corpus, training, progress, out) for s in stages],
         {"model": model, "corpus": corpus, **objectives},
         corpus.prepare,
         partial(_publish, out, model, data, stages, training, facts),
@@ -218,6 +224,7 @@ def _stage(
     corpus: Corpus,
     training: TrainingConfig,
     progress: bool,
+    out: Path,
 ) -> Stage:
     """A stage of the trainer."""
     model = corpus.model
@@ -229,8 +236,12 @@ def _stage(
         labels = read_labels(path, corpus.waveforms, model.codebook_size)
         held_out_labels = read_labels(path, held_out, model.codebook_size)
     codes, held_out_codes = (
-        frozen_codes_of(model, waveforms, corpus.group, progress) if objective.reads_codes else None
-        for waveforms in (corpus.waveforms, held_out)
+        frozen_codes_of(
+            model, waveforms, corpus.group, progress, out / CODES / f"{part}.safetensors"
+        )
+        if objective.reads_codes
+        else None
+        for part, waveforms in (("train", corpus.waveforms), ("valid", held_out))
     )
     batches = corpus.batches(
         config,
@@ -256,7 +267,13 @@ def _stage(
         workers=0 if corpus.waveforms.cached else training.workers,
         begin=partial(_find, corpus, codes, held_out_codes),
         listen=listen,
+        named=partial(_named, corpus, batches),
     )
+
+
+def _named(corpus: Corpus, batches: SegmentBatches | PerturbedBatches, step: int) -> list[str]:
+    utterances, rate = corpus.waveforms.utterances, corpus.model.sample_rate
+    return segment_names(utterances, batches.places(step), rate)
 
 
 def _find(corpus: Corpus, *all_codes: FrozenCodes | None) -> None:

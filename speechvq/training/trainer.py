@@ -5,20 +5,18 @@ A stage brings an `Objective` and batches by step. The trainer knows nothing of 
 
 import logging
 import math
-import signal
-import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
+from speechvq import signals
 from speechvq.config import LoopConfig
 from speechvq.distributed import Processes
 from speechvq.progress import track
@@ -28,9 +26,11 @@ from speechvq.training.checkpoint import (
     State,
     load_optimizer,
     load_weights,
+    prune,
     read_header,
     save_checkpoint,
 )
+from speechvq.training.faults import NORM, fault
 from speechvq.training.gradients import average_gradients, check_gradients, share_state
 from speechvq.training.meter import Meter
 from speechvq.training.metrics import Metrics
@@ -42,8 +42,8 @@ from speechvq.training.validate import validate
 logger = logging.getLogger(__name__)
 
 
-class Interrupted(KeyboardInterrupt):
-    """The user stopped the training; the last checkpoint is written. The message says where."""
+class Interrupted(signals.Ended):
+    """A signal ended the training; the last checkpoint is written. The message says where."""
 
 
 class Trainer:
@@ -109,7 +109,7 @@ class Trainer:
         self.state = State(names[0])
         self._threads = ThreadChooser(candidates(processes))
         self._metrics: Metrics | None = None
-        self._interrupted = False
+        self._signal = 0  # that has asked to end the training
         self._began = 0.0  # on the clock of time.perf_counter, earlier runs included
         self._saved_at = 0  # global step of the last checkpoint
 
@@ -143,7 +143,7 @@ class Trainer:
             )
         first = [stage.name for stage in self.stages].index(self.state.stage)
         try:
-            with self._signals():
+            with signals.handled(self._stop, *signals.ALL):
                 for stage in self.stages[first:]:
                     if stage.name != self.state.stage:
                         resume = False
@@ -177,10 +177,10 @@ class Trainer:
             load_optimizer(self.folder / LAST, optimizer)
             meter.restore(state.meter)
         else:
-            self._checkpoint(optimizer, meter)
+            self._checkpoint(stage, optimizer, meter)
         stage.begin()
         parallel: nn.Module | None = None  # made after the first step, which checks gradients
-        batches = iter(self._loader(stage, state.step))
+        batches = iter(stage.loader(state.step, self.processes.device))
         busy, timed_steps = 0.0, 0
         shown: Any = {"shown": self.progress, "total": steps, "initial": state.step}
         bar: Any
@@ -197,7 +197,7 @@ class Trainer:
                     self._step(stage, parallel or objective, optimizer, next(batches), meter)
                 timed_steps += 1
                 logging_due = state.step % self.config.log_every == 0 or state.step == steps
-                means = self._means(meter) if logging_due else {}
+                means = self._means(stage, meter) if logging_due else {}
                 busy += time.perf_counter() - started
                 if logging_due:
                     speed = timed_steps * stage.samples_per_step / busy
@@ -269,7 +269,7 @@ class Trainer:
         optimizer.step()
         state.step += 1
         state.global_step += 1
-        meter.add({"loss": losses.total, **losses.terms, "gradient_norm": norm}, losses.codes)
+        meter.add({"loss": losses.total, **losses.terms, NORM: norm}, losses.codes)
         if state.step == stage.config.steps:
             with torch.no_grad():
                 objective.finish()
@@ -283,18 +283,22 @@ class Trainer:
         A resume repeats a validation that the user interrupted.
         """
         state, steps, every = self.state, stage.config.steps, self.config
-        stop = self.processes.any(self._interrupted)
+        stop = self.processes.any(self._signal > 0)
         end = state.step == steps
         due = state.step > 0 and (end or state.step % every.valid_every == 0)
         if due and state.validated < state.step and not stop:
+            self._means(stage, meter)  # refuses to score weights that are NaN
             stop = not self._validate(stage)
         due = state.step > 0 and (end or state.step % every.checkpoint_every == 0)
         if stop or (due and self._saved_at != state.global_step):
-            self._checkpoint(optimizer, meter)
+            self._checkpoint(stage, optimizer, meter)
         if state.step > 0 and every.keep_every and state.global_step % every.keep_every == 0:
             self._save(state.kept)
+            if self.processes.first and every.keep_last:
+                prune(self.folder, every.keep_last)
         if stop:
-            raise Interrupted(f"stage {stage.name}, step {state.step} of {steps}")
+            number = self._signal or signals.TERMINATE  # of another process
+            raise Interrupted(number, f"stage {stage.name}, step {state.step} of {steps}")
 
     def _validate(self, stage: Stage) -> bool:
         """Validate; False when the user interrupted it."""
@@ -309,10 +313,16 @@ class Trainer:
                 self.processes,
                 stage.codebook_size,
                 stage.codebooks,
-                stop=lambda: alone and self._interrupted,
+                stop=lambda: alone and self._signal > 0,
             )
         if validation is None:
             return False
+        if not math.isfinite(validation.score):
+            raise ValueError(
+                f"the loss of the held-out utterances became {validation.score} at step "
+                f"{state.step} of stage {state.stage}; lower its learning_rate, or train with "
+                "precision float32"
+            )
         state.validated = state.step
         self._write("valid", validation.metrics)
         fault = validation.collapse() if state.step == stage.config.steps else None
@@ -329,18 +339,15 @@ class Trainer:
                 self.publish(state)
         return True
 
-    def _means(self, meter: Meter) -> dict[str, float]:
+    def _means(self, stage: Stage, meter: Meter) -> dict[str, float]:
         means = meter.means()
         if not all(map(math.isfinite, means.values())):
-            raise ValueError(
-                f"the loss became {means['loss']} before step {self.state.step} of stage "
-                f"{self.state.stage}; lower its learning_rate, or train with precision float32"
-            )
+            raise ValueError(fault(stage, self.state.step, meter, self.processes))
         return means
 
-    def _checkpoint(self, optimizer: torch.optim.Optimizer, meter: Meter) -> None:
+    def _checkpoint(self, stage: Stage, optimizer: torch.optim.Optimizer, meter: Meter) -> None:
         """Write the last checkpoint, unless the loss is NaN or infinite."""
-        self._means(meter)
+        self._means(stage, meter)
         self.state.meter = meter.saved()
         self._save(LAST, optimizer)
         self._saved_at = self.state.global_step
@@ -348,7 +355,7 @@ class Trainer:
     def _save(self, name: str, optimizer: torch.optim.Optimizer | None = None) -> None:
         self._read_clock()
         if self._metrics is not None:
-            self.state.metrics_size = self._metrics.size
+            self.state.metrics_size = self._metrics.size()
             save_checkpoint(self.folder / name, self.modules, self.state, self.settings, optimizer)
         self.processes.wait()
 
@@ -362,39 +369,10 @@ class Trainer:
     def _read_clock(self) -> None:
         self.state.seconds = time.perf_counter() - self._began
 
-    def _loader(self, stage: Stage, first: int) -> DataLoader[Any]:
-        return DataLoader(
-            stage.batches,
-            batch_size=None,
-            sampler=range(first, stage.config.steps),
-            num_workers=stage.workers,
-            worker_init_fn=_ignore_interrupts if stage.workers else None,
-            pin_memory=self.processes.device.type == "cuda",
-            prefetch_factor=4 if stage.workers else None,
-        )
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Let Ctrl-C and termination end the training after the current step; a second, at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number: int, frame: object) -> None:
-            if self._interrupted:
-                raise KeyboardInterrupt
-            self._interrupted = True
-            if self.processes.first:
-                logger.info("finishing the step and writing a checkpoint; again to stop at once")
-
-        before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the process that trains."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        """Let a signal end the training after the current step; a second one, at once."""
+        if self._signal:
+            raise signals.Ended(number)
+        self._signal = number
+        if self.processes.first:
+            logger.info("finishing the step and writing a checkpoint; again to stop at once")

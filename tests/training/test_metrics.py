@@ -19,7 +19,7 @@ def test_one_line_a_record(tmp_path, read_lines):
 def test_what_came_after_the_checkpoint_is_cut_off(tmp_path, read_lines):
     metrics = Metrics(tmp_path, tensorboard=False)
     metrics.write("train", "a", 1, 1, {})
-    size = metrics.size
+    size = metrics.size()
     metrics.write("train", "a", 2, 2, {"lost": 1})
     metrics.close()
     metrics = Metrics(tmp_path, tensorboard=False, size=size, global_step=1)

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import signal
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -163,7 +164,7 @@ def test_resume_is_exact(model, manifests, monkeypatch, after):
     def stopped(self, *arguments):
         step(self, *arguments)
         if self.state.global_step == after:
-            self._interrupted = True
+            self._signal = signal.SIGINT
 
     out = model.parent / "resumed"
     with monkeypatch.context() as patch, pytest.raises(Interrupted):

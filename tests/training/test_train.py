@@ -1,6 +1,7 @@
 """Training a VQ-VAE: stages, resume, model folder, and processes."""
 
 import shutil
+import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -59,7 +60,7 @@ def interrupt_before(monkeypatch, global_step):
     def stopped(self, *arguments):
         step(self, *arguments)
         if self.state.global_step == global_step:
-            self._interrupted = True
+            self._signal = signal.SIGINT
 
     monkeypatch.setattr(Trainer, "_step", stopped)
 

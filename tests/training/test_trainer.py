@@ -279,7 +279,7 @@ def test_a_resume_takes_the_threads_of_the_training(tmp_path, stop_after, monkey
         state = runs[-1].trainer.state
         used[name].append((state.stage, step, torch.get_num_threads()))
         if name == "stopped" and state.global_step == stop_after:
-            runs[-1].trainer._interrupted = True
+            runs[-1].trainer._signal = signal.SIGINT
 
     for name in ("straight", "stopped", "resumed"):
         used[name] = []
@@ -399,7 +399,7 @@ def test_a_loss_gone_astray_stops_before_a_checkpoint(tmp_path):
             run.line.bias.data.fill_(float("nan"))
 
     run = Run(tmp_path, before_step=spoil)
-    with pytest.raises(ValueError, match=r"the loss became nan before step 4 of stage both.*lower"):
+    with pytest.raises(ValueError, match=r"the loss became nan at step 4 of stage both.*lower"):
         run.trainer.run()
     assert read_header(tmp_path / LAST)[0].step == 2
 
