@@ -8,7 +8,9 @@ Shapes: T samples, N codes, M frames, F mel bands, bins of the power spectrum.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,13 +73,15 @@ def griffin_lim(mel: LogMel, frames: np.ndarray, seed: int = 0) -> np.ndarray:
 
     power = _spectrum(mel.filters.cpu().numpy(), np.exp(frames) - mel.floor)
     margin = (mel.n_fft - mel.hop_length) // 2
+    takes_rng = "rng" in inspect.signature(librosa.griffinlim).parameters  # from librosa 1.0 on
+    seeded: dict[str, Any] = {"rng" if takes_rng else "random_state": seed}
     waveform = librosa.griffinlim(
         np.sqrt(power).T,
         n_iter=ROUNDS,
         hop_length=mel.hop_length,
         win_length=mel.window_length,
         center=False,
-        random_state=seed,
+        **seeded,
     )
     return waveform[margin:][: len(frames) * mel.hop_length].astype(np.float32)
 

@@ -1,7 +1,7 @@
 """A stage of training, and its schedule of learning rates."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,9 +61,9 @@ class Stage:
     listen: Callable[[], Mapping[str, tuple[np.ndarray, int]]] | None = None
     named: Callable[[int], list[str]] = lambda step: []
 
-    def loader(self, first: int, device: torch.device) -> DataLoader[Any]:
-        """The batches from a step on, for a device."""
-        return DataLoader(
+    def loader(self, first: int, device: torch.device) -> Generator[Any, None, None]:
+        """The batches from a step on, for a device; closed, it ends the processes that load."""
+        yield from DataLoader(
             self.batches,
             batch_size=None,
             sampler=range(first, self.config.steps),

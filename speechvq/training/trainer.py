@@ -8,6 +8,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -180,11 +181,11 @@ class Trainer:
             self._checkpoint(stage, optimizer, meter)
         stage.begin()
         parallel: nn.Module | None = None  # made after the first step, which checks gradients
-        batches = iter(stage.loader(state.step, self.processes.device))
         busy, timed_steps = 0.0, 0
         shown: Any = {"shown": self.progress, "total": steps, "initial": state.step}
         bar: Any
-        with track(None, stage.name, " steps", **shown) as bar:
+        loader = stage.loader(state.step, self.processes.device)
+        with closing(loader) as batches, track(None, stage.name, " steps", **shown) as bar:
             while True:
                 self._between_steps(stage, optimizer, meter)
                 if state.step == steps:

@@ -1,5 +1,6 @@
 """Training a VQ-VAE: stages, resume, model folder, and processes."""
 
+import multiprocessing
 import shutil
 import signal
 from dataclasses import replace
@@ -456,6 +457,8 @@ def test_too_many_lost_utterances_stop_a_training(
         stages = (replace(LIKELIHOOD, steps=40),)
         train(plain_config, data, stages, replace(TRAINING, workers=1), tmp_path / "out")
     assert "\n" not in str(error.value)
+    # One that is left would be waited for when Python ends, and no signal ends it
+    assert not multiprocessing.active_children()
 
 
 def test_resume_without_a_checkpoint_begins(tmp_path, plain_config, tiny_corpus):
