@@ -17,9 +17,9 @@ from speechvq import audio
 from speechvq.sampling import SamplingOptions
 
 RATE = 8000
-WAIT = 120  # s, at most
+WAIT = 300  # s, at most
 SPEAKERS = ("p225", "p226")
-MOST_GROWTH = 64e6
+MOST_GROWTH = 100e6
 """Bytes that the second fifty visitors may leave in memory."""
 EMPTY = {"files": 0, "folders": 0, "voices": 0}
 
@@ -47,7 +47,7 @@ def visit(demo, model, record, tmp_path):
             try:
                 job.result(timeout=WAIT)
             except Exception as error:
-                return str(error)
+                return str(error) or repr(error)
             results = [step[3] for step in job.outputs()]
             (found,) = {r["value"] for r in results if isinstance(r, dict) and r.get("value")}
             samples = soundfile.read(found, dtype="int16")[0]
@@ -113,7 +113,7 @@ def test_fifty_visitors_at_once(visit, demo, tmp_path):
     absurd = {
         "no.wav": (b"no speech", "no.wav: not audio that can be read"),
         "empty.wav": (b"", "empty.wav: an empty file"),
-        "huge.wav": (bytes(11_000_000), "413"),
+        "huge.wav": (bytes(11_000_000), "exceeds the maximum file size"),
         "header.wav": (b"RIFF\xff\xff\xff\xffWAVEfmt ", "header.wav: "),
     }
     for name, (content, _) in absurd.items():
@@ -132,9 +132,9 @@ def test_fifty_visitors_at_once(visit, demo, tmp_path):
 
 @pytest.mark.slow
 def test_fifty_who_drop_leave_nothing(visit, demo, quick_steps, record):
-    """Their work ends, that of those who wait does not begin, and the next one is served."""
+    """When the first hears something, all go: their work ends, and the next one is served."""
     paths = [record(f"long{i}.wav", 29.0, seed=i) for i in range(2)]
-    began, dropped = threading.Barrier(50), []
+    began, drawing = threading.Barrier(50), threading.Event()
 
     def drop(i: int) -> None:
         with httpx.Client(base_url=demo.url, timeout=WAIT) as browser:
@@ -153,16 +153,17 @@ def test_fifty_who_drop_leave_nothing(visit, demo, quick_steps, record):
             ):
                 began.wait(WAIT)
                 for line in events.iter_lines():
-                    if "process_" in line or "estimation" in line:
-                        dropped.append(i)
+                    if "drawing" in line:
+                        drawing.set()
+                    if drawing.is_set():
                         return
 
     at_once(drop, range(50))
-    assert len(dropped) == 50
+    assert drawing.is_set()
     becomes(lambda: left(demo), EMPTY)
     assert visit(1) == "right"
     drawn = demo.drawn
     becomes(lambda: [t for t in threading.enumerate() if t.name == "speechvq-demo work"], [])
     time.sleep(2)
-    assert demo.drawn == drawn < 50 * 290
+    assert demo.drawn == drawn < 290, "as many as of one conversion that is not stopped"
     assert left(demo) == EMPTY
