@@ -30,7 +30,7 @@ MOST_SPEAKERS = 4
 """Speakers of one conversion."""
 LONGEST = 20
 """Seconds of new speech."""
-QUEUE = 32
+QUEUE = 64
 """Visitors who wait at a time; the next one is told to come back."""
 KEPT = 3600
 """Seconds that files which came or were drawn are kept."""

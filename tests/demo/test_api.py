@@ -76,20 +76,6 @@ def test_conversions_are_those_of_the_library(client, model, record):
     assert "a.wav" in str(pictures[0]) and "2 times K = 8" in str(pictures[0])
 
 
-def test_visitors_at_once_do_not_mix(client, model, record):
-    sources = [record(f"{i}.wav", 1 + i / 2, seed=i) for i in range(3)]
-    jobs = [
-        client().submit(sent(source), ["p225"], i, 1, api_name="/convert")
-        for i, source in enumerate(sources)
-    ]
-    for i, (source, job) in enumerate(zip(sources, jobs, strict=True)):
-        job.result()
-        waveform, _ = audio.read(source, RATE)
-        expected = speechvq.convert(model, waveform, "p225", SamplingOptions(seed=i))
-        (path,) = files_of(job.outputs())
-        assert np.array_equal(pcm(path), audio.to_pcm(expected))
-
-
 def test_new_speech_is_that_of_the_library(client, model, folder):
     job = client().submit("p226", 2, 5, 0.8, api_name="/generate")
     job.result()
