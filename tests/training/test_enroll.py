@@ -252,6 +252,8 @@ def test_a_second_one_and_a_replacement(folder, model, hidden, wavs, tmp_path):
     second = after.vqvae.decoder.conditioner.speakers.weight
     assert torch.equal(second[[0, 1, 3]], first[[0, 1, 3]])
     assert torch.equal(second[2], done.fit.vectors[0])
+    means = after.mel_predictor.long_term
+    assert not means[:2].any() and torch.equal(means[2], done.fit.vectors[2]) and means[3].any()
     assert done.fit.nearest != "me"  # who is replaced: going on from there is not repeatable
     card = (folder / "README.md").read_text()
     begin, rest = card.split("## Enrolled speakers")
