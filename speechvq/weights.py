@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechvq.audio import write_bytes
+from speechvq.codes import check_speaker
 from speechvq.settings import plain
 
 if typing.TYPE_CHECKING:
@@ -100,7 +101,10 @@ def speakers_of(path: Path, header: dict[str, str]) -> list[str]:
         raise ValueError(
             f"{path}: its header is damaged (speakers: expected different names); {COPY_AGAIN}"
         )
-    return names
+    try:
+        return [check_speaker(name) for name in names]
+    except ValueError as error:
+        raise ValueError(f"{path}: its header is damaged ({error}); {COPY_AGAIN}") from error
 
 
 def as_json(value: object) -> str:

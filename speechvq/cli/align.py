@@ -55,9 +55,12 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
 
     from speechvq.data.manifest import read_manifest, write_manifest
+    from speechvq.data.roots import Roots
 
     utterances = read_manifest(options.manifest)
     out = Path(options.out or options.manifest)
+    if options.out:
+        Roots(out.parent).allow(Roots(Path(options.manifest).parent).folders)
     pending = [i for i, u in enumerate(utterances) if u.phones is None and u.text is not None]
     done, unknown, failed = 0, {}, []
     try:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechvq import audio
+from speechvq.codes import check_speaker
 from speechvq.data.label_names import without_context
+from speechvq.data.roots import Roots
 from speechvq.text import EncodingError, read_text
 
 logger = logging.getLogger(__name__)
@@ -56,7 +58,8 @@ _DECIMALS = 6  # a microsecond, well below a sample
 def write_manifest(path: str | os.PathLike, utterances: Iterable[Utterance]) -> None:
     """Write one utterance a line, as a JSON object; the file appears whole or not at all.
 
-    Audio paths become absolute, so that a manifest can be used from any working folder.
+    Audio paths become absolute, so that a manifest can be used from any working folder. Files outside
+    of its folder need a line in ``roots.txt`` there (`speechvq.data.roots`).
     """
     lines = [json.dumps(_to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances]
     audio.write_bytes(path, "".join(lines).encode())
@@ -70,12 +73,13 @@ def read_manifest(path: str | os.PathLike) -> list[Utterance]:
     FileNotFoundError
         The manifest does not exist.
     CorpusError
-        A line is not an utterance, two utterances share an id, or there is no utterance.
+        A line is not an utterance or names a file where it may not (`speechvq.data.roots`), two
+        utterances share an id, or there is no utterance.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such manifest; speechvq-prepare makes them")
-    folder = Path(os.path.abspath(path)).parent
+    roots = Roots(path.parent)
     utterances: list[Utterance] = []
     seen: dict[str, int] = {}
     try:
@@ -88,7 +92,7 @@ def read_manifest(path: str | os.PathLike) -> list[Utterance]:
         if not line.strip():
             continue
         try:
-            utterance = _from_json(json.loads(line), folder)
+            utterance = _from_json(json.loads(line), roots)
         except json.JSONDecodeError as error:
             raise CorpusError(
                 f"{path}:{number}: not JSON ({error.msg}), one object expected"
@@ -194,7 +198,7 @@ def _to_json(utterance: Utterance) -> dict:
     return record
 
 
-def _from_json(record: object, folder: Path) -> Utterance:
+def _from_json(record: object, roots: Roots) -> Utterance:
     if not isinstance(record, dict):
         raise ValueError(f"a JSON object expected, not {json.dumps(record)[:40]}")
     for key in _REQUIRED:
@@ -213,8 +217,8 @@ def _from_json(record: object, folder: Path) -> Utterance:
         raise ValueError("'duration' must be above 0 seconds")
     return Utterance(
         id=record["id"],
-        speaker=record["speaker"],
-        path=str(folder / record["path"]),
+        speaker=check_speaker(record["speaker"]),
+        path=roots.path(record["path"]),
         duration=duration,
         start=start,
         text=text,

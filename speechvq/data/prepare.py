@@ -13,6 +13,7 @@ from pathlib import Path
 from speechvq import audio
 from speechvq.data.corpora import READERS, CorpusReader, corpus_root, detect, read_corpus
 from speechvq.data.manifest import Utterance, write_manifest
+from speechvq.data.roots import Roots
 from speechvq.data.same_speech import find_copies
 from speechvq.data.split import check_fractions, group_sentences, split
 
@@ -67,7 +68,7 @@ def prepare(
     seed: int = 0,
     progress: bool = False,
 ) -> PreparedCorpus:
-    """Write train.jsonl, valid.jsonl, test.jsonl and speakers.json for a corpus.
+    """Write train.jsonl, valid.jsonl, test.jsonl, speakers.json and roots.txt for a corpus.
 
     No sentence and no recording is in two splits, as far as texts, the numbers of the corpus and
     the audio show; what cannot be checked is logged. speakers.json has the facts about each speaker
@@ -114,7 +115,9 @@ def prepare(
     )
     same = _same_speech(reader, utterances)
     parts = split(utterances, valid, test, seed, same)
-    facts = reader.speakers(corpus_root(reader, root))
+    found = corpus_root(reader, root)
+    facts = reader.speakers(found)
+    Roots(out).allow([found])
     for name, part in parts.items():
         write_manifest(out / f"{name}.jsonl", part)
     by_speaker = {name: facts.get(name, {}) for name in sorted({u.speaker for u in utterances})}
