@@ -14,6 +14,7 @@ from pathlib import Path
 import soundfile
 
 from speechvq.audio import containers
+from speechvq.audio.checks import check_rate
 from speechvq.audio.errors import AudioError, missing
 from speechvq.audio.ffmpeg import FFmpegFile
 from speechvq.audio.finding import SUFFIXES_OF_FFMPEG, bad_name, is_text
@@ -21,8 +22,6 @@ from speechvq.audio.finding import SUFFIXES_OF_FFMPEG, bad_name, is_text
 logger = logging.getLogger(__name__)
 
 READ = "WAV, FLAC, OGG or MP3"
-_RATES = (1000, 1_000_000)
-"""Lowest and highest sample rate in Hz that a file of speech may state."""
 _UNKNOWN_LENGTH = 1 << 62  # frame count that libsndfile reports for a header without length
 
 
@@ -81,11 +80,7 @@ def opened(path: Path) -> Iterator[SoundFile | FFmpegFile]:
                 raise AudioError(f"{path}: no samples in it")
             if file.frames >= _UNKNOWN_LENGTH:
                 raise AudioError(f"{path}: the header has no length; convert the file again")
-            if not _RATES[0] <= file.samplerate <= _RATES[1]:
-                raise AudioError(
-                    f"{path}: the header states a sample rate of {file.samplerate} Hz; expected "
-                    f"{_RATES[0]} to {_RATES[1]} Hz"
-                )
+            check_rate(path, file.samplerate)
             if finding is not None and finding.warning:
                 _warn_once(f"{path}: {finding.warning}")
             yield file

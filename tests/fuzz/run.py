@@ -34,9 +34,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="speechvq-fuzz-") as name:
         folder = Path(name)
         (folder / "seeds").mkdir()
-        for i, seed in enumerate(targets.seeds(options.target)):
-            (folder / "seeds" / f"{i}").write_bytes(seed)
-            with atheris.instrument_imports(include=["speechvq", "yaml"]):
+        with atheris.instrument_imports(include=["speechvq", "yaml"]):
+            for i, seed in enumerate(targets.seeds(options.target)):
+                (folder / "seeds" / f"{i}").write_bytes(seed)
                 targets.kept(target, seed, folder)  # imports what it needs
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + MEMORY

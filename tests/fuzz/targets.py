@@ -110,8 +110,8 @@ YAML = lines(
     "model:\n  sample_rate: 16000\n  encoder: {kind: strided, strides: [4, 4], channels: [8, 9]}\n"
     "  quantizer: &q {codebook_size: 8, update: ema}\n  decoder: {wavenet: {layers: 2}}\n"
     "  mel_predictor: {kind: streaming, bands: 8, stack: {dilations: [1, 2], lookahead: [1, 1]}}\n",
-    "stages:\n- {objective: cepstra, steps: 10, batch_size: 2, normalisation: {warps: 3}}\n"
-    "- {objective: decoder, name: second, steps: 1e3, learning_rate: 2e-4}\n"
+    "stages:\n- {objective: cepstra, steps: 9, batch_size: 2, normalisation: {warps: 3}}\n"
+    "- {objective: decoder, name: second, steps: 1000, learning_rate: 2e-4}\n"
     "- {objective: mel, steps: 2, perturbation: {}}\ndata: {train: a.jsonl, level: -26}\n"
     "training: {seed: 3, precision: float32, init_from: null}\n",
     "a: 0x1f\nb: [1:30, 010, .inf, ~, 2001-01-01]\nc: *x\nd: |\n  text\n? [k]\n: v\n",
