@@ -27,7 +27,7 @@ from speechvq.weights import (
     COPY_AGAIN,
     OTHER_VERSION,
     as_json,
-    fill,
+    filled,
     make_header,
     parsed,
     read_header,
@@ -215,9 +215,7 @@ def load_model(folder: str | os.PathLike, device: str = "cpu") -> Model:
         raise ValueError(f"{path}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}; {OTHER_PARTS}") from error
-    tensors, _ = read_weights(path)
-    model = Model(config, speakers)
-    fill(model, tensors, path)
+    model = filled(lambda: Model(config, speakers), path)
     try:
         return model.eval().to(torch.device(device))
     except (RuntimeError, AssertionError) as error:  # how PyTorch refuses a device

@@ -7,9 +7,10 @@ be read without torch.
 from __future__ import annotations
 
 import json
+import os
 import struct
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from speechvq.audio import write_bytes
@@ -74,7 +75,72 @@ def write_weights(path: Path, tensors: dict[str, Tensor], header: dict[str, str]
     write_bytes(path, save(tensors, metadata=header))
 
 
-def fill(model: nn.Module, tensors: dict, path: Path) -> None:
+M = typing.TypeVar("M", bound="nn.Module")
+SLACK = 1 << 26
+"""Bytes that a model may take in building beyond twice what its file holds."""
+
+
+def filled(build: Callable[[], M], path: Path) -> M:
+    """Build a model with the weights of a file.
+
+    A configuration may ask for any size; no more is taken than the file accounts for.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or does not fit the model: the first tensor is named.
+    """
+    tensors, _ = read_weights(path)
+    held = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    model = built(build, 2 * held + SLACK, f"{path}: holds {held:,} bytes of weights")
+    fill(model, tensors, path)
+    return model
+
+
+def built(build: Callable[[], M], limit: int, holds: str) -> M:
+    """Build a model whose tensors take at most so many bytes.
+
+    Raises
+    ------
+    ValueError
+        They take more; raised before the tensor that is too much is filled. The message begins with
+        `holds`.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    sizes: dict[int, int] = {}
+
+    class Counted(TorchFunctionMode):
+        def __torch_function__(
+            self,
+            operation: Callable[..., object],
+            types: object,
+            args: tuple[object, ...] = (),
+            kwargs: dict[str, object] | None = None,
+        ) -> object:
+            made = operation(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor):
+                storage = made.untyped_storage()
+                sizes[storage.data_ptr()] = storage.nbytes()
+                if sum(sizes.values()) > limit:
+                    raise ValueError(f"{holds}, and its configuration asks for more")
+            return made
+
+    try:
+        with Counted():
+            return build()
+    except RuntimeError as error:  # more than can be counted, or than any machine has
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{holds}, and its configuration cannot be built ({reason})") from error
+
+
+def memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Load weights into a model, or name the first that does not fit."""
     state = model.state_dict()
     if missing := sorted(state.keys() - tensors.keys()):

@@ -55,13 +55,19 @@ _NAMED = 10  # unusable recordings that are named one by one
 _DECIMALS = 6  # a microsecond, well below a sample
 
 
-def write_manifest(path: str | os.PathLike, utterances: Iterable[Utterance]) -> None:
+def write_manifest(
+    path: str | os.PathLike,
+    utterances: Iterable[Utterance],
+    roots: Iterable[str | os.PathLike] = (),
+) -> None:
     """Write one utterance a line, as a JSON object; the file appears whole or not at all.
 
-    Audio paths become absolute, so that a manifest can be used from any working folder. Files outside
-    of its folder need a line in ``roots.txt`` there (`speechvq.data.roots`).
+    Audio paths become absolute, so that a manifest can be used from any working folder. `roots`
+    are folders of audio outside of the manifest's, which are added to its ``roots.txt``
+    (`speechvq.data.roots`).
     """
     lines = [json.dumps(_to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances]
+    Roots(Path(path).parent).allow(roots)
     audio.write_bytes(path, "".join(lines).encode())
 
 

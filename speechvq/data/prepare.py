@@ -13,7 +13,6 @@ from pathlib import Path
 from speechvq import audio
 from speechvq.data.corpora import READERS, CorpusReader, corpus_root, detect, read_corpus
 from speechvq.data.manifest import Utterance, write_manifest
-from speechvq.data.roots import Roots
 from speechvq.data.same_speech import find_copies
 from speechvq.data.split import check_fractions, group_sentences, split
 
@@ -117,9 +116,8 @@ def prepare(
     parts = split(utterances, valid, test, seed, same)
     found = corpus_root(reader, root)
     facts = reader.speakers(found)
-    Roots(out).allow([found])
     for name, part in parts.items():
-        write_manifest(out / f"{name}.jsonl", part)
+        write_manifest(out / f"{name}.jsonl", part, [found])
     by_speaker = {name: facts.get(name, {}) for name in sorted({u.speaker for u in utterances})}
     text = json.dumps(by_speaker, indent=1, ensure_ascii=False) + "\n"
     audio.write_bytes(out / "speakers.json", text.encode())

@@ -51,8 +51,10 @@ class Roots:
 
     def allow(self, folders: Iterable[str | os.PathLike[str]]) -> None:
         """Add folders to ``roots.txt``, which appears whole or not at all."""
-        listed = dict.fromkeys([*self._listed(), *map(os.path.abspath, folders)])
-        write_bytes(self._file, "".join(f"{root}\n" for root in listed).encode())
+        there = self._listed()
+        listed = list(dict.fromkeys([*there, *map(os.path.abspath, folders)]))
+        if listed != there:
+            write_bytes(self._file, "".join(f"{root}\n" for root in listed).encode())
 
     def _listed(self) -> list[str]:
         if not self._file.exists():
