@@ -204,6 +204,10 @@ def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]
             )
         if id in utterances:
             raise ValueError(f"{where}:{number}: {id!r} is in the file twice; remove one line")
+        try:
+            check_id(id)
+        except ValueError as error:
+            raise ValueError(f"{where}:{number}: {error}") from error
         utterances[id] = _codes(rest, codebook, f"{where}:{number}")
     if not utterances:
         raise ValueError(f"{where}: no utterances in it; encode again")

@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 with atheris.instrument_imports(include=["speechvq", "yaml"]):
     from fuzz import targets
 
+MEMORY_DISK = next((folder for folder in ("/dev/shm",) if Path(folder).is_dir()), None)
+"""Where the files are that parsers read."""
 SECONDS = 20
 """Longest that an input may take."""
 MEMORY = 2 << 30
@@ -31,7 +33,7 @@ def main() -> None:
     parser.add_argument("--longest", type=int, default=4096, help="bytes of an input")
     options = parser.parse_args()
     target = targets.TARGETS[options.target]
-    with tempfile.TemporaryDirectory(prefix="speechvq-fuzz-") as name:
+    with tempfile.TemporaryDirectory(prefix="speechvq-fuzz-", dir=MEMORY_DISK) as name:
         folder = Path(name)
         (folder / "seeds").mkdir()
         with atheris.instrument_imports(include=["speechvq", "yaml"]):
