@@ -91,10 +91,10 @@ def header(codebook: Codebook) -> str:
 
 def check_id(id: str) -> str:
     """Return the id of an utterance; ValueError if it is not allowed in a file of codes."""
-    if not id or id != id.strip() or id.startswith("#") or any(c in id for c in "\t\n\r"):
+    if not id or id != id.strip() or id.startswith("#") or any(c in id for c in "\t\n\r\0"):
         raise ValueError(
             f"utterance id {id!r}: must not be empty, begin with '#', begin or end with a blank, "
-            "or hold tabs or line ends; rename it"
+            "or hold tabs, line ends or zeros; rename it"
         )
     return id
 

@@ -115,7 +115,11 @@ def test_a_header_of_tensors_that_agree_with_it(folder):
 
 @pytest.mark.parametrize(
     ("path", "size"),
-    [("condition_channels", 10**6), ("wavenet.layers", 10**8), ("wavenet.residual_channels", 10**6)],
+    [
+        ("condition_channels", 10**6),
+        ("wavenet.layers", 10**8),
+        ("wavenet.residual_channels", 10**6),
+    ],
 )
 def test_an_absurd_prior(tmp_path, path, size):
     codebook = Codebook(8, 16, 8000, "m")
@@ -130,7 +134,11 @@ def test_an_absurd_prior(tmp_path, path, size):
 @pytest.mark.parametrize(
     ("path", "size", "reason"),
     [
-        ("model.encoder.channels", 10**6, r"model: this machine has [\d,]+ GB of memory, and its configuration "),
+        (
+            "model.encoder.channels",
+            10**6,
+            r"model: this machine has [\d,]+ GB of memory, and its configuration ",
+        ),
         ("model.quantizer.codebook_size", 2**40, "codebook_size: must be at most 1048576, got"),
         ("stages.mel.batch_size", 10**8, "batch_size times segment_length: must be at most"),
         ("training.workers", 10**6, "training.workers: must be at most 1024, got 1000000"),

@@ -126,7 +126,7 @@ def test_not_text(tmp_path):
         read_codes(tmp_path / "y")
 
 
-@pytest.mark.parametrize("id", ["", "#a", " a", "a ", "a\tb", "a\nb", "a\rb"])
+@pytest.mark.parametrize("id", ["", "#a", " a", "a ", "a\tb", "a\nb", "a\rb", "a\0"])
 def test_an_id_that_cannot_be_written(tmp_path, id):
     with pytest.raises(ValueError, match="utterance id"):
         write_codes(tmp_path / "x", CODEBOOK, {id: np.array([1])})
@@ -188,7 +188,11 @@ def test_round_trip_of_product_codes(tmp_path_factory, codes):
         ("17:93:4:121", "17:93::121", "f:7: a code must be a whole number, got ''"),
         ("17:93:4:121", "17:93:x:121", "f:7: a code must be a whole number, got 'x'"),
         ("17:93:4:121", "17:93:4:128", "f:7: code 128 is out of range 0 … 127"),
-        ("codebooks 4", "codebooks 0", "f: codebooks must be a whole number from 1 to 2147483647, got '0'"),
+        (
+            "codebooks 4",
+            "codebooks 0",
+            "f: codebooks must be a whole number from 1 to 2147483647, got '0'",
+        ),
         ("# codebooks 4\n", "", "f:6: expected 1 number for each code, got '17:93:4:121'"),
     ],
 )

@@ -61,10 +61,11 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
     """Make the ``main`` of a command report errors as one line on stderr and an exit code.
 
     The exit code is 2 for ValueError and OSError (a file is missing, unreadable, unwritable) and
-    where the memory is too small, 130 for an interrupt, and 141, without a message, for a closed pipe (``| head``). A ``main`` that
-    returns None succeeded. An item of many that cannot be used is logged as an error and left out;
-    the exit code is 2 when the rest is done. While the command runs, log records of the package and
-    Python's warnings are written to stderr as one line each.
+    where the memory is too small, 130 for an interrupt, and 141, without a message, for a closed
+    pipe (``| head``). A ``main`` that returns None succeeded. An item of many that cannot be
+    used is logged as an error and left out; the exit code is 2 when the rest is done. While the
+    command runs, log records of the package and Python's warnings are written to stderr as one line
+    each.
     """
     name = "speechvq-" + Path(main.__code__.co_filename).stem.replace("_", "-")
 

@@ -1,6 +1,5 @@
 """Checks of single settings; each error begins with the name of the setting."""
 
-
 LARGEST = 2**20
 """Of sizes: more is a mistake, or a header that is to take all memory."""
 LAYERS = 1000

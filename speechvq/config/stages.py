@@ -59,7 +59,9 @@ class StageConfig:
             at_least(1, name, getattr(self, name), SAMPLES)
         for name in ("steps", "warmup_steps"):
             at_least(0, name, getattr(self, name), STEPS)
-        at_least(1, "batch_size times segment_length", self.batch_size * self.segment_length, SAMPLES)
+        at_least(
+            1, "batch_size times segment_length", self.batch_size * self.segment_length, SAMPLES
+        )
         above_zero("learning_rate", self.learning_rate)
         share("speaker_exponent", self.speaker_exponent)
         if not re.fullmatch(r"[\w-]*", self.name):  # of files and options, too

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechvq.data.label_names import without_context
@@ -34,7 +34,6 @@ def utterances(draw):
     )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(utterances(), min_size=1, max_size=3, unique_by=lambda u: u.id))
 def test_what_is_written_is_read(tmp_path_factory, expected):
     path = tmp_path_factory.mktemp("manifests") / "train.jsonl"

@@ -17,11 +17,14 @@ def manifest(folder, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["../x.wav", "../data2/x.wav", "a/../../x.wav", "/etc/x.wav", "//etc/x.wav", ".", "a/.."]
+    "path",
+    ["../x.wav", "../data2/x.wav", "a/../../x.wav", "/etc/x.wav", "//etc/x.wav", ".", "a/.."],
 )
 def test_a_file_outside_is_refused_unless_it_is_asked_for(tmp_path, path):
     there = manifest(tmp_path / "data", path)
-    with pytest.raises(CorpusError, match=r"train\.jsonl:1: '.*' lies outside the manifest's f") as e:
+    with pytest.raises(
+        CorpusError, match=r"train\.jsonl:1: '.*' lies outside the manifest's f"
+    ) as e:
         read_manifest(there)
     assert f"add its folder as a line to {tmp_path}/data/roots.txt" in str(e.value)
     (there.parent / FILE).write_text("/\n")

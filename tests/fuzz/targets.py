@@ -117,7 +117,8 @@ YAML = lines(
     "a: 0x1f\nb: [1:30, 010, .inf, ~, 2001-01-01]\nc: *x\nd: |\n  text\n? [k]\n: v\n",
     "&a [*a]",
     "model: {strides: 3}\ntraining: {spectral: {steps: 1}}\nseed: 1\n",
-    "stages:\n- {objective: likelihood, steps: 3}\n- {objective: labels, labels: x}\n- {steps: 1}\n",
+    "stages:\n- {objective: likelihood, steps: 3}\n- {objective: labels, labels: x}\n"
+    "- {steps: 1}\n",
 )
 
 
@@ -286,13 +287,13 @@ target(
         "head\n#\n0.1 125 pau\n0.5 125 ah[2]\n",
     )
 )(_label_file(".lab"))
-target(lines(";; c\nu 1 0.0 0.5 AH_B 1.0\nu 1 0.5 0.25 B_E\n", "a A 1 2 x\n"))(
-    _label_file(".ctm")
-)
+target(lines(";; c\nu 1 0.0 0.5 AH_B 1.0\nu 1 0.5 0.25 B_E\n", "a A 1 2 x\n"))(_label_file(".ctm"))
 target(lines('#!MLF!#\n"*/u.lab"\n0 100000 a\n100000 200000 b\n.\n'))(_label_file(".mlf"))
 
 
-@target(lines("a-b+c\nx^a-b+c=d@1_2/A:\nAH_B\nah[2]\nsil", "<noise> [laughter-don't] (he) {breath}"))
+@target(
+    lines("a-b+c\nx^a-b+c=d@1_2/A:\nAH_B\nah[2]\nsil", "<noise> [laughter-don't] (he) {breath}")
+)
 def _names(content: bytes, folder: Path) -> None:
     """Labels, transcripts and texts, whose patterns must not take for ever."""
     from speechvq.analysis.transcripts import spoken
@@ -511,7 +512,12 @@ def _weights() -> list[bytes]:
     header = make_header(FORMAT, {"model": config}, speakers)
     checkpoint = {"state": '{"stage": "mel", "step": 3}', "settings": "{}"}
     one = {"weights.a": next(iter(tensors.values()))}
-    return [save(tensors, header), save(one, header), save(one, checkpoint), b"\2" + bytes(7) + b"{}"]
+    return [
+        save(tensors, header),
+        save(one, header),
+        save(one, checkpoint),
+        b"\2" + bytes(7) + b"{}",
+    ]
 
 
 @target(_weights)
@@ -561,7 +567,8 @@ def _configuration(content: bytes, folder: Path) -> None:
 @target(
     lines(
         '{"model": "m", "codebooks": 2, "scores": {"codes": {"accuracy": 0.5, "low": 0.4, '
-        '"high": 0.6, "pnmi": {"value": 1, "low": null, "high": 2}}}, "WER": {"a": {"WER": 1e999}}}',
+        '"high": 0.6, "pnmi": {"value": 1, "low": null, "high": 2}}}, '
+        '"WER": {"a": {"WER": 1e999}}}',
         '{"kind": "valid", "stage": "mel", "loss": 0.5, "perplexity": 3, "step": 10}\n'
         '{"kind": "train", "stage": "mel", "loss": NaN}\n{"kind": "valid"',
         "code,count,phone,phones\n0,5,AH,AH 0.5\n1,0,,\n",
@@ -570,7 +577,8 @@ def _configuration(content: bytes, folder: Path) -> None:
 def _results(content: bytes, folder: Path) -> None:
     """Scores, metrics and the map of codes, as the page and the table of models read them."""
     from speechvq.evaluation import compare
-    from speechvq.report import code_map, content as page, scores
+    from speechvq.report import code_map, scores
+    from speechvq.report import content as page
 
     (folder / "phonemes").mkdir(exist_ok=True)
     for name in ("phonemes/scores.json", "metrics.jsonl", "codes.csv"):

@@ -30,6 +30,10 @@ def test_seeds_that_are_spoilt(name, tmp_path):
         content = bytearray(rng.choice(given))
         for _ in range(rng.randint(1, 4)):
             at = rng.randrange(len(content) + 1)
-            what = bytes(rng.choices(rng.choice([b"0", b"\xff", b"\n", b"1e9:[{", range(256)]), k=rng.randint(1, 4)))
+            what = bytes(
+                rng.choices(
+                    rng.choice([b"0", b"\xff", b"\n", b"1e9:[{", range(256)]), k=rng.randint(1, 4)
+                )
+            )
             content[at : at + rng.randint(0, 6)] = what
         kept(TARGETS[name], bytes(content), tmp_path)

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 import speechvq
 from speechvq import audio
 from speechvq.data.manifest import Utterance, read_manifest, write_manifest
-from speechvq.model import Model
 from speechvq.data.roots import Roots
+from speechvq.model import Model
 
 RATE = 8000
 
