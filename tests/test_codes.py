@@ -45,7 +45,7 @@ def test_other_line_ends_empty_lines_and_new_header_keys(tmp_path):
     assert [codes.tolist() for codes in utterances.values()] == [[17, 17, 93, 0], [127]]
 
 
-ids = st.text(st.characters(exclude_characters="\t\n\r", codec="utf-8"), min_size=1).filter(
+ids = st.text(st.characters(exclude_characters="\t\n\r\0", codec="utf-8"), min_size=1).filter(
     lambda id: id == id.strip() and not id.startswith("#")
 )
 
