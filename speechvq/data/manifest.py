@@ -58,7 +58,7 @@ _DECIMALS = 6  # a microsecond, well below a sample
 def write_manifest(
     path: str | os.PathLike,
     utterances: Iterable[Utterance],
-    roots: Iterable[str | os.PathLike] = (),
+    roots: Iterable[str | os.PathLike[str]] = (),
 ) -> None:
     """Write one utterance a line, as a JSON object; the file appears whole or not at all.
 
