@@ -103,6 +103,12 @@ def test_what_ends_too_early_is_told_after_what_came(samples):
     assert sum(map(len, came)) == 2000
 
 
+@pytest.mark.parametrize("rate", [1, 999, 10**6 + 1])
+def test_a_rate_of_no_speech(samples, rate):
+    with pytest.raises(audio.AudioError, match=f"stdin: the header states a sample rate of {rate}"):
+        read(wave(None, samples, rate))
+
+
 def test_not_finite():
     form = struct.pack("<HHIIHH", 3, 1, RATE, 4 * RATE, 4, 32)
     data = np.array([0, np.nan, 0], "<f4").tobytes()
