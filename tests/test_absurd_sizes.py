@@ -51,6 +51,7 @@ SIZES = [
     ("quantizer.codebook_size", 2**40),
     ("quantizer.codebook_size", 2**20),
     ("quantizer.codebook_size", 2**18),
+    ("quantizer", {"codebook_size": 2**16, "codebook_dim": 2**13}),
     ("quantizer.codebook_dim", 10**6),
     ("quantizer.codebook_dim", 4 * 10**6),
     ("quantizer.codebooks", 10**9),
