@@ -39,6 +39,8 @@ from speechvq.text import EncodingError, known
 PIECE = 4096
 """Codes that are written as text at a time: as text they take a hundred times the memory."""
 _FIRST = "# speechvq codes 1"
+_LARGEST = 2**31 - 1
+"""Of the numbers of a header, and so of a code."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,27 @@ def header(codebook: Codebook) -> str:
 
 def check_id(id: str) -> str:
     """Return the id of an utterance; ValueError if it is not allowed in a file of codes."""
-    if not id or id != id.strip() or id.startswith("#") or re.search(r"[\t\n\r\ud800-\udfff]", id):
+    if (
+        not id
+        or id != id.strip()
+        or id.startswith("#")
+        or re.search(r"[\t\n\r\0\ud800-\udfff]", id)
+    ):
         raise ValueError(
             f"utterance id {id!r}: must not be empty, begin with '#', begin or end with a blank, "
-            "or hold tabs, line ends or what is no character; rename it"
+            "or hold tabs, line ends, zeros or what is no character; rename it"
         )
     return id
+
+
+def check_speaker(name: str) -> str:
+    """Return the name of a speaker; ValueError for one that could lead out of a folder."""
+    if "/" in name or not name.isprintable():
+        raise ValueError(
+            f"speaker {name!r}: files are named after speakers; expected no '/' and no character "
+            "that cannot be printed"
+        )
+    return name
 
 
 def line(id: str, codes: np.ndarray) -> str:
@@ -194,6 +211,10 @@ def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]
             )
         if id in utterances:
             raise ValueError(f"{where}:{number}: {id!r} is in the file twice; remove one line")
+        try:
+            check_id(id)
+        except ValueError as error:
+            raise ValueError(f"{where}:{number}: {error}") from error
         utterances[id] = _codes(rest, codebook, f"{where}:{number}")
     if not utterances:
         raise ValueError(f"{where}: no utterances in it; encode again")
@@ -208,11 +229,21 @@ def _codebook(fields: dict[str, str], where: str) -> Codebook:
             raise ValueError(f"{where}: no line '# {key} …' in its header; encode again")
         if key == "model":
             values[key] = fields[key]
-        elif fields[key].isdecimal() and int(fields[key]) > 0:
-            values[key] = int(fields[key])
+        elif 0 < (number := _whole(fields[key])) <= _LARGEST:
+            values[key] = number
         else:
-            raise ValueError(f"{where}: {key} must be a whole number above 0, got {fields[key]!r}")
+            raise ValueError(
+                f"{where}: {key} must be a whole number from 1 to {_LARGEST}, got "
+                f"{fields[key][:20]!r}"
+            )
     return Codebook(**values)
+
+
+def _whole(text: str) -> int:
+    """A whole number; -1 for what is none, and `_LARGEST` + 1 for a larger one."""
+    if not (text.isascii() and text.isdecimal()):
+        return -1
+    return min(int(text[:4000]), _LARGEST + 1)
 
 
 def _codes(text: str, codebook: Codebook, where: str) -> np.ndarray:
@@ -226,11 +257,12 @@ def _codes(text: str, codebook: Codebook, where: str) -> np.ndarray:
                 f"{where}: expected {G} number{'s' * (G > 1)} for each code, got {word[:20]!r}"
             )
         for number in code:
-            if not (number.isascii() and number.isdecimal()):
+            value = _whole(number)
+            if value < 0:
                 raise ValueError(f"{where}: a code must be a whole number, got {number[:20]!r}")
-            if int(number) >= K:
-                raise ValueError(f"{where}: code {number} is out of range 0 … {K - 1}")
-            codes.append(int(number))
+            if value >= K:
+                raise ValueError(f"{where}: code {number[:20]} is out of range 0 … {K - 1}")
+            codes.append(value)
     if not codes:
         raise ValueError(f"{where}: no codes after the tab")
     found = np.array(codes, dtype=np.int64)

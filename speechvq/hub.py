@@ -20,7 +20,8 @@ FILES = (
 )
 """All that is fetched, and sent, of a model folder with its prior."""
 INSTALL = 'pip install "speechvq[hub]"'
-_ADDRESS = re.compile(rf"{PREFIX}([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
+_NAME = r"(?!\.\.?(?:[/@]|$))[\w.-]+"
+_ADDRESS = re.compile(rf"{PREFIX}({_NAME}/{_NAME})(?:@({_NAME}(?:/{_NAME})*))?", re.ASCII)
 
 
 def parsed_address(address: str) -> tuple[str, str | None]:

@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from speechvq.weights import (
     COPY_AGAIN,
     OTHER_VERSION,
     as_json,
-    fill,
+    filled,
     make_header,
     parsed,
     read_header,
@@ -222,11 +222,15 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu") -> Model:
         raise ValueError(f"{path}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}; {OTHER_PARTS}") from error
-    tensors, _ = read_weights(path)
-    model = Model(config, speakers)
-    if _LONG_TERM in tensors and model.mel_predictor is not None:  # somebody was enrolled
-        model.mel_predictor.long_term = torch.zeros(len(speakers), config.mel_predictor.bands + 1)
-    fill(model, tensors, path)
+
+    def build_model(names: Container[str]) -> Model:
+        model = Model(config, speakers)
+        if _LONG_TERM in names and model.mel_predictor is not None:  # somebody was enrolled
+            bands = config.mel_predictor.bands
+            model.mel_predictor.long_term = torch.zeros(len(speakers), bands + 1)
+        return model
+
+    model = filled(build_model, path)
     try:
         return model.eval().to(torch.device(device))
     except (RuntimeError, AssertionError) as error:  # how PyTorch refuses a device

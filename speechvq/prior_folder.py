@@ -19,11 +19,10 @@ from speechvq.model_folder import CARD, CONFIG, FORMAT, PRIOR_FORMAT, WEIGHTS, e
 from speechvq.settings import build, plain
 from speechvq.weights import (
     COPY_AGAIN,
-    fill,
+    filled,
     make_header,
     parsed,
     read_header,
-    read_weights,
     speakers_of,
     write_weights,
 )
@@ -127,7 +126,5 @@ def load_prior(folder: str | os.PathLike[str], codebook: Codebook) -> Prior:
             f"{codebook.model}; train a prior for it with: speechvq-train prior"
         )
     speakers = speakers_of(path, header)
-    prior = Prior(config, codebook.codebook_size, speakers, codebook.codebooks)
-    tensors, _ = read_weights(path)
-    fill(prior, tensors, path)
-    return prior.eval()
+    K, G = codebook.codebook_size, codebook.codebooks
+    return filled(lambda _: Prior(config, K, speakers, G), path).eval()

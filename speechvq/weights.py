@@ -7,13 +7,15 @@ be read without torch.
 from __future__ import annotations
 
 import json
+import os
 import struct
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
 from speechvq.audio import write_bytes
+from speechvq.codes import check_speaker
 from speechvq.settings import plain
 
 if typing.TYPE_CHECKING:
@@ -76,7 +78,74 @@ def write_weights(path: Path, tensors: dict[str, Tensor], header: dict[str, str]
     write_bytes(path, save(tensors, metadata=header))
 
 
-def fill(model: nn.Module, tensors: dict[str, Any], path: Path) -> None:
+M = typing.TypeVar("M", bound="nn.Module")
+SLACK = 1 << 26
+"""Bytes that a model may take in building beyond twice what its file holds."""
+
+
+def filled(build: Callable[[Container[str]], M], path: Path) -> M:
+    """Build a model with the weights of a file; `build` gets the names of its tensors.
+
+    A configuration may ask for any size; no more is taken than the file accounts for.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or does not fit the model: the first tensor is named.
+    """
+    tensors, _ = read_weights(path)
+    held = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    model = built(
+        lambda: build(tensors), 2 * held + SLACK, f"{path}: holds {held:,} bytes of weights"
+    )
+    fill(model, tensors, path)
+    return model
+
+
+def built(build: Callable[[], M], limit: int, holds: str) -> M:
+    """Build a model whose tensors take at most so many bytes.
+
+    Raises
+    ------
+    ValueError
+        They take more; raised before the tensor that is too much is filled. The message begins with
+        `holds`.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    sizes: dict[int, int] = {}
+
+    class Counted(TorchFunctionMode):
+        def __torch_function__(
+            self,
+            operation: Callable[..., object],
+            types: object,
+            args: tuple[object, ...] = (),
+            kwargs: dict[str, object] | None = None,
+        ) -> object:
+            made = operation(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor):
+                storage = made.untyped_storage()
+                sizes[storage.data_ptr()] = storage.nbytes()
+                if sum(sizes.values()) > limit:
+                    raise ValueError(f"{holds}, and its configuration asks for more")
+            return made
+
+    try:
+        with Counted():
+            return build()
+    except RuntimeError as error:  # more than can be counted, or than any machine has
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{holds}, and its configuration cannot be built ({reason})") from error
+
+
+def memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Load weights into a model, or name the first that does not fit."""
     state = model.state_dict()
     if missing := sorted(state.keys() - tensors.keys()):
@@ -103,7 +172,10 @@ def speakers_of(path: Path, header: dict[str, str]) -> list[str]:
         raise ValueError(
             f"{path}: its header is damaged (speakers: expected different names); {COPY_AGAIN}"
         )
-    return names
+    try:
+        return [check_speaker(name) for name in names]
+    except ValueError as error:
+        raise ValueError(f"{path}: its header is damaged ({error}); {COPY_AGAIN}") from error
 
 
 def as_json(value: object) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from speechvq import audio
 from speechvq.config import (
@@ -21,6 +22,17 @@ from speechvq.config import (
     WaveNetDecoderConfig,
 )
 from speechvq.data.manifest import Utterance, write_manifest
+
+# pytest --hypothesis-profile=million: a study of hours
+settings.register_profile("quick", deadline=None)
+settings.register_profile(
+    "million",
+    max_examples=1_000_000,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.load_profile("quick")
 
 SAMPLE_RATE = 8000
 SPEAKERS = {"p225": 210.0, "p226": 110.0}  # pitch in Hz

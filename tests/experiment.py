@@ -75,7 +75,7 @@ def whole_experiment(folder: Path) -> None:
         Utterance(INJECTED, INJECTED, "b.wav", SECONDS, text=INJECTED),
     ]
     (folder / "data").mkdir()
-    write_manifest(folder / "data" / "test.jsonl", utterances)
+    write_manifest(folder / "data" / "test.jsonl", utterances, ["/"])
     for name, scores in (("phonemes", RESULT), ("babble", GENERATION)):
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "scores.json").write_text(json.dumps(scores))

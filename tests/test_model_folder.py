@@ -215,7 +215,9 @@ def test_a_header_without_a_configuration(folder, text):
             read(folder)
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", "3", '["p225", 3]', '["a", "a"]', '{"a": 1}'])
+@pytest.mark.parametrize(
+    "text", [None, "", "[]", "3", '["p225", 3]', '["a", "a"]', '{"a": 1}', '["a", "../a"]']
+)
 def test_spoilt_speakers(folder, text):
     change(folder, speakers=text)
     for read in (model_folder.load_model, model_folder.read_speakers):

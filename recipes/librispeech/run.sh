@@ -84,6 +84,7 @@ if wanted 1; then
         prepare "$data/${kinds[i]}" "${roots[i]}" --corpus "${kinds[i]}" \
             "$(how_to_read "${roots[i]}")" ${list[@]+"${list[@]}"}
     done
+    for kind in "${kinds[@]}"; do cat "$data/$kind/roots.txt"; done >"$data/roots.txt"
     for part in train valid test; do # no id and no speaker's name is in two of these corpora
         for kind in "${kinds[@]}"; do cat "$data/$kind/$part.jsonl"; done >"$data/$part.jsonl"
     done

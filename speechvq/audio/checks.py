@@ -9,10 +9,21 @@ import numpy as np
 
 from speechvq.audio.errors import AudioError
 
+RATES = (1000, 1_000_000)
+"""Lowest and highest sample rate that a header may state, in Hz."""
 SHORTEST = 0.1
 """Shortest audio that can hold speech, in seconds."""
 SILENT_PEAK = 1e-4
 """A peak below this (-80 dB of full scale) is silence."""
+
+
+def check_rate(path: str | os.PathLike[str], sample_rate: int) -> None:
+    """Raise AudioError for a sample rate that no recording of speech has."""
+    if not RATES[0] <= sample_rate <= RATES[1]:
+        raise AudioError(
+            f"{path}: the header states a sample rate of {sample_rate} Hz; expected {RATES[0]} to "
+            f"{RATES[1]} Hz"
+        )
 
 
 def checked(

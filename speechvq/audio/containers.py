@@ -145,6 +145,8 @@ def mpeg_finding(raw: BinaryIO, size: int, stated: int) -> Finding | None:
 def _compared(path: Path, raw: BinaryIO, samples: Samples, size: int) -> Finding | None:
     """Compare the size that a header states with that of the file."""
     held, stated = size - samples.begin, samples.stated
+    if held < 0:
+        raise AudioError(f"{path}: truncated, the audio begins after the end of the file")
     warning = None
     length = held
     if stated is None:
@@ -219,8 +221,8 @@ def _flac(path: Path, raw: BinaryIO, start: int, size: int) -> Finding | None:
     last = compressed.flac_end(raw, size, stated, bytes(head))
     if last is None or last.samples == stated:
         return None
-    if stated > last.samples + last.block:
-        rate = head[18] << 12 | head[19] << 4 | head[20] >> 4
+    rate = head[18] << 12 | head[19] << 4 | head[20] >> 4
+    if rate and stated > last.samples + last.block:
         raise AudioError(f"{path}: truncated, {last.samples / rate:.2f} s of {stated / rate:.2f} s")
     if not last.samples or last.samples >> 36:
         return None

@@ -26,15 +26,19 @@ class FFmpegFile:
         import av
 
         self.closed = False
-        try:
-            self._container = av.open(str(path) if isinstance(path, Path) else path, "r")
-            self._stream = self._container.streams.audio[0]
-        except (av.FFmpegError, IndexError) as error:
-            raise ValueError("no audio in it") from error
         self._error = av.FFmpegError
-        self.samplerate = self._stream.codec_context.sample_rate
-        self.channels = self._stream.codec_context.channels
-        self.frames = self._length()
+        try:
+            self._container = av.open(
+                str(path) if isinstance(path, Path) else path, "r", metadata_errors="replace"
+            )
+            self._stream = self._container.streams.audio[0]
+            context = self._stream.codec_context  # None for a codec that is not known
+            self.samplerate, self.channels = context.sample_rate, context.channels
+            self.frames = self._length()
+        except (av.FFmpegError, LookupError, AttributeError, ArithmeticError) as error:
+            raise ValueError("no audio in it") from error
+        if not self.channels:
+            raise ValueError("no channels in it")
         self._decoded = self._decode()
         self._rest = np.zeros((0, self.channels), np.float32)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -82,8 +83,10 @@ def located(raw: BinaryIO, head: bytes, size: int) -> Samples | None:
 
 
 def read_bytes(raw: BinaryIO, begin: int, end: int) -> bytes:
+    """The bytes that there are from `begin` to `end`; a header may state any."""
+    end = min(end, raw.seek(0, os.SEEK_END))
     raw.seek(begin)
-    return raw.read(end - begin)
+    return raw.read(max(0, end - begin))
 
 
 def _riff(raw: BinaryIO, size: int) -> Samples | None:
@@ -158,9 +161,11 @@ def _aiff(raw: BinaryIO, size: int) -> Samples | None:
     return None
 
 
-def _au(raw: BinaryIO, size: int) -> Samples:
+def _au(raw: BinaryIO, size: int) -> Samples | None:
     order = ">" if read_bytes(raw, 0, 4) == b".snd" else "<"
     begin, length, coding, _, channels = struct.unpack(order + "5I", read_bytes(raw, 4, 24))
+    if begin < 24:  # within the header
+        return None
     width = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(coding)
     stated = None if length >= _STREAMED and begin + length > size else length
     frame = 1 if width is None else max(1, width * channels)
@@ -184,7 +189,7 @@ def _sphere(raw: BinaryIO, size: int) -> Samples | None:
     """NIST SPHERE; libsndfile takes the length from the file already, so nothing is patched."""
     begin = int(read_bytes(raw, 8, 16))
     text = read_bytes(raw, 0, begin)
-    if b"shorten" in text:
+    if begin < 16 or b"shorten" in text:
         return None
 
     def value(name: bytes) -> int | None:

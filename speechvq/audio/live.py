@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import soundfile
 
+from speechvq.audio.checks import check_rate
 from speechvq.audio.errors import AudioError
-from speechvq.audio.reading import check_peak, mixed, resampled
+from speechvq.audio.reading import VALUES, check_peak, mixed, resampled
 
 SECONDS = 0.04
 """Length of a block: what the reader waits for."""
@@ -53,13 +54,20 @@ def live_blocks(
             "raw 16-bit samples with --pcm RATE"
         ) from error
     with file:
+        check_rate(name, file.samplerate)
         yield from resampled(_mono(file, name), file.samplerate, sample_rate, "MQ")
 
 
 def _mono(file: soundfile.SoundFile, name: str) -> Iterator[np.ndarray]:
     """Yield blocks (t,), channels averaged, as they come."""
-    came = 0
-    while len(block := file.read(max(1, round(SECONDS * file.samplerate)), "float32", True)):
+    came, most = 0, min(round(SECONDS * file.samplerate), VALUES // file.channels)
+    while True:
+        try:
+            block = file.read(most, "float32", True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{name}: damaged after {came / file.samplerate:.2f} s") from error
+        if not len(block):
+            break
         came += len(block)
         check_peak(name, block)
         yield mixed(block)

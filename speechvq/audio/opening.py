@@ -13,6 +13,7 @@ from pathlib import Path
 import soundfile
 
 from speechvq.audio import containers, places
+from speechvq.audio.checks import check_rate
 from speechvq.audio.errors import AudioError
 from speechvq.audio.ffmpeg import FFmpegFile
 from speechvq.audio.finding import SUFFIXES_OF_FFMPEG, bad_name, is_text
@@ -75,6 +76,7 @@ def opened(path: Path) -> Iterator[Opened]:
                 raise AudioError(f"{path}: no samples in it")
             if file.frames >= _UNKNOWN_LENGTH:
                 raise AudioError(f"{path}: the header has no length; convert the file again")
+            check_rate(path, file.samplerate)
             if finding is not None and finding.warning:
                 _warn_once(f"{path}: {finding.warning}")
             yield file

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 BLOCK = 10.0
 """Default length of a block, in seconds."""
 
+VALUES = 1 << 22
+"""Most samples of all channels that are decoded at a time."""
+
 FRAMES = 500
 """Frames of which statistics are computed at a time."""
 
@@ -188,7 +191,8 @@ def _blocks(
             f"{path}: holds {file.frames / rate:.2f} s, so nothing begins at {start:.2f} s; "
             "has the file changed since its manifest was made?"
         )
-    mono = _mono(path, file, first, last, max(1, round(seconds * rate)))
+    most = max(1, min(round(seconds * rate), VALUES // file.channels))
+    mono = _mono(path, file, first, last, most)
     yield from resampled(_waveform(path, mono), rate, sample_rate or rate)
 
 

@@ -60,9 +60,11 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
 
     from speechvq.data.manifest import read_manifest, write_manifest
+    from speechvq.data.roots import Roots
 
     utterances = list(read_manifest(options.manifest))
     out = Path(options.out or options.manifest)
+    roots = Roots(Path(options.manifest).parent).folders
     pending = [i for i, u in enumerate(utterances) if u.phones is None and u.text is not None]
     done, unknown, failed = 0, {}, []
     try:
@@ -80,9 +82,9 @@ def main(argv: list[str] | None = None) -> int:
             done += 1
     finally:  # keeps the utterances aligned before an interrupt
         if done:
-            write_manifest(out, utterances)
+            write_manifest(out, utterances, roots)
     if options.out and not done:
-        write_manifest(out, utterances)
+        write_manifest(out, utterances, roots)
 
     if unknown:
         words = sorted({word for missing in unknown.values() for word in missing})

@@ -62,12 +62,12 @@ class Parser(argparse.ArgumentParser):
 def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int]:
     """Make the ``main`` of a command report errors as one line on stderr and an exit code.
 
-    The exit code is 2 for ValueError and OSError (a file is missing, unreadable, unwritable), 141,
-    without a message, for a closed pipe (``| head``), and 130, 143 and 129 for Ctrl-C, SIGTERM and
-    SIGHUP, after which no temporary file is left. A ``main`` that returns None succeeded. An item
-    of many that cannot be used is logged as an error and left out; the exit code is 2 when the rest
-    is done. While the command runs, log records of the package and Python's warnings are written to
-    stderr as one line each.
+    The exit code is 2 for ValueError and OSError (a file is missing, unreadable, unwritable) and
+    where the memory is too small, 141, without a message, for a closed pipe (``| head``), and 130,
+    143 and 129 for Ctrl-C, SIGTERM and SIGHUP, after which no temporary file is left. A ``main``
+    that returns None succeeded. An item of many that cannot be used is logged as an error and left
+    out; the exit code is 2 when the rest is done. While the command runs, log records of the
+    package and Python's warnings are written to stderr as one line each.
     """
     name = "speechvq-" + Path(main.__code__.co_filename).stem.replace("_", "-")
 
@@ -88,11 +88,22 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
                     raise
                 _write_line(f"{name}: error: {one_line(error)}")
                 return ERROR
+            except (MemoryError, RuntimeError) as error:
+                if not _is_of_memory(error) or os.environ.get("SPEECHVQ_TRACEBACK"):
+                    raise
+                _write_line(f"{name}: error: not enough memory ({one_line(error)[:200]})")
+                return ERROR
             except KeyboardInterrupt as ended:
                 _write_line(f"{name}: {signals.said(ended)}")
                 return SIGNALLED + signals.number_of(ended)
 
     return run
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether there is too little memory; PyTorch says it by RuntimeErrors."""
+    said = ("allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 
 
 def _fill_in_streams() -> None:

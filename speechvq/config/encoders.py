@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar, Literal
 
-from speechvq.config.checks import above_zero, at_least
+from speechvq.config.checks import BANDS, LAYERS, NUMBERS, above_zero, at_least
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class StridedEncoderConfig(EncoderConfig):
         object.__setattr__(self, "strides", tuple(self.strides))
         if not self.strides:
             raise ValueError("strides: at least one stride is needed, such as [2, 2, 2, 2, 2, 2]")
+        at_least(1, "number of strides", len(self.strides), 100)
         for stride in self.strides:
             at_least(2, "strides", stride)
         if isinstance(self.channels, Sequence):
@@ -72,7 +73,9 @@ class StridedEncoderConfig(EncoderConfig):
             )
         for width in self.widths:
             at_least(1, "channels", width)
-        at_least(0, "residual_layers", self.residual_layers)
+        if self.filterbank:
+            at_least(1, "channels times strides", self.widths[0] * self.strides[0], NUMBERS)
+        at_least(0, "residual_layers", self.residual_layers, LAYERS)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -109,6 +112,7 @@ class StreamingStackConfig:
         at_least(1, "channels", self.channels)
         for name in ("dilations", "lookahead"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        at_least(0, "number of dilations", len(self.dilations), LAYERS)
         if len(self.dilations) != len(self.lookahead):
             raise ValueError(
                 f"lookahead: {len(self.lookahead)} numbers for {len(self.dilations)} dilations; "
@@ -153,7 +157,8 @@ class StreamingEncoderConfig(EncoderConfig):
 
     def __post_init__(self) -> None:
         at_least(2, "stride", self.stride)
-        at_least(1, "bands", self.bands)
+        at_least(1, "bands", self.bands, BANDS)
+        at_least(1, "bands times stride", self.bands * self.stride, NUMBERS)
         for name in ("memory", "prior"):
             above_zero(name, getattr(self, name))
 

@@ -7,7 +7,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from speechvq.config.checks import above_zero, at_least
+from speechvq.config.checks import BANDS, above_zero, at_least
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class SpeakerNormalisationConfig:
     gmm_iterations: int = 15
 
     def __post_init__(self) -> None:
-        for name in ("mel_bands", "warps", "warp_rounds", "compared_cepstra", "gmm_components"):
+        at_least(1, "mel_bands", self.mel_bands, BANDS)
+        for name in ("warps", "warp_rounds", "compared_cepstra", "gmm_components"):
             at_least(1, name, getattr(self, name))
         for name in ("query_frames", "reference_frames", "inca_frames", "inca_speakers"):
             at_least(1, name, getattr(self, name))

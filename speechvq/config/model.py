@@ -8,7 +8,7 @@ a subclass that is imported, in the package or outside of it, is known by the va
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from speechvq.config.checks import above_zero, at_least, share
+from speechvq.config.checks import BANDS, LAYERS, NUMBERS, above_zero, at_least, share
 from speechvq.config.encoders import (
     EncoderConfig,
     StreamingEncoderConfig,
@@ -53,8 +53,10 @@ class QuantizerConfig:
 
     def __post_init__(self) -> None:
         at_least(2, "codebook_size", self.codebook_size)
-        for name in ("codebook_dim", "codebooks"):
-            at_least(1, name, getattr(self, name))
+        at_least(1, "codebook_dim", self.codebook_dim)
+        numbers = self.codebook_size * self.codebook_dim
+        at_least(1, "codebook_size times codebook_dim", numbers, NUMBERS)
+        at_least(1, "codebooks", self.codebooks, LAYERS)
         if self.codebook_dim % self.codebooks:
             raise ValueError(
                 f"codebooks: {self.codebooks} do not divide the {self.codebook_dim} components of "
@@ -101,10 +103,12 @@ class WaveNetConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("layers", "dilation_cycle", "residual_channels", "skip_channels"):
+        for name in ("residual_channels", "skip_channels", "output_channels"):
             at_least(1, name, getattr(self, name))
         at_least(2, "kernel_size", self.kernel_size)
-        at_least(1, "output_channels", self.output_channels)
+        at_least(1, "layers", self.layers, LAYERS)
+        at_least(1, "dilation_cycle", self.dilation_cycle, 20)
+        at_least(1, "receptive_field", self.receptive_field)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: must be at least 0 and below 1, got {self.dropout}")
 
@@ -140,7 +144,7 @@ class ConditionerConfig:
     def __post_init__(self) -> None:
         for name in ("channels", "upsample"):
             at_least(1, name, getattr(self, name))
-        at_least(0, "layers", self.layers)
+        at_least(0, "layers", self.layers, LAYERS)
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ class WaveNetDecoderConfig(DecoderConfig):
     wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
 
     def __post_init__(self) -> None:
-        at_least(1, "subbands", self.subbands)
+        at_least(1, "subbands", self.subbands, BANDS)
         above_zero("top_p", self.top_p)
         share("top_p", self.top_p)
 
@@ -220,7 +224,7 @@ class MelPredictorConfig:
     bands: int = 0
 
     def __post_init__(self) -> None:
-        at_least(0, "bands", self.bands)
+        at_least(0, "bands", self.bands, BANDS)
 
 
 @dataclass(frozen=True)
@@ -266,7 +270,7 @@ class StreamingMelPredictorConfig(MelPredictorConfig):
     )
 
     def __post_init__(self) -> None:
-        at_least(1, "bands", self.bands)
+        at_least(1, "bands", self.bands, BANDS)
         at_least(1, "speaker_dim", self.speaker_dim)
         above_zero("floor", self.floor)
 
@@ -297,6 +301,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         at_least(1, "sample_rate", self.sample_rate)
+        at_least(1, "hop_length", self.hop_length)
         wants_waveform = isinstance(self.encoder, StridedEncoderConfig | StreamingEncoderConfig)
         if wants_waveform and not isinstance(self.features, WaveformConfig):
             kind = getattr(self.encoder, self.encoder.TAG)

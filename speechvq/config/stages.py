@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from speechvq.config.checks import above_zero, at_least, share
+from speechvq.config.checks import STEPS, above_zero, at_least, share
 from speechvq.config.features import SpeakerNormalisationConfig, WaveformConfig
 from speechvq.config.model import ModelConfig
 from speechvq.config.perturbation import MP3_RATES, PerturbationConfig
+
+SAMPLES = 2**30
+"""Most of a step."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,12 @@ class StageConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "segment_length"):
-            at_least(1, name, getattr(self, name))
+            at_least(1, name, getattr(self, name), SAMPLES)
         for name in ("steps", "warmup_steps"):
-            at_least(0, name, getattr(self, name))
+            at_least(0, name, getattr(self, name), STEPS)
+        at_least(
+            1, "batch_size times segment_length", self.batch_size * self.segment_length, SAMPLES
+        )
         above_zero("learning_rate", self.learning_rate)
         share("speaker_exponent", self.speaker_exponent)
         if not re.fullmatch(r"[\w-]*", self.name):  # of files and options, too

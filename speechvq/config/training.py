@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from speechvq.config.checks import above_zero, at_least
+from speechvq.config.checks import STEPS, above_zero, at_least
 from speechvq.config.stages import StageConfig
 
 
@@ -62,9 +62,9 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         for name in ("log_every", "valid_every", "checkpoint_every"):
-            at_least(1, name, getattr(self, name))
+            at_least(1, name, getattr(self, name), STEPS)
         for name in ("keep_every", "keep_last", "seed"):
-            at_least(0, name, getattr(self, name))
+            at_least(0, name, getattr(self, name), STEPS)
         if self.seed >= 2**32:
             raise ValueError(f"seed: must be below 2^32, got {self.seed}")
         above_zero("gradient_clip", self.gradient_clip)
@@ -96,8 +96,8 @@ class TrainingConfig(LoopConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, "valid_utterances", self.valid_utterances)
-        for name in ("workers", "samples"):
-            at_least(0, name, getattr(self, name))
+        at_least(0, "workers", self.workers, 1024)
+        at_least(0, "samples", self.samples)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from speechvq import audio
+from speechvq.codes import check_speaker
 from speechvq.data.label_names import without_context
 from speechvq.data.lines import Lines
+from speechvq.data.roots import Roots
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +63,19 @@ _NAMED = 10  # unusable recordings that are named one by one
 _DECIMALS = 6  # a microsecond, well below a sample
 
 
-def write_manifest(path: str | os.PathLike[str], utterances: Iterable[Utterance]) -> None:
+def write_manifest(
+    path: str | os.PathLike[str],
+    utterances: Iterable[Utterance],
+    roots: Iterable[str | os.PathLike[str]] = (),
+) -> None:
     """Write one utterance a line, as a JSON object; the file appears whole or not at all.
 
-    Audio paths become absolute, so that a manifest can be used from any working folder.
+    Audio paths become absolute, so that a manifest can be used from any working folder. `roots`
+    are folders of audio outside of the manifest's, which are added to its ``roots.txt``
+    (`speechvq.data.roots`).
     """
     lines = (json.dumps(_to_json(utterance), ensure_ascii=False) + "\n" for utterance in utterances)
+    Roots(Path(path).parent).allow(roots)
     audio.write_bytes(path, (line.encode() for line in lines))
 
 
@@ -110,8 +119,8 @@ class Manifest(Sequence[Utterance]):
         What is known without reading a line.
     """
 
-    def __init__(self, lines: Lines, columns: Columns):
-        self._lines, self.columns = lines, columns
+    def __init__(self, lines: Lines, columns: Columns, roots: Roots):
+        self._lines, self.columns, self._roots = lines, columns, roots
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -130,7 +139,7 @@ class Manifest(Sequence[Utterance]):
 
     def select(self, chosen: npt.NDArray[np.generic] | slice) -> Manifest:
         """Some of the utterances, by a mask, by places, or by a slice."""
-        return Manifest(self._lines.select(chosen), self.columns.select(chosen))
+        return Manifest(self._lines.select(chosen), self.columns.select(chosen), self._roots)
 
     def number(self, index: int) -> int:
         """Line of an utterance in the file, from 1."""
@@ -138,7 +147,7 @@ class Manifest(Sequence[Utterance]):
 
     def _utterance(self, line: bytes, index: int) -> Utterance:
         try:
-            return _parsed(line, str(self._lines.path.parent))
+            return _parsed(line, self._roots)
         except ValueError as error:  # the file has been written to since its lines were found
             raise CorpusError(f"{self._lines.path}:{self.number(index)}: {error}") from error
 
@@ -153,19 +162,20 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     FileNotFoundError
         The manifest does not exist.
     CorpusError
-        A line is not an utterance, two utterances share an id, or there is no utterance.
+        A line is not an utterance or names a file where it may not (`speechvq.data.roots`), two
+        utterances share an id, or there is no utterance.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such manifest; speechvq-prepare makes them")
-    folder = os.path.dirname(os.path.abspath(path))
+    roots = Roots(path.parent)
     offsets, sizes, ids, speaker = array("q"), array("q"), array("q"), array("i")
     durations, places, end = array("d"), dict[str, int](), 0
     file = open(path, "rb")  # noqa: SIM115, since it stays open with the manifest
     for number, line in enumerate(file, 1):
         if line.strip():
             try:
-                utterance = _parsed(line, folder)
+                utterance = _parsed(line, roots)
             except ValueError as error:
                 raise CorpusError(f"{path}:{number}: {error}") from error
             offsets.append(end)
@@ -180,7 +190,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     order = np.empty(len(names), np.int32)
     order[[places[name] for name in names]] = np.arange(len(names))
     columns = Columns(np.asarray(durations), tuple(names), order[np.asarray(speaker)])
-    manifest = Manifest(Lines(file, np.asarray(offsets), np.asarray(sizes)), columns)
+    manifest = Manifest(Lines(file, np.asarray(offsets), np.asarray(sizes)), columns, roots)
     _refuse_doubles(manifest, np.asarray(ids), path)
     return manifest
 
@@ -293,7 +303,7 @@ def _to_json(utterance: Utterance) -> dict[str, object]:
     return record
 
 
-def _parsed(line: bytes, folder: str) -> Utterance:
+def _parsed(line: bytes, roots: Roots) -> Utterance:
     """Return the utterance of a line: the one place where a line becomes one. ValueError if not."""
     try:
         record = json.loads(line.removeprefix(codecs.BOM_UTF8).decode())
@@ -301,10 +311,10 @@ def _parsed(line: bytes, folder: str) -> Utterance:
         raise ValueError("not UTF-8 text; a manifest holds JSON lines, in UTF-8") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg}), one object expected") from error
-    return _from_json(record, folder)
+    return _from_json(record, roots)
 
 
-def _from_json(record: object, folder: str) -> Utterance:
+def _from_json(record: object, roots: Roots) -> Utterance:
     if not isinstance(record, dict):
         raise ValueError(f"a JSON object expected, not {json.dumps(record)[:40]}")
     for key in _REQUIRED:
@@ -323,18 +333,13 @@ def _from_json(record: object, folder: str) -> Utterance:
         raise ValueError("'duration' must be above 0 seconds")
     return Utterance(
         id=record["id"],
-        speaker=record["speaker"],
-        path=_located(record["path"], folder),
+        speaker=check_speaker(record["speaker"]),
+        path=roots.path(record["path"]),
         duration=duration,
         start=start,
         text=text,
         phones=None if phones is None else _phones(phones),
     )
-
-
-def _located(path: str, folder: str) -> str:
-    """Return the path of audio, from the folder of the manifest unless it is absolute or a URL."""
-    return path if path.startswith("/") or audio.as_url(path) else str(Path(folder, path))
 
 
 def _seconds(record: dict[str, object], key: str) -> float:

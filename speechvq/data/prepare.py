@@ -67,7 +67,7 @@ def prepare(
     seed: int = 0,
     progress: bool = False,
 ) -> PreparedCorpus:
-    """Write train.jsonl, valid.jsonl, test.jsonl and speakers.json for a corpus.
+    """Write train.jsonl, valid.jsonl, test.jsonl, speakers.json and roots.txt for a corpus.
 
     No sentence and no recording is in two splits, as far as texts, the numbers of the corpus and
     the audio show; what cannot be checked is logged. speakers.json has the facts about each speaker
@@ -114,9 +114,14 @@ def prepare(
     )
     same = _same_speech(reader, utterances)
     parts = split(utterances, valid, test, seed, same)
-    facts = reader.speakers(corpus_root(reader, root))
+    found = corpus_root(reader, root)
+    facts = reader.speakers(found)
+    paths = (audio.absolute(u.path) for u in utterances)
+    elsewhere = {
+        os.path.dirname(p) for p in paths if not p.startswith(f"{os.path.abspath(found)}/")
+    }
     for name, part in parts.items():
-        write_manifest(out / f"{name}.jsonl", part)
+        write_manifest(out / f"{name}.jsonl", part, [found, *sorted(elsewhere)])
     by_speaker = {name: facts.get(name, {}) for name in sorted({u.speaker for u in utterances})}
     text = json.dumps(by_speaker, indent=1, ensure_ascii=False) + "\n"
     audio.write_bytes(out / "speakers.json", text.encode())

@@ -48,7 +48,7 @@ def read_textgrid(path: Path) -> list[Tier]:
         return values.tiers()
     except EncodingError as error:
         raise CorpusError(f"{path}:1: not a TextGrid ({error})") from error
-    except (LookupError, struct.error, StopIteration, UnicodeDecodeError, ValueError) as error:
+    except (LookupError, struct.error, StopIteration, ArithmeticError, ValueError) as error:
         raise CorpusError(
             f"{path}:1: not a TextGrid that can be read; it ends too early, or a number is none"
         ) from error

@@ -49,6 +49,7 @@ from speechvq.training.run import (
     run_training,
 )
 from speechvq.training.stage import Stage
+from speechvq.weights import built, memory
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,9 @@ def _build(
     """Model, corpus and stages, from the speech to learn from and to validate on."""
     waveforms, held_out = speech
     speakers = list(waveforms.columns.speakers)
-    model = Model(config, speakers).to(group.device)
+    there = memory()
+    holds = f"model: this machine has {there / 1e9:,.0f} GB of memory"
+    model = built(lambda: Model(config, speakers), there, holds).to(group.device)
     corpus = Corpus(model, waveforms, held_out, group, training.seed).to(group.device)
     if not resume:  # which finds all of this in the checkpoint
         taken = training.init_from is not None and init_from(model, training.init_from)

@@ -117,6 +117,7 @@ def manifest(tmp_path, known):
             Utterance("strange", "p226", other, second_length, text="Zzyx qwrtp."),
             Utterance("wrong", "p226", other, 0.2, text=text),
         ],
+        [Path(one).parent, Path(other).parent],
     )
     return path
 
@@ -143,7 +144,7 @@ def test_command_rewrites_the_manifest(manifest, capsys):
 
 def test_command_writes_elsewhere_and_leaves_the_manifest_alone(manifest, tmp_path, capsys):
     before = manifest.read_bytes()
-    out = tmp_path / "aligned.jsonl"
+    out = tmp_path / "elsewhere" / "aligned.jsonl"
     assert command.main([str(manifest), "--out", str(out)]) == 0
     assert manifest.read_bytes() == before
     assert read_manifest(out)[0].phones is not None

@@ -147,7 +147,7 @@ def labelled(tiny_config, tiny_corpus, tmp_path, monkeypatch):
                       phones=(Phone(0, 0.2, "a"), Phone(0.2, u.duration, "b")))
             for u in read_manifest(getattr(tiny_corpus, part))
         ]  # fmt: skip
-        write_manifest(tmp_path / f"{part}.jsonl", listed)
+        write_manifest(tmp_path / f"{part}.jsonl", listed, ["/"])
     return ["phonemes", "--model", "vqvae", "--map-on", "train.jsonl", "--score-on", "test.jsonl"]
 
 

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+import soundfile
 
 from speechvq import audio
 from speechvq.audio.live import SECONDS
@@ -101,6 +102,21 @@ def test_what_ends_too_early_is_told_after_what_came(samples):
         came.extend(audio.live_blocks(out, RATE))
     os.close(out)
     assert sum(map(len, came)) == 2000
+
+
+@pytest.mark.parametrize("rate", [1, 999, 10**6 + 1])
+def test_a_rate_of_no_speech(samples, rate):
+    with pytest.raises(audio.AudioError, match=f"stdin: the header states a sample rate of {rate}"):
+        read(wave(None, samples, rate))
+
+
+def test_a_decoder_that_fails(samples, monkeypatch):
+    def fail(*_: object) -> None:
+        raise soundfile.LibsndfileError(1)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", fail)
+    with pytest.raises(audio.AudioError, match=r"stdin: damaged after 0\.00 s"):
+        read(wave(None, samples))
 
 
 def test_not_finite():

@@ -61,7 +61,7 @@ def test_phones_colour_the_map_and_runs_are_reproducible(model, tiny_corpus, tmp
     """Utterances without phones count for the use, and not for the colours."""
     one, other = read_manifest(tiny_corpus.test)
     phones = (Phone(0, one.duration, "AA1"),)
-    write_manifest("some.jsonl", [replace(one, phones=phones), other])
+    write_manifest("some.jsonl", [replace(one, phones=phones), other], ["/"])
     call = ["codebook", "--manifest", "some.jsonl", "--map", "pca", "--json", "--out"]
     assert analyze.main([*call, "exp/tiny/codebook"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -29,7 +29,7 @@ def manifests(tmp_path, monkeypatch, tiny_config, tiny_corpus, one_thread):
             dataclasses.replace(u, phones=(Phone(0, 0.2, "aa"), Phone(0.2, u.duration, "s")))
             for u in read_manifest(getattr(tiny_corpus, name))
         ]
-        write_manifest(tmp_path / f"{name}.jsonl", utterances)
+        write_manifest(tmp_path / f"{name}.jsonl", utterances, ["/"])
     return ["--train", "train.jsonl", "--score-on", "test.jsonl", "--steps", "2"]
 
 
@@ -77,10 +77,9 @@ def test_without_phones(manifests, tiny_corpus, capsys):
 )
 def test_mistakes_are_one_line(manifests, tmp_path, capsys, options, complaint):
     utterances = read_manifest(tmp_path / "test.jsonl")
-    write_manifest(tmp_path / "one.jsonl", utterances[:1])
-    write_manifest(
-        tmp_path / "others.jsonl", [dataclasses.replace(u, speaker="p999") for u in utterances]
-    )
+    write_manifest(tmp_path / "one.jsonl", utterances[:1], ["/"])
+    others = [dataclasses.replace(u, speaker="p999") for u in utterances]
+    write_manifest(tmp_path / "others.jsonl", others)
     try:
         code = analyze.main(["collapse", *manifests, *options])
     except SystemExit as stop:

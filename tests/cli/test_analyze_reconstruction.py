@@ -91,7 +91,7 @@ def test_a_stranger_needs_a_speaker(exp, tiny_corpus, tmp_path, capsys):
     utterances = [
         dataclasses.replace(u, speaker="stranger") for u in read_manifest(tiny_corpus.test)
     ]
-    write_manifest(tmp_path / "strangers.jsonl", utterances)
+    write_manifest(tmp_path / "strangers.jsonl", utterances, ["/"])
     code, _, err = run(capsys, "--manifest", "strangers.jsonl")
     assert code == 2 and "--speaker" in err.splitlines()[-1]
     code, _, err = run(capsys, "--manifest", "strangers.jsonl", "--speaker", "p999")
@@ -103,7 +103,7 @@ def test_a_stranger_needs_a_speaker(exp, tiny_corpus, tmp_path, capsys):
 
 
 def test_a_single_utterance_has_no_interval(exp, tiny_corpus, tmp_path, capsys):
-    write_manifest(tmp_path / "one.jsonl", read_manifest(tiny_corpus.test)[:1])
+    write_manifest(tmp_path / "one.jsonl", read_manifest(tiny_corpus.test)[:1], ["/"])
     code, out, _ = run(capsys, "--manifest", "one.jsonl", "--json")
     assert code == 0
     assert json.loads(out)["bits_per_sample"]["low"] is None

@@ -49,7 +49,7 @@ def test_probes_and_no_information_without_phones(model, tiny_corpus, capsys):
 def test_information_of_labelled_speech_and_reproducibility(model, tiny_corpus, tmp_path, capsys):
     utterances = read_manifest(tiny_corpus.train)
     labelled = [replace(u, phones=(Phone(0, u.duration, "AA1"),)) for u in utterances]
-    write_manifest("labelled.jsonl", [*labelled[:-1], utterances[-1]])
+    write_manifest("labelled.jsonl", [*labelled[:-1], utterances[-1]], ["/"])
     call = ["speakers", "--manifest", "labelled.jsonl", "--json", "--out"]
     assert analyze.main([*call, "one"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -75,7 +75,7 @@ def test_information_of_labelled_speech_and_reproducibility(model, tiny_corpus, 
 
 def test_a_speaker_with_one_recording_is_left_out_by_name(model, tiny_corpus, capsys):
     extra = replace(read_manifest(tiny_corpus.test)[0], id="x", speaker="lonely")
-    write_manifest("more.jsonl", [*read_manifest(tiny_corpus.train), extra])
+    write_manifest("more.jsonl", [*read_manifest(tiny_corpus.train), extra], ["/"])
     assert analyze.main(["speakers", "--manifest", "more.jsonl"]) == 0
     output = capsys.readouterr()
     assert "1 speakers have a single recording and are left out: lonely" in output.err
@@ -92,6 +92,6 @@ def test_a_speaker_with_one_recording_is_left_out_by_name(model, tiny_corpus, ca
     ],
 )
 def test_mistakes_are_one_line(model, tiny_corpus, capsys, options, complaint):
-    write_manifest("one.jsonl", read_manifest(tiny_corpus.train)[:3])
+    write_manifest("one.jsonl", read_manifest(tiny_corpus.train)[:3], ["/"])
     assert analyze.main(["speakers", *options]) == 2
     assert complaint in capsys.readouterr().err.splitlines()[-1]

@@ -37,6 +37,7 @@ def test_manifests_and_a_table(corpus, tmp_path, capsys):
     assert sum(map(len, sides)) == len(set.union(*sides)) == 20
     assert json.loads((out / "speakers.json").read_text()) == {"ann": {}, "bob": {}}
     assert sorted(path.name for path in out.iterdir()) == [
+        "roots.txt",
         "speakers.json",
         "test.jsonl",
         "train.jsonl",

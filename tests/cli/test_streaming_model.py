@@ -130,7 +130,7 @@ def test_a_prior(saved, tiny_corpus, capsys):
     half = [(Phone(0.0, u.duration / 2, "aa"), Phone(u.duration / 2, u.duration, "t"))
             for u in utterances]  # fmt: skip
     labelled = [replace(u, phones=phones) for u, phones in zip(utterances, half, strict=True)]
-    write_manifest("train.jsonl", labelled)
+    write_manifest("train.jsonl", labelled, ["/"])
     small = ["--prior.wavenet.layers", "2", "--prior.condition_channels", "4"]
     Path("conf.yaml").write_text(
         "stages: [{objective: prior, steps: 20, batch_size: 4, segment_length: 30}]\n"
@@ -191,7 +191,7 @@ def of_halves(path, manifest):
         )
         for u in read_manifest(manifest)
     ]
-    write_manifest(path, halves)
+    write_manifest(path, halves, ["/"])
 
 
 def test_phonemes(saved, tiny_corpus, capsys):

@@ -1,12 +1,12 @@
 """Manifests: round trips, and errors that name the line."""
 
 import json
-import os
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechvq.data import lines
@@ -24,7 +24,11 @@ from speechvq.data.segments import Waveforms
 
 times = st.integers(0, 10**9).map(lambda microseconds: microseconds / 10**6)
 words = st.text(min_size=1, max_size=12).filter(lambda s: s.encode("utf-8", "ignore").decode() == s)
+names = words.filter(lambda s: "/" not in s and s.isprintable())
 labels = words.filter(lambda s: without_context([s]) == [s])  # others are read as the bare phone
+
+
+FOLDER = "/where/it/lies"
 
 
 @st.composite
@@ -33,8 +37,8 @@ def utterances(draw):
     phones = tuple(Phone(a, b, draw(labels)) for a, b in zip(ends, ends[1:], strict=False))
     return Utterance(
         id=draw(words),
-        speaker=draw(words),
-        path=os.path.abspath("a.wav"),
+        speaker=draw(names),
+        path=f"{FOLDER}/a.wav",
         duration=draw(times.filter(bool)),
         start=draw(times),
         text=draw(st.none() | words),
@@ -42,17 +46,12 @@ def utterances(draw):
     )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("manifests")
-
-
-@settings(max_examples=60, deadline=None)
 @given(st.lists(utterances(), min_size=1, max_size=3, unique_by=lambda u: u.id))
-def test_what_is_written_is_read(folder, expected):
-    path = folder / "train.jsonl"
-    write_manifest(path, expected)
-    assert list(read_manifest(path)) == expected
+def test_what_is_written_is_read(tmp_path_factory, expected):
+    path = tmp_path_factory.mktemp("manifests") / "train.jsonl"
+    own = [replace(u, path=u.path.replace(FOLDER, str(path.parent))) for u in expected]
+    write_manifest(path, own)
+    assert read_manifest(path) == own
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -70,9 +69,9 @@ def test_paths_are_absolute_when_written_and_relative_to_the_manifest_when_read(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    write_manifest("m/train.jsonl", [Utterance("a", "s", "wavs/a.wav", 1.0)])
+    write_manifest("m/train.jsonl", [Utterance("a", "s", "m/wavs/a.wav", 1.0)])
     (found,) = read_manifest("m/train.jsonl")
-    assert found.path == str(tmp_path / "wavs" / "a.wav")
+    assert found.path == str(tmp_path / "m" / "wavs" / "a.wav")
     line = '{"id": "a", "speaker": "s", "path": "wavs/a.wav", "duration": 1}'
     (tmp_path / "m" / "hand.jsonl").write_text(f"\ufeff{line}\r\n\r\n", encoding="utf-8")
     (found,) = read_manifest("m/hand.jsonl")

@@ -39,6 +39,7 @@ def test_a_corpus_of_another_kind(tmp_path, monkeypatch):
     assert (prepared.kind, str(prepared.out)) == ("flat", "exp/flat/data")
     assert [s.split for s in prepared.splits] == ["train", "valid", "test", "all"]
     assert prepared.splits[-1] == SplitSummary("all", 20, 20, 2, 0.1, 20, 0)
+    assert (prepared.out / "roots.txt").read_text() == f"{root}\n"
     for summary in prepared.splits[:-1]:
         assert len(read_manifest(prepared.out / f"{summary.split}.jsonl")) == summary.utterances
     facts = json.loads((prepared.out / "speakers.json").read_text())

@@ -10,6 +10,7 @@ import torch
 
 from speechvq.codes import read_codes
 from speechvq.data.manifest import read_manifest, write_manifest
+from speechvq.data.roots import Roots
 from speechvq.data.segments import Waveforms
 from speechvq.features.gmm_mapping import GMMSpeakerMapping
 
@@ -200,6 +201,7 @@ def test_mistakes_are_one_line(tiny_corpus, tmp_path, capsys):
     assert script.main(script_arguments(tiny_corpus, out, "--units", "1000")) == 2
     assert script.main(script_arguments(tiny_corpus, out, "--iterations", "0")) == 2
     other = tmp_path / "other.jsonl"
+    Roots(tmp_path).allow([Path(tiny_corpus.train).parent])
     train = read_manifest(tiny_corpus.train)
     write_manifest(other, [u for u in train if u.speaker == "p225"])
     arguments = script_arguments(tiny_corpus, out)

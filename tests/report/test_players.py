@@ -76,7 +76,7 @@ def test_codes_of_another_model_are_left_out(tmp_path, caplog):
 
 
 def test_the_first_manifest_that_can_be_read(tmp_path):
-    write_manifest(tmp_path / "good.jsonl", [Utterance("a", "p", "a.wav", 1.0)])
+    write_manifest(tmp_path / "good.jsonl", [Utterance("a", "p", str(tmp_path / "a.wav"), 1.0)])
     (tmp_path / "bad.jsonl").write_text("{")
     names = ("nowhere.jsonl", "bad.jsonl", "good.jsonl")
     assert find_utterances([None, *(tmp_path / name for name in names)]).keys() == {"a"}

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 import speechvq
 from speechvq import audio
 from speechvq.data.manifest import Utterance, read_manifest, write_manifest
+from speechvq.data.roots import Roots
 from speechvq.model import Model
 
 RATE = 8000
@@ -137,5 +138,6 @@ def test_the_example_of_the_documents(tiny_corpus, monkeypatch, tmp_path, capsys
     (tmp_path / "exp/vctk/data").mkdir(parents=True)
     manifest = Path(tiny_corpus.train).read_text(encoding="utf-8")
     (tmp_path / "exp/vctk/data/train.jsonl").write_text(manifest, encoding="utf-8")
+    Roots(tmp_path / "exp/vctk/data").allow([Path(tiny_corpus.train).parent])
     exec(compile(example, "docs/python.md", "exec"), {})
     assert capsys.readouterr().out.startswith("torch.Size([6, ")

@@ -228,8 +228,8 @@ def test_a_training_is_not_lost(model, manifests):
 def test_speakers_whom_the_model_does_not_know(model, manifests, tmp_path, caplog):
     utterances = read_manifest(manifests["train"])
     mixed, foreign = tmp_path / "mixed.jsonl", tmp_path / "foreign.jsonl"
-    write_manifest(mixed, [*utterances, replace(utterances[0], id="x", speaker="p999")])
-    write_manifest(foreign, [replace(utterances[0], speaker="p999")])
+    write_manifest(mixed, [*utterances, replace(utterances[0], id="x", speaker="p999")], ["/"])
+    write_manifest(foreign, [replace(utterances[0], speaker="p999")], ["/"])
     with caplog.at_level(logging.WARNING):
         train_prior(model, CONFIG, STAGE, TRAINING, manifests | {"train": str(mixed)})
     assert "1 utterances of speakers unknown to the model are left out" in caplog.text

@@ -367,10 +367,10 @@ def test_resume_refuses_another_configuration(tmp_path, plain_config, tiny_corpu
 
 def test_resume_refuses_another_manifest(tmp_path, plain_config, tiny_corpus):
     manifest = str(tmp_path / "train.jsonl")
-    write_manifest(manifest, read_manifest(tiny_corpus.train))
+    write_manifest(manifest, read_manifest(tiny_corpus.train), ["/"])
     data = replace(tiny_corpus, train=manifest)
     train(plain_config, data, ONE_STEP, TRAINING, tmp_path / "out")
-    write_manifest(manifest, read_manifest(tiny_corpus.train)[1:])
+    write_manifest(manifest, read_manifest(tiny_corpus.train)[1:], ["/"])
     with pytest.raises(ValueError, match=r"data.train: the manifest has changed"):
         train(plain_config, data, ONE_STEP, TRAINING, tmp_path / "out", resume=True)
 
@@ -474,10 +474,10 @@ def test_unknown_speakers_of_the_valid_set(tmp_path, plain_config, tiny_corpus, 
     valid = read_manifest(tiny_corpus.valid)
     manifest = str(tmp_path / "valid.jsonl")
     data = replace(tiny_corpus, valid=manifest)
-    write_manifest(manifest, [replace(valid[0], speaker="p999"), valid[1]])
+    write_manifest(manifest, [replace(valid[0], speaker="p999"), valid[1]], ["/"])
     train(plain_config, data, ONE_STEP, TRAINING, tmp_path / "out")
     assert "1 utterances of speakers unknown" in caplog.text
-    write_manifest(manifest, [replace(valid[0], speaker="p999")])
+    write_manifest(manifest, [replace(valid[0], speaker="p999")], ["/"])
     with pytest.raises(ValueError, match="no utterance by a speaker of the training set"):
         train(plain_config, data, ONE_STEP, TRAINING, tmp_path / "none")
 
