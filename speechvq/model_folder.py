@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import typing
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,14 +223,8 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu") -> Model:
     except ValueError as error:
         raise ValueError(f"{path}: {error}; {OTHER_PARTS}") from error
 
-    def build_model(names: Container[str]) -> Model:
-        model = Model(config, speakers)
-        if _LONG_TERM in names and model.mel_predictor is not None:  # somebody was enrolled
-            bands = config.mel_predictor.bands
-            model.mel_predictor.long_term = torch.zeros(len(speakers), bands + 1)
-        return model
-
-    model = filled(build_model, path)
+    # Where somebody was enrolled, the file has an equaliser
+    model = filled(lambda names: Model(config, speakers, _LONG_TERM in names), path)
     try:
         return model.eval().to(torch.device(device))
     except (RuntimeError, AssertionError) as error:  # how PyTorch refuses a device

@@ -111,8 +111,7 @@ class Waveforms:
         self.lengths = np.maximum(1, samples)
         """Samples of each utterance."""
         # In memory that processes share: one that loads batches tells the one that trains
-        left_out = torch.zeros(len(utterances), dtype=torch.bool)
-        self.left_out = left_out.share_memory_()
+        self.left_out = torch.zeros(len(utterances), dtype=torch.bool).share_memory_()
         """Whether each utterance is left out, (utterances,) bool."""
         if unusable is not None:
             self.left_out.copy_(torch.from_numpy(unusable))
@@ -356,9 +355,8 @@ class SegmentBatches(RandomSegments):
         codes = None
         if self.codes is not None:
             hop, count = self._hop_length, waveform.shape[1] // self._hop_length
-            found = [
-                self.codes.crop(u, (start - self.margin) // hop, count) for u, start in segments
-            ]
+            starts = [(u, (start - self.margin) // hop) for u, start in segments]
+            found = [self.codes.crop(u, start, count) for u, start in starts]
             codes = torch.from_numpy(np.stack(found))
         speaker = self._index[self.waveforms.columns.speaker[[u for u, _ in segments]]]
         return Batch(torch.from_numpy(waveform), torch.from_numpy(speaker), labels, codes=codes)

@@ -51,7 +51,7 @@ def test_what_is_written_is_read(tmp_path_factory, expected):
     path = tmp_path_factory.mktemp("manifests") / "train.jsonl"
     own = [replace(u, path=u.path.replace(FOLDER, str(path.parent))) for u in expected]
     write_manifest(path, own)
-    assert read_manifest(path) == own
+    assert list(read_manifest(path)) == own
     assert list(path.parent.iterdir()) == [path]
 
 

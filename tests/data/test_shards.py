@@ -285,7 +285,7 @@ def test_paths_of_tars_and_urls_are_written_as_they_are(tmp_path, shards):
     found = list(read_manifest(prepared(shards, tmp_path / "out")))
     paths = ["s3://bucket/a.tar:512:99", "https://host/b.flac", f"{shards}/shard-0.tar:512:9"]
     listed = [replace(u, path=path) for u, path in zip(found, paths, strict=False)]
-    write_manifest(tmp_path / "m.jsonl", listed)
+    write_manifest(tmp_path / "m.jsonl", listed, [shards, "s3://bucket", "https://host"])
     assert [u.path for u in read_manifest(tmp_path / "m.jsonl")] == paths
     write_manifest(tmp_path / "n.jsonl", [replace(listed[0], path=str(Path(paths[0])))])
     assert read_manifest(tmp_path / "n.jsonl")[0].path == paths[0]
