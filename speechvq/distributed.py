@@ -2,14 +2,18 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+PATIENCE = timedelta(minutes=30)
+"""A process that waits longer than this for the others gives up."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,7 @@ class Processes:
         """Concatenate the tensors of all processes along the first dimension, in rank order."""
         if self.world_size == 1:
             return x
-        parts = [torch.empty_like(x) for _ in range(self.world_size)]
-        dist.all_gather(parts, x.contiguous())
-        return torch.cat(parts)
+        return rows_of_all(x)
 
     def gather_objects(self, x: Any) -> list[Any]:
         """Plain values, such as a dict of numbers, of all processes in rank order."""
@@ -69,6 +71,32 @@ def sum_over_processes(x: Tensor) -> None:
         dist.all_reduce(x)
 
 
+def rows_of_all(x: Tensor) -> Tensor:
+    """Concatenate the rows of all processes, as many in each, in rank order; alone, return `x`."""
+    if not dist.is_initialized():
+        return x
+    parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, x.contiguous())
+    return torch.cat(parts)
+
+
+def drawn_for_rows(rows: int, draw: Callable[[int], Tensor]) -> Tensor:
+    """Random numbers for this process's rows of a batch: those that one process would draw.
+
+    Each process draws for the whole batch, from generators in the same state, and takes its rows.
+
+    Parameters
+    ----------
+    rows : int
+        Of this process.
+    draw : callable
+        Draws for so many rows, (rows, …).
+    """
+    if not dist.is_initialized():
+        return draw(rows)
+    return draw(rows * dist.get_world_size())[rows * dist.get_rank() :][:rows]
+
+
 def rank() -> int:
     """Rank of this process; 0 without torchrun."""
     return int(os.environ.get("RANK", 0))
@@ -87,6 +115,8 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     ------
     ValueError
         There is no such device.
+    ConnectionError
+        Another process was killed, or has failed, or has kept this one waiting for `PATIENCE`.
     """
     world_size = int(os.environ.get("WORLD_SIZE", 1))
     chosen = _device(device, int(os.environ.get("LOCAL_RANK", 0)))
@@ -95,14 +125,23 @@ def processes(device: str = "auto") -> Iterator[Processes]:
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    # On a machine with GPUs, tensors on the CPU are exchanged, too
-    dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     try:
+        # On a machine with GPUs, tensors on the CPU are exchanged, too
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=PATIENCE)
         yield Processes(chosen, rank(), world_size)
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "/gloo/" in str(error):
+            raise ConnectionError(
+                f"process {rank()} of {world_size}: lost another one, which was killed, has "
+                "failed or does not answer; the same command with --resume goes on"
+            ) from error
+        raise
     finally:
         # Objects that still hold the group would end its threads too late and abort the process
         gc.collect()
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def _device(name: str, local_rank: int) -> torch.device:

@@ -75,10 +75,19 @@ class RandomSegments(Dataset[Any]):
 
     def draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Utterances (B,) and starts (B,) of the segments of this process."""
+        utterances, starts = self.draw_all(step)
+        return utterances[self._rows], starts[self._rows]
+
+    def draw_all(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Utterances (B,) and starts (B,) of the segments of all processes."""
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of {self.steps}")
-        utterances, starts = self._drawn((*self._seed, step), self.batch_size)
-        return utterances[self._rows], starts[self._rows]
+        return self._drawn((*self._seed, step), self.batch_size)
+
+    def random(self, step: int, row: int) -> np.random.Generator:
+        """Random numbers for a row of this process, those of the row of the whole batch."""
+        # From 1 on: numpy takes (…, step, 0) for (…, step), by which the segments are drawn
+        return np.random.default_rng((*self._seed, step, 1 + self._rows.start + row))
 
     def places(self, step: int) -> list[tuple[int, int]]:
         """Utterance and start of each row of a step, of this process."""

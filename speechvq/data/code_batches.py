@@ -118,7 +118,9 @@ class CodeBatches(RandomSegments):
             self._utterances[utterance][start:][: self.segment_length]
             for utterance, start in zip(utterances, starts, strict=True)
         ]
-        codes, scored = padded(segments, self.padding)
+        everyone, begin = self.draw_all(step)  # all processes pad alike, as one process would
+        longest = int((self.lengths[everyone] - begin).clip(max=self.segment_length).max())
+        codes, scored = padded(segments, self.padding, longest)
         for row, (utterance, start) in enumerate(zip(utterances, starts, strict=True)):
             if start:
                 scored[row, : self._context] = False
@@ -127,12 +129,14 @@ class CodeBatches(RandomSegments):
         return CodeBatch(codes, scored, torch.from_numpy(self._speakers[utterances]))
 
 
-def padded(utterances: Sequence[np.ndarray], padding: int) -> tuple[Tensor, Tensor]:
+def padded(
+    utterances: Sequence[np.ndarray], padding: int, longest: int = 0
+) -> tuple[Tensor, Tensor]:
     """Pad utterances (N,) or (N, G) to a batch (B, longest N) or (B, longest N, G).
 
-    Also the mask of the codes, bool (B, longest N).
+    Also the mask of the codes, bool (B, longest N). `longest` is a least length.
     """
-    shape = len(utterances), max(len(codes) for codes in utterances)
+    shape = len(utterances), max(longest, *(len(codes) for codes in utterances))
     codes = torch.full((*shape, *utterances[0].shape[1:]), padding, dtype=torch.int64)
     mask = torch.zeros(shape, dtype=torch.bool)
     for row, utterance in enumerate(utterances):

@@ -191,7 +191,7 @@ def read_codes_of_speech(
     """Utterances of the model's speakers, with codes from the file `kept`, else encoded now."""
     known = read_known(manifest, model.speakers, "the model")
     if kept is not None and kept.is_file():
-        return CodesOfSpeech(manifest, known, codes_of(model, known, kept, False, manifest))
+        return CodesOfSpeech(manifest, known, codes_of(model, known, kept, manifest))
     encoded = encode_utterances(model, progress(known, f"encode {Path(manifest).name}"))
     return CodesOfSpeech(manifest, known, [e.codes for e in encoded])
 

@@ -7,7 +7,7 @@ Shapes: B batch, S samples of a target, T samples of an input, bins of the spect
 """
 
 import math
-import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ GRID = 320
 class PerturbedBatches(Dataset[Batch]):
     """Batches with `inputs` (B, T), the perturbed waveforms, and their `speed` (B,).
 
-    A function of the step alone.
+    A row is a function of the step and of its place in the batch of all processes.
 
     Parameters
     ----------
@@ -61,8 +61,7 @@ class PerturbedBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         batch = self.segments[step]
-        seed = zlib.crc32(batch.waveform.numpy().tobytes())  # of this process's rows
-        random = np.random.default_rng(seed)
+        random = [self.segments.random(step, row) for row in range(len(batch.waveform))]
         inputs, speed = perturb(batch.waveform, self.length, self.config, self.sample_rate, random)
         return batch._replace(inputs=inputs, speed=speed)
 
@@ -77,9 +76,9 @@ def perturb(
     length: int,
     config: PerturbationConfig,
     sample_rate: int,
-    random: np.random.Generator,
+    random: Sequence[np.random.Generator],
 ) -> tuple[Tensor, Tensor]:
-    """Perturb waveforms (B, S), each in its own way.
+    """Perturb waveforms (B, S), each by the random numbers of its own generator.
 
     The spectrum of the whole waveform is multiplied by a gain, a smooth random equaliser and
     perhaps a low-pass. Taken back to another number of samples, speech has another speed, and
@@ -96,13 +95,13 @@ def perturb(
     spectrum = torch.fft.rfft(waveform)
     frequency = np.linspace(0, sample_rate / 2, spectrum.shape[1])
     inputs, speeds = [], []
-    for row in spectrum:
-        speed = np.exp(random.uniform(-config.speed, config.speed))
+    for row, own in zip(spectrum, random, strict=True):
+        speed = np.exp(own.uniform(-config.speed, config.speed))
         samples = max(round(S / speed / GRID), -(-length // GRID)) * GRID if config.speed else S
-        decibels = _equaliser(frequency, config, random) + _low_pass(frequency, config, random)
+        decibels = _equaliser(frequency, config, own) + _low_pass(frequency, config, own)
         shaped = row * torch.from_numpy(10 ** (decibels / 20)).float()
         resampled = torch.fft.irfft(shaped, samples)[:length] * (samples / S)
-        inputs.append(_recorded(resampled.numpy(), config, sample_rate, random))
+        inputs.append(_recorded(resampled.numpy(), config, sample_rate, own))
         speeds.append(S / samples)
     return torch.from_numpy(np.stack(inputs)), torch.tensor(speeds)
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import WaveNetDecoderConfig
+from speechvq.distributed import drawn_for_rows
 from speechvq.models import mu_law
 from speechvq.models.conditioner import Conditioner
 from speechvq.models.long_term import TAPS, LongTermPredictor
@@ -102,8 +103,9 @@ class WaveNetDecoder(nn.Module):
             condition = _inner(condition, margin * self.conditioner.upsample)
         past = levels
         if input_noise:
-            noise = input_noise * torch.randn(levels.shape, device=levels.device)
-            past = (levels + noise.round().long()).clamp(0, mu_law.LEVELS - 1)
+            B, *shape = levels.shape
+            noise = drawn_for_rows(B, lambda rows: torch.randn(rows, *shape, device=levels.device))
+            past = (levels + (input_noise * noise).round().long()).clamp(0, mu_law.LEVELS - 1)
         logits = self.wavenet(past, condition)  # (B, T / J, J, 256)
         nll = F.cross_entropy(logits.float().flatten(0, 2), levels.flatten(), reduction="none")
         return -nll.view(len(levels), -1)

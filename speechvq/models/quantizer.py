@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import QuantizerConfig
-from speechvq.distributed import broadcast_from_rank0, sum_over_processes
+from speechvq.distributed import broadcast_from_rank0, rows_of_all, sum_over_processes
 
 
 @dataclass
@@ -113,14 +113,14 @@ class Quantizer(nn.Module):
 
         dead = self.code_counts < self.restart_below * self.code_counts.mean()
         if dead.any():
-            self.restart(dead, z)
+            self.restart(dead, rows_of_all(z))
 
     @torch.no_grad()
     def restart(self, dead: Tensor, z: Tensor) -> None:
         """Move the codes marked in `dead` (K,) bool onto random latents of z (B·N, D).
 
-        Count and sum are set together, else the next average would drag the code away; every
-        process takes the choice of rank 0, else the codebooks would differ.
+        Count and sum are set together, else the next average would drag the code away. In several
+        processes all give the latents of all, and take the choice of rank 0.
         """
         chosen = z[torch.randint(len(z), (int(dead.sum()),), device=z.device)].float()
         broadcast_from_rank0(chosen)

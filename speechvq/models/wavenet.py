@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speechvq.config import WaveNetConfig
+from speechvq.distributed import drawn_for_rows
 from speechvq.models.long_term import LongTermPredictor
 
 
@@ -61,7 +62,7 @@ class WaveNet(nn.Module):
             for dilation in config.dilations
         )
         self.layers = cast("Sequence[GatedLayer]", layers)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.hidden = nn.Linear(S, config.output_channels)
         self.output = nn.Linear(config.output_channels, bands * levels)
 
@@ -99,6 +100,18 @@ class WaveNet(nn.Module):
         return flat.unflatten(0, rows.shape[:-1])
 
 
+class Dropout(nn.Dropout):
+    """Dropout that drops in several processes what it drops in one, with the same whole batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop elements of x (B, …), B the rows of this process."""
+        if not (self.training and self.p):
+            return x
+        B, *shape = x.shape
+        mask = drawn_for_rows(B, lambda rows: F.dropout(x.new_ones(rows, *shape), self.p))
+        return x * mask
+
+
 class GatedLayer(nn.Module):
     """z = tanh(W_f * h + V_f c) ⊙ σ(W_g * h + V_g c), with a residual and a skip output."""
 
@@ -111,7 +124,7 @@ class GatedLayer(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         C, S = residual_channels, skip_channels
         self.dilation = dilation
         self.kernel_size = kernel_size

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from speechvq.distributed import Processes, broadcast_from_rank0
 
@@ -27,6 +27,18 @@ def check_gradients(
         f"stage {stage}: {type(objective).__name__}.trained() has {name}, which gets no gradient "
         "from the loss; leave it out of trained(), or use it in forward()"
     )
+
+
+def share_of_batch(weight: float | Tensor | None, processes: Processes) -> float | Tensor:
+    """What this process's loss counts in the mean of all processes; 1 where all weigh alike.
+
+    Their mean is then that over the samples or codes of the whole batch, as of one process.
+    """
+    if processes.world_size == 1 or weight is None:
+        return 1.0
+    own = torch.as_tensor(weight, dtype=torch.float32, device=processes.device)
+    total = processes.sum(own).clamp(min=torch.finfo(own.dtype).tiny)
+    return own * processes.world_size / total
 
 
 @torch.no_grad()

@@ -23,8 +23,8 @@ class Losses:
     codes : Tensor, optional
         Codes of the batch, int64 of any shape; their use is counted.
     weight : float or Tensor, optional
-        Number of samples or codes over which `total` and `terms` are means. Validation weights
-        the batches by it; None weights all batches alike.
+        Number of samples or codes over which `total` and `terms` are means. Held-out batches, and
+        the parts of a batch in several processes, are weighted by it; None weights all alike.
     score : Tensor, optional
         Scalar by which the best checkpoint is chosen, lower is better; None takes `total`.
     """

@@ -126,17 +126,15 @@ def train_prior(
 def _encode(
     model: Model, manifests: Mapping[str, str], folder: Path, group: Processes, progress: bool
 ) -> tuple[dict[str, Sequence[Utterance]], dict[str, list[np.ndarray]]]:
-    """Utterances and codes of each part; the first process writes missing files of codes."""
+    """Utterances and codes of each part; each process makes its share of a missing file."""
     utterances: dict[str, Sequence[Utterance]] = {}
     codes: dict[str, list[np.ndarray]] = {}
     for part, manifest in manifests.items():
         utterances[part] = listed = read_known(manifest, model.speakers, "the model")
         path = folder / f"{part}.txt"
-        if group.first:
-            codes[part] = codes_of(model, listed, path, progress, manifest)
-        group.wait()
-        if not group.first:
-            codes[part] = codes_of(model, listed, path, False, manifest)
+        if group.any(not path.exists()):
+            _find_codes(model, listed, path, group, progress, manifest)
+        codes[part] = codes_of(model, listed, path, manifest)
     return utterances, codes
 
 
@@ -194,10 +192,30 @@ def _stage(
     )
 
 
+def _find_codes(
+    model: Model,
+    utterances: Sequence[Utterance],
+    path: Path,
+    group: Processes,
+    progress: bool,
+    manifest: str,
+) -> None:
+    """Write the codes of utterances to a file; each process finds those of its share."""
+    own = utterances[group.rank :: group.world_size]
+    shown = progress and group.first
+    bar = track(own, f"codes of {Path(manifest).name}", " utterances", shown=shown)
+    found = {e.utterance.id: e.codes for e in encode_utterances(model, bar)}
+    for part in group.gather_objects(found):
+        found.update(part)
+    if group.first:
+        write_codes(path, codebook_of(model), {u.id: found[u.id] for u in utterances})
+    group.wait()
+
+
 def codes_of(
-    model: Model, utterances: Sequence[Utterance], path: Path, progress: bool, manifest: str
+    model: Model, utterances: Sequence[Utterance], path: Path, manifest: str
 ) -> list[np.ndarray]:
-    """Read the codes of utterances, (N,) or (N, G), from a file, which is made if it is missing.
+    """Read the codes of utterances, (N,) or (N, G), from a file.
 
     Raises
     ------
@@ -205,12 +223,6 @@ def codes_of(
         The file holds the codes of another model, or of other utterances.
     """
     codebook = codebook_of(model)
-    if not path.exists():
-        title = f"codes of {Path(manifest).name}"
-        bar = track(utterances, title, " utterances", shown=progress)
-        found = {e.utterance.id: e.codes for e in encode_utterances(model, bar)}
-        write_codes(path, codebook, found)
-        return list(found.values())
     source, kept = read_codes(path)
     if source != codebook:
         raise ValueError(

@@ -112,6 +112,11 @@ def run_training(
     """
     settings = json.loads(json.dumps(settings))  # tuples become lists, as in a checkpoint
     resume = resumes(out, settings, resume, overwrite)
+    if len(set(processes.gather_objects(resume))) > 1:
+        raise ValueError(
+            f"{out}: not every process finds the checkpoint that is to be resumed; several nodes "
+            "need a folder on a disk that they share"
+        )
     torch.manual_seed(config.seed)
     plan = build(resume)
     last = [stage.name for stage in plan.stages][-1]

@@ -32,7 +32,12 @@ from speechvq.training.checkpoint import (
     save_checkpoint,
 )
 from speechvq.training.faults import NORM, fault
-from speechvq.training.gradients import average_gradients, check_gradients, share_state
+from speechvq.training.gradients import (
+    average_gradients,
+    check_gradients,
+    share_of_batch,
+    share_state,
+)
 from speechvq.training.meter import Meter
 from speechvq.training.metrics import Metrics
 from speechvq.training.precision import use_bfloat16
@@ -259,7 +264,8 @@ class Trainer:
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
             losses = module(batch)
         optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
+        share = share_of_batch(losses.weight, self.processes)
+        (share * losses.total).backward()
         parameters = optimizer.param_groups[0]["params"]
         if state.step == 0:
             check_gradients(stage.name, objective, parameters, self.processes)
@@ -269,7 +275,8 @@ class Trainer:
         optimizer.step()
         state.step += 1
         state.global_step += 1
-        meter.add({"loss": losses.total, **losses.terms, NORM: norm}, losses.codes)
+        terms = {name: share * x for name, x in {"loss": losses.total, **losses.terms}.items()}
+        meter.add({**terms, NORM: norm}, losses.codes)
         if state.step == stage.config.steps:
             with torch.no_grad():
                 objective.finish()

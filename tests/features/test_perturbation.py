@@ -27,7 +27,7 @@ EVERYTHING = PerturbationConfig(
 def perturbed(waveform: torch.Tensor, seed: int = 0, **settings) -> torch.Tensor:
     """Without change of speed, as long as the waveform."""
     config, random = PerturbationConfig(**settings), np.random.default_rng(seed)
-    inputs, speed = perturb(waveform, waveform.shape[1], config, RATE, random)
+    inputs, speed = perturb(waveform, waveform.shape[1], config, RATE, [random] * len(waveform))
     assert (speed == 1).all()
     return inputs
 
@@ -35,7 +35,9 @@ def perturbed(waveform: torch.Tensor, seed: int = 0, **settings) -> torch.Tensor
 def faster(waveform: torch.Tensor, length: int, speed: float, seed: int = 0):
     """Inputs and speeds where nothing but the speed changes."""
     random = np.random.default_rng(seed)
-    return perturb(waveform, length, PerturbationConfig(speed=speed), RATE, random)
+    return perturb(
+        waveform, length, PerturbationConfig(speed=speed), RATE, [random] * len(waveform)
+    )
 
 
 def noise(rows: int, T: int = RATE) -> torch.Tensor:
@@ -73,7 +75,7 @@ def test_without_settings_nothing_changes(T):
 def test_length_and_type(length, seed):
     waveform = noise(2, source_length(length, EVERYTHING))
     before = waveform.clone()
-    found, speed = perturb(waveform, length, EVERYTHING, RATE, np.random.default_rng(seed))
+    found, speed = perturb(waveform, length, EVERYTHING, RATE, [np.random.default_rng(seed)] * 2)
     assert found.shape == (2, length) and found.dtype == torch.float32
     assert speed.shape == (2,) and speed.dtype == torch.float32
     assert found.isfinite().all()
@@ -253,13 +255,13 @@ def test_mp3_keeps_the_place_of_the_inputs():
 
 def test_silence_stays_silent():
     random = np.random.default_rng(0)
-    found, _ = perturb(torch.zeros(8, 2560), 2048, EVERYTHING, RATE, random)
+    found, _ = perturb(torch.zeros(8, 2560), 2048, EVERYTHING, RATE, [random] * 8)
     assert not found.any()
 
 
 def test_rows_are_perturbed_each_in_its_own_way():
     random = np.random.default_rng(0)
-    found, speeds = perturb(noise(1, 20800).repeat(3, 1), 16000, EVERYTHING, RATE, random)
+    found, speeds = perturb(noise(1, 20800).repeat(3, 1), 16000, EVERYTHING, RATE, [random] * 3)
     for one, other in ((0, 1), (1, 2), (0, 2)):
         assert not torch.allclose(found[one], found[other], atol=1e-3)
         assert speeds[one] != speeds[other]

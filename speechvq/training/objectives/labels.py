@@ -46,10 +46,9 @@ class LabelsObjective(Objective):
         assert batch.labels is not None
         known = batch.labels >= 0  # a segment may reach beyond the end of its recording
         z, labels, e = latents[known], batch.labels[known], self.vectors.weight
-        weight = batch.waveform.shape[-1]
         if not len(labels):
-            return Losses(0.0 * (latents.sum() + e.sum()), weight=weight)
+            return Losses(0.0 * (latents.sum() + e.sum()), weight=0)
         logits = 2 * z @ e.T - e.square().sum(1)  # (…, K), without ‖z_e‖²
         distance = (z - e[labels]).square().sum(1).mean()
         loss = F.cross_entropy(logits, labels) + self.config.distance_weight * distance
-        return Losses(loss, weight=weight)
+        return Losses(loss, weight=len(labels))
