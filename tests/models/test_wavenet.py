@@ -26,12 +26,15 @@ def test_a_step_depends_on_its_receptive_field_and_no_future(name, bands, monkey
 
     def watched(x):
         embedded.append(look_up(x))
-        embedded[0].retain_grad()
-        return embedded[0]
+        embedded[-1].retain_grad()
+        return embedded[-1]
 
     monkeypatch.setattr(model, "embedded", watched)
     x, condition = torch.randint(16, (1, T, bands)), torch.randn(1, T, 5)
-    model(x, condition)[0, t].sum().backward()
+    logits = model(x, condition)
+    logits[0, t].sum().backward()
+    other = torch.cat([x[:, :t], 15 - x[:, t:]], dim=1)
+    torch.testing.assert_close(model(other, condition)[0, : t + 1], logits[0, : t + 1])
     # Embedding i holds x at i - 1, so t depends on x from t - receptive_field to t - 1
     used = embedded[0].grad[0].abs().sum(-1).nonzero().flatten() - 1
     assert used.max() == t - 1
