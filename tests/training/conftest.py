@@ -4,8 +4,11 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+TESTS = str(Path(__file__).parents[1])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -32,6 +35,7 @@ def launch():
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": port,
                 "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")]),
             }
             command = [sys.executable, "-c", program, *arguments]
             started.append(
