@@ -126,21 +126,11 @@ def run_training(
             plan.publish(state)
 
     trainer = Trainer(
-        plan.stages,
-        plan.prepare,
-        plan.modules,
-        config,
-        settings,
-        out,
-        processes,
-        publish,
+        *(plan.stages, plan.prepare, plan.modules, config, settings, out, processes, publish),
         plan.corpus,
         progress,
     )
-    processes.wait()  # delete only after every process has accepted the settings
-    if processes.first:
-        _begin(out, resume)
-    processes.wait()
+    _begin(out, resume, processes)
     with _telling_how_to_go_on():
         state = trainer.run(resume)
         if (out / BEST).exists():
@@ -195,11 +185,14 @@ def resumes(out: Path, settings: dict[str, Any], resume: bool, overwrite: bool) 
     return False
 
 
-def _begin(out: Path, resume: bool) -> None:
+def _begin(out: Path, resume: bool, processes: Processes) -> None:
     """Delete what a killed process was writing, and a training that is not resumed."""
-    audio.remove_leftovers(out, *(out / name for name in (FOLDER, CODES, metrics.SOUNDS)))
-    if not resume:
-        clear(out)
+    processes.wait()  # until every process has accepted the settings
+    if processes.first:
+        audio.remove_leftovers(out, *(out / name for name in (FOLDER, CODES, metrics.SOUNDS)))
+        if not resume:
+            clear(out)
+    processes.wait()
 
 
 def clear(out: Path) -> None:
