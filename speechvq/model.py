@@ -57,8 +57,6 @@ class Model(nn.Module):
     config : ModelConfig
     speakers : sequence of str
         Names; the place of a name is its index in the speaker embeddings.
-    equalised : bool
-        Whether speakers were enrolled, whose mel frames are equalised (`postfilter/equaliser.py`).
 
     Attributes
     ----------
@@ -75,7 +73,7 @@ class Model(nn.Module):
     features: Any  # a module with `hop_length` and `receptive_field`
     level: Tensor
 
-    def __init__(self, config: ModelConfig, speakers: Sequence[str], equalised: bool = False):
+    def __init__(self, config: ModelConfig, speakers: Sequence[str]):
         super().__init__()
         self.config = config
         self.speakers = list(speakers)
@@ -89,8 +87,6 @@ class Model(nn.Module):
         self.mel_predictor: MelPredictor | None = None
         if config.mel_predictor.bands:
             self.mel_predictor = build_mel_predictor(config.mel_predictor, config, S)
-            if equalised:
-                self.mel_predictor.long_term = torch.zeros(S, config.mel_predictor.bands + 1)
         self.register_buffer("level", torch.tensor(math.nan, dtype=torch.float64))
 
     @property

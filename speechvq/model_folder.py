@@ -62,7 +62,6 @@ _TABLES = (
     "mel_predictor.table.weight",
 )
 """The speaker embeddings."""
-_LONG_TERM = "mel_predictor.long_term"
 _NAME = re.compile(r"[^\W_][\w.-]{0,49}")
 OTHER_PARTS = (
     f"import the module that defines this part, if it is not of speechvq; else {OTHER_VERSION}"
@@ -145,8 +144,8 @@ def add_speaker(
     name
         Of the new speaker.
     vectors
-        The row of the decoder's speaker embedding; if the model has a mel predictor, that of its
-        own, and what `postfilter.equaliser.long_term_mean` gives.
+        The row of the decoder's speaker embedding, and that of the mel predictor's if the model has
+        one.
     card
         Makes the new model card from the old one; gets "" where there is none.
     out
@@ -174,9 +173,6 @@ def add_speaker(
     tensors, header = read_weights(folder / WEIGHTS)
     place = names.index(name) if name in names else len(names)
     tables = [table for table in _TABLES if table in tensors]
-    if "mel_predictor.mean" in tensors:
-        tensors.setdefault(_LONG_TERM, torch.zeros(len(names), len(vectors[-1])))
-        tables.append(_LONG_TERM)
     for table, vector in zip(tables, vectors, strict=True):
         rows = tensors[table]
         row = vector.detach().to("cpu", rows.dtype).unsqueeze(0)
@@ -222,9 +218,7 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu") -> Model:
         raise ValueError(f"{path}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}; {OTHER_PARTS}") from error
-
-    # Where somebody was enrolled, the file has an equaliser
-    model = filled(lambda names: Model(config, speakers, _LONG_TERM in names), path)
+    model = filled(lambda: Model(config, speakers), path)
     try:
         return model.eval().to(torch.device(device))
     except (RuntimeError, AssertionError) as error:  # how PyTorch refuses a device

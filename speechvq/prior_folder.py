@@ -127,4 +127,4 @@ def load_prior(folder: str | os.PathLike[str], codebook: Codebook) -> Prior:
         )
     speakers = speakers_of(path, header)
     K, G = codebook.codebook_size, codebook.codebooks
-    return filled(lambda _: Prior(config, K, speakers, G), path).eval()
+    return filled(lambda: Prior(config, K, speakers, G), path).eval()

@@ -10,7 +10,7 @@ import json
 import os
 import struct
 import typing
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,8 @@ SLACK = 1 << 26
 """Bytes that a model may take in building beyond twice what its file holds."""
 
 
-def filled(build: Callable[[Container[str]], M], path: Path) -> M:
-    """Build a model with the weights of a file; `build` gets the names of its tensors.
+def filled(build: Callable[[], M], path: Path) -> M:
+    """Build a model with the weights of a file.
 
     A configuration may ask for any size; no more is taken than the file accounts for.
 
@@ -95,9 +95,7 @@ def filled(build: Callable[[Container[str]], M], path: Path) -> M:
     """
     tensors, _ = read_weights(path)
     held = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    model = built(
-        lambda: build(tensors), 2 * held + SLACK, f"{path}: holds {held:,} bytes of weights"
-    )
+    model = built(build, 2 * held + SLACK, f"{path}: holds {held:,} bytes of weights")
     fill(model, tensors, path)
     return model
 

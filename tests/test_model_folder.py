@@ -16,7 +16,6 @@ from speechvq.model import Model
 from speechvq.weights import read_header, read_weights, write_weights
 
 SPEAKERS = ["p225", "p226"]
-BANDS = 8
 
 
 @pytest.fixture
@@ -306,7 +305,7 @@ def test_no_model_before_its_weights(model, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["config.yaml", "speakers.json", "README.md", "model.safetensors"])
 def test_a_killed_enrolment_has_the_speaker_or_not(folder, monkeypatch, name):
     """The weights are written first, with the speaker's name."""
-    vectors = [torch.ones(4), torch.ones(4), torch.ones(BANDS + 1)]
+    vectors = [torch.ones(4), torch.ones(4)]
     with monkeypatch.context() as patch:
         kill_before(patch, name)
         try:
@@ -320,7 +319,7 @@ def test_a_killed_enrolment_has_the_speaker_or_not(folder, monkeypatch, name):
 def test_a_copy_with_another_speaker(folder, tmp_path):
     (folder / "config.yaml").unlink()
     out = tmp_path / "copy"
-    vectors = [torch.ones(4), torch.ones(4), torch.ones(BANDS + 1)]
+    vectors = [torch.ones(4), torch.ones(4)]
     assert model_folder.add_speaker(folder, "me", vectors, str, out) == out
     assert model_folder.read_speakers(folder) == SPEAKERS
     assert model_folder.read_speakers(out) == [*SPEAKERS, "me"]
@@ -328,7 +327,7 @@ def test_a_copy_with_another_speaker(folder, tmp_path):
     assert {path.name for path in out.iterdir()} == {
         "config.yaml", "model.safetensors", "speakers.json", "README.md",
     }  # fmt: skip
-    replaced = [torch.zeros(4), torch.zeros(4), torch.zeros(BANDS + 1)]
+    replaced = [torch.zeros(4), torch.zeros(4)]
     model_folder.add_speaker(out, "p225", replaced, str, replace=True)
     assert model_folder.read_speakers(out) == [*SPEAKERS, "me"]
     rows = model_folder.load_model(out).vqvae.decoder.conditioner.speakers.weight

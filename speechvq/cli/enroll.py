@@ -17,10 +17,9 @@ examples:
   speechvq-convert --src a.wav --speaker me
 
 About a minute of one person's speech serves well, recorded as the model's speakers were. Only a
-vector for the new voice is learned, and the average spectrum of the recordings is kept: codes stay
-valid, and the other speakers sound exactly as before. A part of the recordings is held out; the
-bits per sample on it say how well the decoder expects them, before in the voice of the nearest
-speaker and after in the new one. Fewer is better.
+vector for the new voice is learned: codes stay valid, and the other speakers sound exactly as
+before. A part of the recordings is held out; the bits per sample on it say how well the decoder
+expects them, before in the voice of the nearest speaker and after in the new one. Fewer is better.
 
 {speaking.WHICH_MODEL}
 A recording that cannot be used is reported, and the others are used. The model folder stays

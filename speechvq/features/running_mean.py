@@ -56,12 +56,12 @@ class RunningMean(nn.Module):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Means (B, N, C) up to and with each frame of log powers (B, N, C), and the new state."""
         total, weight = self.begin(len(x)) if state is None else state
-        age = torch.arange(min(CHUNK, x.shape[1]), dtype=x.dtype, device=x.device)
+        age = torch.arange(min(CHUNK, x.shape[1]), device=x.device)
         fade = torch.where(age[:, None] >= age, self.decay ** (age[:, None] - age), 0.0)
         means = [x[:, :0]]
         for first in range(0, x.shape[1], CHUNK):
             frames = x[:, first : first + CHUNK]
-            n, weights = frames.shape[1], frame_weights(frames)
+            n, weights = frames.shape[1], _weights(frames)
             before = (self.decay ** (age[:n] + 1)).reshape(1, n, 1)
             totals = fade[:n, :n] @ (weights * frames) + before * total
             sums = fade[:n, :n] @ weights + before * weight
@@ -72,7 +72,7 @@ class RunningMean(nn.Module):
     @torch.no_grad()
     def learn(self, x: Tensor) -> None:
         """Move the mean at the beginning towards that of a training batch (B, N, C)."""
-        weights = frame_weights(x)
+        weights = _weights(x)
         sums = torch.cat([(weights * x).sum((0, 1)), weights.sum()[None], weights.new_ones(1)])
         sum_over_processes(sums)
         total, weight, processes = sums[:-2], sums[-2], sums[-1]
@@ -80,6 +80,6 @@ class RunningMean(nn.Module):
         self.weight.lerp_(weight / (processes * weights.numel()), LEARNING_RATE)
 
 
-def frame_weights(x: Tensor) -> Tensor:
+def _weights(x: Tensor) -> Tensor:
     """Amplitudes (B, N, 1) of frames of log powers (B, N, C)."""
     return x.logsumexp(-1, keepdim=True).mul(0.5).exp()

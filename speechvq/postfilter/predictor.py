@@ -17,7 +17,6 @@ from speechvq.config import ConditionerConfig, StreamingMelPredictorConfig
 from speechvq.features.log_mel import LogMel
 from speechvq.features.streaming_stack import StackStream, StreamingStack
 from speechvq.models.conditioner import Conditioner, ConditionerStream
-from speechvq.postfilter.equaliser import LongTermEqualiser
 
 
 class MelPredictor(nn.Module):
@@ -44,9 +43,6 @@ class MelPredictor(nn.Module):
         # Of the log-mel frames of the training speech
         self.register_buffer("mean", torch.zeros(bands))
         self.register_buffer("std", torch.ones(bands))
-        # Of the recordings of enrolled speakers (S, F + 1), zeros for others; None if all are
-        self.long_term: Tensor | None
-        self.register_buffer("long_term", None)
 
     def standardised(self, quantized: Tensor, speaker: Tensor) -> Tensor:
         """Standardised frames (B, M, F) for z_q (B, N, D) and speaker indices (B,)."""
@@ -73,13 +69,6 @@ class MelPredictor(nn.Module):
     def in_nats(self, frames: Tensor) -> Tensor:
         """Log-mel frames of standardised ones."""
         return frames * self.std + self.mean
-
-    def equaliser(self, speaker: Tensor) -> Callable[[Tensor], Tensor]:
-        """What equalises standardised frames (B, M, F), which come in order, to speakers (B,)."""
-        if self.long_term is None:
-            return lambda frames: frames
-        equaliser = LongTermEqualiser(self.long_term[speaker], self.mel.rate)
-        return lambda frames: frames + equaliser.gains(self.in_nats(frames)) / self.std
 
     @property
     def fitted(self) -> bool:
@@ -150,7 +139,7 @@ class ConditionerMelPredictor(MelPredictor):
 
     def standardised(self, quantized: Tensor, speaker: Tensor) -> Tensor:
         """Standardised frames (B, M, F) for z_q (B, N, D) and speaker indices (B,)."""
-        return self.equaliser(speaker)(self.output(self.conditioner(quantized, speaker)))
+        return self.output(self.conditioner(quantized, speaker))
 
     @property
     def lookahead(self) -> int:
@@ -159,8 +148,8 @@ class ConditionerMelPredictor(MelPredictor):
 
     def stream(self, speaker: Tensor) -> "PredictorStream":
         """The predictor on codes that arrive in pieces, for a speaker index (1,)."""
-        stream, equalised = self.conditioner.stream(speaker), self.equaliser(speaker)
-        return PredictorStream(stream, lambda z: z, lambda x: equalised(self.output(x)))
+        stream = self.conditioner.stream(speaker)
+        return PredictorStream(stream, lambda quantized: quantized, self.output)
 
 
 class StreamingMelPredictor(MelPredictor):
@@ -201,13 +190,11 @@ class StreamingMelPredictor(MelPredictor):
 
     def standardised(self, quantized: Tensor, speaker: Tensor) -> Tensor:
         """Standardised frames (B, N, F) for z_q (B, N, D) and speaker indices (B,)."""
-        frames = self._frames(self.stack(self.input(quantized), self.speakers(speaker)))
-        return self.equaliser(speaker)(frames)
+        return self._frames(self.stack(self.input(quantized), self.speakers(speaker)))
 
     def stream(self, speaker: Tensor) -> "PredictorStream":
         """The predictor on codes that arrive in pieces, for a speaker index (1,)."""
-        stream, equalised = self.stack.stream(self.speakers(speaker)), self.equaliser(speaker)
-        return PredictorStream(stream, self.input, lambda x: equalised(self._frames(x)))
+        return PredictorStream(self.stack.stream(self.speakers(speaker)), self.input, self._frames)
 
     def _frames(self, x: Tensor) -> Tensor:
         return self.output(self.norm(x))

@@ -1,7 +1,6 @@
 """Enrolment of a speaker: new speaker vectors, learned from about a minute of recordings.
 
-The frames of the mel predictor are equalised to the average spectrum of the recordings, too. All
-other weights stay as they are, so that codes, the model's fingerprint, and the speech of every
+All other weights stay as they are, so that codes, the model's fingerprint, and the speech of every
 other speaker do not change.
 
 Shapes: T samples, C condition_channels.
@@ -22,13 +21,11 @@ from torch import Tensor, nn
 
 from speechvq import audio
 from speechvq.config import DecoderStage, MelPredictorStage, StageConfig
-from speechvq.data.pieces import equal_pieces
 from speechvq.data.segments import Batch, SegmentBatches
 from speechvq.distributed import Processes
 from speechvq.features.perturbation import PerturbedBatches
 from speechvq.model import Model
 from speechvq.model_folder import add_speaker, check_new_speaker, load_model
-from speechvq.postfilter.equaliser import long_term_mean
 from speechvq.prior_folder import copy_prior
 from speechvq.progress import track
 from speechvq.training.card import with_enrolled
@@ -66,7 +63,7 @@ class Fit:
     """Vectors fitted to recordings, and the likelihood of held-out recordings."""
 
     vectors: list[Tensor]
-    """The decoder's (C,); if the model has a mel predictor, its own, and the long-term mean."""
+    """The decoder's (C,), and the mel predictor's, of its own size, if the model has one."""
     nearest: str
     """The existing speaker in whose voice the recordings are likeliest."""
     bits_before: float
@@ -205,10 +202,7 @@ def fit_speaker(
             nearest,
         )
         learned, bits_after = known[nearest], bits_before
-    vectors = [vector.cpu().clone() for vector in learned]
-    if solo.mel_predictor is not None and solo.mel_predictor.long_term is not None:
-        vectors.append(solo.mel_predictor.long_term[0].cpu())
-    return Fit(vectors, nearest, bits_before, bits_after)
+    return Fit([vector.cpu().clone() for vector in learned], nearest, bits_before, bits_after)
 
 
 Segments = SegmentBatches | PerturbedBatches
@@ -244,23 +238,9 @@ class _Fitting:
             batches = self.corpus.batches(mel_stage, codes=self._codes)
             title = f"enrolling {name}: mel predictor"
             _learn(predictors[0], self.mel_error, batches, mel_stage, title, progress)
-            self._equalise()
         config = dataclasses.replace(STAGE, steps=steps)
         title = f"enrolling {name}: decoder"
         _learn(decoders, self.nll, self.segments(config), config, title, progress)
-
-    def _equalise(self) -> None:
-        """Equalise the mel predictor's frames to the mean of what is learned from."""
-        predictor, waveforms = self.solo.mel_predictor, self.corpus.waveforms
-        assert predictor is not None
-        hop = predictor.mel.hop_length
-        crops = (
-            torch.from_numpy(waveforms.crop(i, start, length + -length % hop))
-            for i, samples in enumerate(waveforms.lengths)
-            for start, length in equal_pieces(int(samples), MEL_STAGE.segment_length)
-        )
-        frames = (predictor.mel(crop.to(self.solo.device)[None])[0] for crop in crops)
-        predictor.long_term = long_term_mean(frames).to(predictor.mean).unsqueeze(0)
 
     def nll(self, batch: Batch) -> Tensor:
         """-log p."""
@@ -357,8 +337,6 @@ def _with_one_speaker(model: Model, speaker: str) -> Model:
     for table in _tables(solo):
         table.num_embeddings = 1
         table.weight = nn.Parameter(table.weight[:1].clone())
-    if solo.mel_predictor is not None:
-        solo.mel_predictor.long_term = None
     return solo
 
 

@@ -190,8 +190,6 @@ def init_from(model: Model, folder: str) -> bool:
         Another configuration of features, encoder or codebook.
     """
     other = load_model(folder)
-    if other.mel_predictor is not None:
-        other.mel_predictor.long_term = None  # training learns the speakers who were enrolled
     for part in ("sample_rate", "features", "encoder", "quantizer"):
         theirs, ours = getattr(other.config, part), getattr(model.config, part)
         if theirs != ours:

@@ -234,15 +234,11 @@ def test_another_decoder_for_the_codes_of_a_model(tmp_path, tiny_config, tiny_co
 
 
 def test_a_training_goes_on_from_another(tmp_path, tiny_config, tiny_corpus, straight):
-    """Same speakers and settings: mel predictor and decoder are taken, without an equaliser."""
-    enrolled = load_model(straight)
-    enrolled.mel_predictor.long_term = torch.ones(len(enrolled.speakers), 8 + 1)
-    save_model(tmp_path / "enrolled", enrolled, read_config(straight), "")
-    taken = replace(TRAINING, init_from=str(tmp_path / "enrolled"))
+    """Same speakers and settings: the mel predictor and the decoder are taken, too."""
+    taken = replace(TRAINING, init_from=str(straight))
     still = replace(DECODER, steps=1, learning_rate=1e-12)
-    folder = train(tiny_config, tiny_corpus, (still,), taken, tmp_path / "trained")
+    folder = train(tiny_config, tiny_corpus, (still,), taken, tmp_path)
     one, other = load_model(straight).state_dict(), load_model(folder).state_dict()
-    assert one.keys() == other.keys()
     for name in one:
         torch.testing.assert_close(other[name], one[name], msg=name)
 
