@@ -110,6 +110,11 @@ train_model() {
     need "$data/train.jsonl" 1
     local train=(--config "$conf" --data.train "$data/train.jsonl" --data.valid "$data/valid.jsonl"
         --data.test "$data/test.jsonl" --out "$model" --resume ${overrides[@]+"${overrides[@]}"})
+    if ((10#${n_gpus:-0} > 0)); then
+        local there
+        there=$("$python" -c 'import torch; print(torch.cuda.device_count())')
+        ((10#$n_gpus <= there)) || fail "--n-gpus $n_gpus: this machine has $there; take so many, or 0 for the CPU"
+    fi
     case ${n_gpus:-auto} in
         auto) run train "${train[@]}" ;;
         0) run train "${train[@]}" --device cpu ;;
