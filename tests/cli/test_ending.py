@@ -61,6 +61,8 @@ def working_folder(tiny_config, tiny_corpus, one_thread, tmp_path, monkeypatch):
             audio.write(f"people/{speaker}/{i}.wav", noise, RATE)
     for name in ("train", "valid"):
         os.symlink(getattr(tiny_corpus, name), f"{name}.jsonl")
+    with open("roots.txt", "w") as file:
+        file.write(f"{os.path.dirname(tiny_corpus.train)}\n")
     short = {"steps": 3, "batch_size": 2, "warmup_steps": 1}
     stages = [{"objective": "mel", "segment_length": 256, **short}]
     config = {"model": tiny_config, "data": tiny_corpus, "stages": stages,
@@ -167,7 +169,7 @@ def test_what_cannot_be_written(name, fault, capsys, monkeypatch):
     assert any(reason in line for reason in reasons[fault]), line
     after = contents()
     assert {path: after[path] for path in before} == before
-    small = {"speakers.json"} if name == "prepare" else set()
+    small = {"speakers.json", "roots.txt"} if name == "prepare" else set()
     assert {os.path.basename(path) for path in set(after) - set(before)} <= small
 
 

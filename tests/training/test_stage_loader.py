@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from speechvq.training.trainer import Trainer
+from speechvq.training.stage import Stage
 
 
 class Shared(Dataset):
@@ -27,11 +27,10 @@ class Shared(Dataset):
 def test_a_loading_process_copies_nothing(method):
     """Whatever the default of Python and of the system is."""
     before = multiprocessing.get_start_method()
-    trainer = SimpleNamespace(processes=SimpleNamespace(device=torch.device("cpu")))
     stage = SimpleNamespace(batches=Shared(), workers=1, config=SimpleNamespace(steps=4))
     try:
         multiprocessing.set_start_method(method, force=True)
-        found = [int(batch) for batch in Trainer._loader(trainer, stage, 1)]
+        found = [int(batch) for batch in Stage.loader(stage, 1, torch.device("cpu"))]
     finally:
         multiprocessing.set_start_method(before, force=True)
     assert found == [1, 2, 3]
