@@ -350,13 +350,14 @@ def _textgrid_intervals(path: Path, wanted: str | None) -> Iterator[tuple[str, f
         found = found or [tier for tier, name in named if name.endswith("- phones")]
         found = found or [tier for tier, name in named if name in TIERS]
     if len(found) != 1:
+        there = [repr(tier.name[:40]) for tier in tiers[:10]] + ["…"] * (len(tiers) > 10)
         raise CorpusError(
             f"{path}:1: expected one tier named {expected}, found the tiers "
-            f"{', '.join(repr(tier.name) for tier in tiers) or '(none)'}; name it with --tier"
+            f"{', '.join(there) or '(none)'}; name it with --tier"
         )
     (tier,) = found
     if not tier.is_interval:
-        raise CorpusError(f"{path}:1: tier {tier.name!r} holds points, expected intervals")
+        raise CorpusError(f"{path}:1: tier {tier.name[:40]!r} holds points, expected intervals")
     if any(UNKNOWN in label for _, _, label in tier.intervals):
         raise CorpusError(f"{path}:1: letters in no UTF encoding; save it as UTF-8 or UTF-16")
     for number, (start, end, label) in enumerate(tier.intervals, start=1):
