@@ -156,9 +156,8 @@ class Waveforms:
             return []
         return sorted(set(self.left_out.nonzero()[:, 0].tolist()) - self._reported)
 
-    def report(self) -> None:
-        """Log, by name and once, the utterances that have turned out to be unusable."""
-        new = self.unreported()
+    def report(self, new: Sequence[int]) -> None:
+        """Log, by name, utterances that have turned out to be unusable; they are then reported."""
         self._reported.update(new)
         for i in new[:_NAMED]:
             logger.error("%s; left out from now on", self.fault(i))

@@ -107,9 +107,9 @@ class Corpus(nn.Module):
                     f"learn from{whose} cannot be decoded, which is too many; mend the files, or "
                     "run speechvq-prepare --check, which leaves them out of the manifest"
                 )
-            waveforms.report()
+            waveforms.report(new)  # these alone: another process may have found more meanwhile
         if self.held_out is not None:
-            self.held_out.report()
+            self.held_out.report(self.held_out.unreported())
 
     def prepare(self, batch: Batch) -> Batch:
         """Move a batch to the device and compute the encoder's input."""

@@ -208,10 +208,20 @@ def test_an_utterance_that_cannot_be_decoded_changes_its_own_rows_alone(copies, 
     waveforms = data.waveforms
     assert [waveforms.usable(i) for i in range(3)] == [True, False, True]
     caplog.clear()
-    waveforms.report()
-    waveforms.report()
+    waveforms.report(waveforms.unreported())
+    waveforms.report(waveforms.unreported())
     (error,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
     assert error.startswith(f"{path}: ") and error.endswith("left out from now on")
+
+
+def test_what_is_lost_while_others_are_reported_is_reported_later(copies):
+    """A process that loads batches may find it at that moment."""
+    waveforms = batches(copies, cache_bytes=0).waveforms
+    waveforms.leave_out(0)
+    new = waveforms.unreported()
+    waveforms.leave_out(1)
+    waveforms.report(new)
+    assert waveforms.unreported() == [1]
 
 
 def test_what_a_loading_process_finds_is_known_to_the_training(copies, caplog):

@@ -195,7 +195,7 @@ def test_what_a_server_does_not_give_is_left_out(remote, server, fault, reason, 
     waveforms = Waveforms(read_manifest(remote), RATE, cache_bytes=0)
     assert waveforms.try_crop(1, 0, 100) is None
     assert [waveforms.usable(i) for i in range(4)] == [True, False, True, True]
-    waveforms.report()
+    waveforms.report(waveforms.unreported())
     (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert line.startswith(f"{url}/shard-0.tar: ") and "\n" not in line
     with pytest.raises(audio.AudioError, match=reason):
