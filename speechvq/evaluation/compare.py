@@ -12,7 +12,8 @@ from typing import Any
 
 from speechvq import model_folder
 from speechvq.analysis.bootstrap import Estimate
-from speechvq.training.metrics import FILE
+from speechvq.analysis.stored import stored
+from speechvq.training.metrics import FILE, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def _compared(folder: Path) -> Compared:
     numbers = _metrics(folder / FILE)
     for name, (_, *path) in SCORES.items():
         for scores in sources.values():
-            if (estimate := _at(scores, path)) is not None:
+            if (estimate := stored(scores, *path)) is not None:
                 numbers[name] = estimate
                 break
     return Compared(folder, facts, numbers, list(sources))
@@ -136,50 +137,24 @@ def _sources(folder: Path) -> dict[Path, dict[str, Any]]:
         try:
             scores = json.loads(path.read_text(encoding="utf-8"))
             of_it = Path(scores["model"]).resolve() == folder.resolve()
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             continue  # of something else
         if of_it:
             found[path] = scores
     return found
 
 
-def _at(scores: Any, path: Sequence[str]) -> Estimate | None:
-    """The number at a path of keys, with its interval if there is one.
-
-    A number is there as an estimate, with ``value``, ``low`` and ``high``, or alone; its interval
-    is then beside it, as ``…_interval`` or as ``low`` and ``high``.
-    """
-    for key in path:
-        beside, scores = scores, scores.get(key) if isinstance(scores, Mapping) else None
-    if isinstance(scores, Mapping):
-        beside, scores = scores, scores.get("value")
-    if not isinstance(scores, int | float):
-        return None
-    interval = beside.get(f"{path[-1]}_interval") or (beside.get("low"), beside.get("high"))
-    low, high = (math.nan if x is None else x for x in interval)
-    return Estimate(scores, low, high, utterances=0)
-
-
 def _metrics(path: Path) -> dict[str, Estimate]:
     """The best validation of the last stage in a ``metrics.jsonl``, if there is one."""
-    if not path.is_file():
-        return {}
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue  # a line that was cut
-        if isinstance(record, dict) and record.get("kind") == "valid":
-            records.append(record)
+    records = [record for record in read_records(path) if record.get("kind") == "valid"]
     if not records:
         return {}
     of_last = [r for r in records if r.get("stage") == records[-1].get("stage")]
     best = min(of_last, key=_score)
     return {
-        name: Estimate(float(best[key]), math.nan, math.nan, 0)
+        name: Estimate(best[key], math.nan, math.nan, utterances=0)
         for name, (key, _) in METRICS.items()
-        if isinstance(best.get(key), int | float)
+        if key in best
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from speechvq.analysis.stored import stored
 from speechvq.config import DecoderConfig, ModelConfig, WaveNetDecoderConfig
 from speechvq.model_folder import CARD, PRETRAINED, build_config, read_config
 from speechvq.report.code_map import read_code_map
@@ -19,6 +19,7 @@ from speechvq.report.page import Highlight, Page
 from speechvq.report.pictures import curves_figure
 from speechvq.report.players import find_codes, find_players, find_utterances
 from speechvq.report.scores import Analysis, find_analyses, number
+from speechvq.training.metrics import FILE, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def page_of(folder: Path, results: Path) -> Page:
     """
     whole = read_config(folder)
     config = build_config(whole["model"])
-    records = read_records(folder / "metrics.jsonl")
+    records = read_records(folder / FILE)
     card = folder / CARD
     quantizer = config.quantizer
     files = [*sorted(results.glob("codes/*.txt")), *results.glob(f"{SAMPLES}/codes.txt")]
@@ -75,18 +76,6 @@ def page_of(folder: Path, results: Path) -> Page:
     )
     page.missing.update(_missing(page, folder, results))
     return page
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; a line that is not JSON, such as a truncated one, is skipped."""
-    records = []
-    if path.is_file():
-        for line in path.read_text("utf-8").splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                logger.warning("%s: a line that is not JSON is skipped", path)
-    return records
 
 
 def _title(folder: Path) -> str:
@@ -130,17 +119,12 @@ def _highlights(
         f"16-bit samples have {16 * config.sample_rate / bits:,.0f} times as many bits.",
     )
     for name, path, form, title, meaning in HIGHLIGHTS:
-        found = analyses[name].scores if name in analyses else {}
-        for key in path[:-1]:
-            found = found.get(key) or {}
-        value, interval = found.get(path[-1]), found.get(f"{path[-1]}_interval")
-        if isinstance(value, Mapping):
-            interval, value = (value.get("low"), value.get("high")), value["value"]
-        if value is None:
+        found = stored(analyses[name].scores, *path) if name in analyses else None
+        if found is None:
             continue
-        text = form(value)
-        if interval and None not in interval:
-            text += " ({} to {})".format(*map(form, interval))
+        text = form(found.value)
+        if math.isfinite(found.low + found.high):
+            text += f" ({form(found.low)} to {form(found.high)})"
         yield Highlight(text, title, meaning)
     valid = [r for r in records if r.get("kind") == "valid"]
     for name, layout, title, meaning in (
@@ -149,7 +133,7 @@ def _highlights(
         ("perplexity", "{:.0f}", "perplexity of the codes", "Codes in use, each counted by how "
          f"often it is used, of {config.quantizer.codebook_size}."),
     ):  # fmt: skip
-        values = [record[name] for record in valid if record.get(name) is not None]
+        values = [record[name] for record in valid if name in record]
         if values:
             yield Highlight(layout.format(values[-1]), title, meaning)
 

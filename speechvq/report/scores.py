@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from speechvq.analysis.stored import all_stored
 from speechvq.report.questions import QUESTIONS, Question
 
 SCORES = "scores.json"
@@ -73,7 +74,7 @@ def _analysis(folder: Path) -> Analysis:
     path = folder / SCORES
     try:
         scores = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: damaged ({error}); run speechvq-analyze again") from error
     if not isinstance(scores, dict):
         raise ValueError(f"{path}: damaged (not an object); run speechvq-analyze again")
@@ -149,19 +150,10 @@ def _rows(part: object, name: str = "") -> Iterator[tuple[str, dict[str, str]]]:
 
 def _cells(part: Mapping[str, Any]) -> dict[str, str]:
     """The numbers of a mapping as text, with their intervals."""
-    cells: dict[str, str] = {}
-    bounds = ("low", "high")
-    for name, value in part.items():
-        interval = part.get(f"{name}_interval")
-        if isinstance(value, Mapping) and "value" in value:
-            interval, value = (value.get("low"), value.get("high")), value["value"]
-        if isinstance(value, bool) or not isinstance(value, int | float) or name in bounds:
-            continue
-        if not cells and {*bounds} <= part.keys():
-            interval = (part["low"], part["high"])
-        cells[name] = number(value)
-        if interval and None not in interval and tuple(interval) != (value, value):
-            low, high = map(number, interval)
-            if "–" not in (low, high):
-                cells[name] += f" ({low} to {high})"
+    cells = {}
+    for name, found in all_stored(part):
+        cells[name] = number(found.value)
+        interval = found.low, found.high
+        if all(map(math.isfinite, interval)) and interval != (found.value, found.value):
+            cells[name] += " ({} to {})".format(*map(number, interval))
     return cells

@@ -12,12 +12,36 @@ from typing import Any
 import numpy as np
 
 from speechvq import audio
+from speechvq.analysis.stored import as_number
 
 logger = logging.getLogger(__name__)
 
 FILE = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 SOUNDS = "samples"
+
+_TEXTS = ("kind", "stage")
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a metrics file, with texts for `kind` and `stage` and numbers for the rest.
+
+    A line that is no record, such as one that was cut, is skipped; so is a value that is no number,
+    as of a file that was written to by hand.
+    """
+    records = []
+    for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("not an object")
+        except (ValueError, RecursionError):
+            logger.warning("%s: a line that is no record is skipped", path)
+            continue
+        known = {name: record[name] for name in _TEXTS if isinstance(record.get(name), str)}
+        numbers = {name: as_number(value) for name, value in record.items()}
+        records.append(known | {name: x for name, x in numbers.items() if x is not None})
+    return records
 
 
 class Metrics:

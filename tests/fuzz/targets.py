@@ -576,20 +576,21 @@ def _configuration(content: bytes, folder: Path) -> None:
 )
 def _results(content: bytes, folder: Path) -> None:
     """Scores, metrics and the map of codes, as the page and the table of models read them."""
+    from speechvq.analysis.stored import stored
     from speechvq.evaluation import compare
     from speechvq.report import code_map, scores
-    from speechvq.report import content as page
+    from speechvq.training.metrics import read_records
 
     (folder / "phonemes").mkdir(exist_ok=True)
     for name in ("phonemes/scores.json", "metrics.jsonl", "codes.csv"):
         (folder / name).write_bytes(content)
     for read in (
         lambda f: scores.find_analyses(f),
-        lambda f: page.read_records(f / "metrics.jsonl"),
+        lambda f: read_records(f / "metrics.jsonl"),
         lambda f: code_map.by_phone(code_map.read_code_map(f / "codes.csv")),
         lambda f: compare._metrics(f / "metrics.jsonl"),
         lambda f: [
-            compare._at(found, path)
+            stored(found, *path)
             for found in compare._sources(f / "m").values()
             for _, *path in compare.SCORES.values()
         ],
