@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -27,10 +27,12 @@ class FFmpegFile:
 
         self.closed = False
         self._error = av.FFmpegError
+        # Tags may hold any bytes; from PyAV 19 on that is the rule
+        old = int(av.__version__.split(".")[0]) < 19
+        tags: dict[str, Any] = {"metadata_errors": "replace"} if old else {}
         try:
-            self._container = av.open(
-                str(path) if isinstance(path, Path) else path, "r", metadata_errors="replace"
-            )
+            source = str(path) if isinstance(path, Path) else path
+            self._container = av.open(source, "r", **tags)
             self._stream = self._container.streams.audio[0]
             context = self._stream.codec_context  # None for a codec that is not known
             self.samplerate, self.channels = context.sample_rate, context.channels
