@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
-
 from speechvq import hub
 from speechvq.model_folder import (
     CARD,
@@ -21,6 +19,7 @@ from speechvq.model_folder import (
 )
 from speechvq.prior_folder import FOLDER, load_prior
 from speechvq.training.card import UNDECIDED
+from speechvq.yaml_reader import parse_yaml
 
 _HEADING = re.compile(r"(##+)\s+(.+)")
 _SECTIONS = {"Data": r"\bdata", "Limits": r"\blimit", "Licence": r"\blicen[cs]e"}
@@ -71,10 +70,10 @@ def _exports(folder: Path, speakers: Sequence[str]) -> Iterator[str]:
         try:
             text = path.read_text(encoding="utf-8")
             if name == CONFIG:
-                found = yaml.safe_load(text)
+                found = parse_yaml(text, str(path))
             else:
                 found = [entry["name"] for entry in json.loads(text)]
-        except (ValueError, TypeError, KeyError, yaml.YAMLError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             found = None
         if found != wanted:
             yield f"{path}: differs from the header of {WEIGHTS}, which is the truth; remove it"

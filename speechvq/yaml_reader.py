@@ -56,7 +56,7 @@ def parse_yaml(text: str, source: str) -> Any:
         raise ValueError(f"{source}, line {line}: not YAML: {what}{hint}") from error
     except RecursionError as error:
         raise ValueError(f"{source}: not YAML: nested too deeply") from error
-    except ValueError as error:  # a number that there is none of
+    except (ValueError, OverflowError) as error:  # a number or a character that there is none of
         raise ValueError(f"{source}: not YAML: {error}") from error
 
 
