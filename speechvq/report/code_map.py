@@ -39,12 +39,14 @@ def read_code_map(path: Path) -> CodeMap:
     if not path.is_file():
         return {}
     try:
-        rows = csv.DictReader(path.read_text("utf-8").splitlines())
+        rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+        if any(None in row.values() for row in rows):
+            raise ValueError("a line that was cut")
         found = [
             Meaning(int(row["code"]), int(row["count"]), row["phone"], row["phones"])
             for row in rows
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise ValueError(f"{path}: damaged; run speechvq-analyze phonemes again") from error
     return {meaning.code: meaning for meaning in found if meaning.count}
 
