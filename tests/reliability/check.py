@@ -106,7 +106,7 @@ def _code(text: str) -> str:
 
 
 def _copy(to: Path) -> None:
-    """Copy the files of the checkout that git knows or would add."""
+    """Copy the files of the checkout that git knows or would add, to a repository of their own."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -117,6 +117,12 @@ def _copy(to: Path) -> None:
         if (ROOT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, to / name)
+    for command in (["init", "-q"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=to, check=True, capture_output=True)
+
+
+SKIPPED = -1
+"""In place of pytest's exit code where no test was run, for want of a package."""
 
 
 def _run(test: str, folder: Path) -> tuple[int, float, str]:
@@ -132,14 +138,16 @@ def _run(test: str, folder: Path) -> tuple[int, float, str]:
         capture_output=True,
         text=True,
     )
-    seconds, figures = time.perf_counter() - began, ""
+    seconds, code, figures = time.perf_counter() - began, done.returncode, ""
     if report.exists():
         root = ElementTree.parse(report).getroot()
         told = [p.get("value", "") for p in root.iter("property") if p.get("name") == "figures"]
         figures = "; ".join(dict.fromkeys(told))
-        if root.find(".//skipped") is not None and done.returncode == 0:
-            figures = "; ".join(filter(None, [figures, "skipped in part"]))
-    return done.returncode, seconds, figures
+        tests, skipped = (len(root.findall(f".//{what}")) for what in ("testcase", "skipped"))
+        if skipped and not code:
+            code = SKIPPED if skipped == tests else code
+            figures = "; ".join(filter(None, [figures, f"{skipped} of {tests} skipped"]))
+    return code, seconds, figures
 
 
 def check(promise: Promise) -> dict:
@@ -154,6 +162,8 @@ def check(promise: Promise) -> dict:
         folder = Path(name)
         _copy(folder)
         code, seconds, figures = _run(promise.test, folder)
+        if code == SKIPPED:
+            raise RuntimeError(f"{promise.test}: skipped; pip install -e '.[dev]' first")
         if code:
             raise RuntimeError(f"{promise.test}: fails, or is not there (pytest exits with {code})")
         file = folder / promise.edit.file
