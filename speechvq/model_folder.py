@@ -28,6 +28,7 @@ from speechvq.weights import (
     COPY_AGAIN,
     OTHER_VERSION,
     as_json,
+    check_training,
     filled,
     make_header,
     parsed,
@@ -284,6 +285,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     config = parsed(path, _checked_header(path), "config", dict)
     if not isinstance(config.get("model"), dict):
         raise ValueError(f"{path}: its header is damaged (no model in 'config'); {COPY_AGAIN}")
+    check_training(path, config)
     return config
 
 

@@ -176,6 +176,25 @@ def speakers_of(path: Path, header: dict[str, str]) -> list[str]:
         raise ValueError(f"{path}: its header is damaged ({error}); {COPY_AGAIN}") from error
 
 
+def check_training(path: Path, config: dict[str, Any]) -> None:
+    """Raise ValueError if the manifests or stages of a header's configuration are none."""
+    data, stages = config.get("data") or {}, config.get("stages") or []
+    parts = ("train", "valid", "test")
+    if not isinstance(data, dict) or not all(isinstance(data.get(p), str | None) for p in parts):
+        raise ValueError(f"{path}: its header is damaged (data: no manifests); {COPY_AGAIN}")
+    if not isinstance(stages, list) or not all(map(_is_stage, stages)):
+        raise ValueError(f"{path}: its header is damaged (stages: no stages); {COPY_AGAIN}")
+
+
+def _is_stage(value: object) -> bool:
+    """Whether it has steps and a name."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("steps"), int)
+        and isinstance(value.get("name") or value.get("objective"), str)
+    )
+
+
 def as_json(value: object) -> str:
     """JSON text of plain values."""
     return json.dumps(value, ensure_ascii=False)

@@ -206,6 +206,25 @@ def test_a_configuration_of_another_size(folder):
         model_folder.load_model(folder)
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"data": [1]},
+        {"data": {"test": 3}},
+        {"data": {"train": ["a"]}},
+        {"stages": 3},
+        {"stages": [1]},
+        {"stages": [{"steps": "many", "objective": "mel"}]},
+        {"stages": [{"steps": 3}]},
+    ],
+)
+def test_a_header_with_another_training(folder, spoilt):
+    """Reports, analyses and trainings of priors look manifests and stages up."""
+    change(folder, config=json.dumps(model_folder.read_config(folder) | spoilt))
+    with pytest.raises(ValueError, match=rf"its header is damaged \({next(iter(spoilt))}: "):
+        model_folder.read_config(folder)
+
+
 @pytest.mark.parametrize("text", [None, "", "3", "[]", "{", "{}", '{"model": 3}', "[" * 5000])
 def test_a_header_without_a_configuration(folder, text):
     change(folder, config=text)
