@@ -61,7 +61,7 @@ def check_settings(options: argparse.Namespace, weights: Path) -> None:
     try:
         before = json.loads(path.read_bytes())
         changed = [name for name in now if before[name] != now[name]]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         changed = ["version of speechvq"]
     if changed:
         raise ValueError(

@@ -224,7 +224,7 @@ def _parsed(line: bytes) -> tuple[str, str | None]:
     id, _, reason = text.removeprefix(LEFT_OUT).rstrip("\n").partition("\t")
     try:
         return str(json.loads(id)), reason
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", reason
 
 

@@ -311,6 +311,8 @@ def _parsed(line: bytes, roots: Roots) -> Utterance:
         raise ValueError("not UTF-8 text; a manifest holds JSON lines, in UTF-8") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg}), one object expected") from error
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply, one object expected") from error
     return _from_json(record, roots)
 
 

@@ -167,7 +167,7 @@ def _facts(members: dict[str, tarfile.TarInfo], tar: tarfile.TarFile) -> dict[st
         if key is not None:
             found[key] = content
             continue
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             read = json.loads(content)
             found |= read if isinstance(read, dict) else {}
     return found
