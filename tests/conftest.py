@@ -24,7 +24,9 @@ from speechvq.config import (
 from speechvq.data.manifest import Utterance, write_manifest
 
 # pytest --hypothesis-profile=million: a study of hours
-settings.register_profile("quick", deadline=None)
+settings.register_profile(  # no test depends on how fast the machine is
+    "quick", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile(
     "million",
     max_examples=1_000_000,
