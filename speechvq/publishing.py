@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from speechvq import hub
+from speechvq.json_reader import parse_json
 from speechvq.model_folder import (
     CARD,
     CONFIG,
@@ -72,8 +72,8 @@ def _exports(folder: Path, speakers: Sequence[str]) -> Iterator[str]:
             if name == CONFIG:
                 found = parse_yaml(text, str(path))
             else:
-                found = [entry["name"] for entry in json.loads(text)]
-        except (ValueError, TypeError, KeyError, RecursionError):
+                found = [entry["name"] for entry in parse_json(text, list)]
+        except (ValueError, TypeError, KeyError):
             found = None
         if found != wanted:
             yield f"{path}: differs from the header of {WEIGHTS}, which is the truth; remove it"

@@ -16,6 +16,7 @@ from typing import Any
 
 from speechvq.audio import write_bytes
 from speechvq.codes import check_speaker
+from speechvq.json_reader import parse_json
 from speechvq.settings import plain
 
 if typing.TYPE_CHECKING:
@@ -45,12 +46,11 @@ def read_header(path: Path) -> dict[str, str]:
         size = path.stat().st_size
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            entries = json.loads(file.read(min(length, size)))
+            entries = parse_json(file.read(min(length, size)), dict)
         header = entries.pop("__metadata__", {})
         ends = [entry["data_offsets"][1] for entry in entries.values()]
         whole = size == 8 + length + max(ends, default=0)
-    except (struct.error, ValueError, RecursionError, TypeError, KeyError, AttributeError,
-            IndexError) as error:  # fmt: skip
+    except (struct.error, ValueError, TypeError, KeyError, IndexError) as error:
         raise ValueError(f"{path}: truncated or not a safetensors file; {COPY_AGAIN}") from error
     if not whole or not isinstance(header, dict):
         raise ValueError(f"{path}: truncated or not a safetensors file; {COPY_AGAIN}")
@@ -203,10 +203,7 @@ def as_json(value: object) -> str:
 def parsed(path: Path, header: dict[str, str], key: str, kind: type) -> typing.Any:
     """The JSON value of a key of a header; ValueError if it is missing or of another kind."""
     try:
-        value = json.loads(header[key])
-        if not isinstance(value, kind):
-            raise ValueError(f"{key}: expected a {kind.__name__}")
-        return value
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
-        what = f"no {key!r}" if isinstance(error, KeyError) else str(error)
+        return parse_json(header[key], kind)
+    except (KeyError, ValueError, TypeError) as error:
+        what = f"no {key!r}" if isinstance(error, KeyError) else f"{key}: {error}"
         raise ValueError(f"{path}: its header is damaged ({what}); {COPY_AGAIN}") from error

@@ -15,6 +15,7 @@ from speechvq.cli import speaking
 from speechvq.cli.errors import ERROR, OK, one_line
 from speechvq.data.code_shards import fingerprint
 from speechvq.data.manifest import Utterance, write_manifest
+from speechvq.json_reader import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +60,9 @@ def check_settings(options: argparse.Namespace, weights: Path) -> None:
     if not path.exists():
         audio.write_bytes(path, json.dumps(now, indent=1).encode())
     try:
-        before = json.loads(path.read_bytes())
+        before = parse_json(path.read_bytes(), dict)
         changed = [name for name in now if before[name] != now[name]]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, KeyError):
         changed = ["version of speechvq"]
     if changed:
         raise ValueError(

@@ -28,6 +28,7 @@ import numpy as np
 
 from speechvq import codes
 from speechvq.audio import write_bytes
+from speechvq.json_reader import parse_json
 from speechvq.shards import Shard
 
 LEFT_OUT = "# left out\t"
@@ -223,8 +224,8 @@ def _parsed(line: bytes) -> tuple[str, str | None]:
         return text.partition("\t")[0], None
     id, _, reason = text.removeprefix(LEFT_OUT).rstrip("\n").partition("\t")
     try:
-        return str(json.loads(id)), reason
-    except (ValueError, RecursionError):
+        return parse_json(id, str), reason
+    except ValueError:
         return "", reason
 
 

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard, overload
+from typing import Any, TypeGuard, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from speechvq.codes import check_speaker
 from speechvq.data.label_names import without_context
 from speechvq.data.lines import Lines
 from speechvq.data.roots import Roots
+from speechvq.json_reader import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -306,19 +307,13 @@ def _to_json(utterance: Utterance) -> dict[str, object]:
 def _parsed(line: bytes, roots: Roots) -> Utterance:
     """Return the utterance of a line: the one place where a line becomes one. ValueError if not."""
     try:
-        record = json.loads(line.removeprefix(codecs.BOM_UTF8).decode())
-    except UnicodeDecodeError as error:
-        raise ValueError("not UTF-8 text; a manifest holds JSON lines, in UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg}), one object expected") from error
-    except RecursionError as error:
-        raise ValueError("JSON that is nested too deeply, one object expected") from error
+        record = parse_json(line.removeprefix(codecs.BOM_UTF8), dict)
+    except ValueError as error:
+        raise ValueError(f"{error}; a line is one JSON object, in UTF-8") from error
     return _from_json(record, roots)
 
 
-def _from_json(record: object, roots: Roots) -> Utterance:
-    if not isinstance(record, dict):
-        raise ValueError(f"a JSON object expected, not {json.dumps(record)[:40]}")
+def _from_json(record: dict[str, Any], roots: Roots) -> Utterance:
     for key in _REQUIRED:
         if key not in record:
             raise ValueError(f"no {key!r}; an utterance has {', '.join(_REQUIRED)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from speechvq import model_folder
 from speechvq.analysis.bootstrap import Estimate
 from speechvq.analysis.stored import stored
+from speechvq.json_reader import parse_json
 from speechvq.training.metrics import FILE, read_records
 
 logger = logging.getLogger(__name__)
@@ -135,9 +135,9 @@ def _sources(folder: Path) -> dict[Path, dict[str, Any]]:
     found = {}
     for path in sorted(beside.glob("*/scores.json")):
         try:
-            scores = json.loads(path.read_text(encoding="utf-8"))
+            scores = parse_json(path.read_bytes(), dict)
             of_it = Path(scores["model"]).resolve() == folder.resolve()
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        except (OSError, ValueError, TypeError, KeyError):
             continue  # of something else
         if of_it:
             found[path] = scores

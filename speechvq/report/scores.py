@@ -6,7 +6,6 @@ they mean, and its figures. Lists in a file of scores, such as trials, are not s
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from speechvq.analysis.stored import all_stored
+from speechvq.json_reader import parse_json
 from speechvq.report.questions import QUESTIONS, Question
 
 SCORES = "scores.json"
@@ -73,11 +73,9 @@ def find_analyses(results: Path) -> dict[str, Analysis]:
 def _analysis(folder: Path) -> Analysis:
     path = folder / SCORES
     try:
-        scores = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
+        scores = parse_json(path.read_bytes(), dict)
+    except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}); run speechvq-analyze again") from error
-    if not isinstance(scores, dict):
-        raise ValueError(f"{path}: damaged (not an object); run speechvq-analyze again")
     question = QUESTIONS.get(folder.name, Question(spoken(folder.name)))
     tables = list(tables_of(scores))
     shown = {cell for table in tables for cell in (*table.headings, *(r[0] for r in table.rows))}

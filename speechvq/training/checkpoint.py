@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from speechvq import audio
+from speechvq.json_reader import parse_json
 
 FOLDER = "checkpoints"
 LAST = f"{FOLDER}/last.safetensors"
@@ -115,7 +116,8 @@ def read_header(path: Path) -> tuple[State, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:  # refuses a file that is cut
             metadata = file.metadata()
-        return State(**json.loads(metadata["state"])), json.loads(metadata["settings"])
+        state, settings = (parse_json(metadata[key], dict) for key in ("state", "settings"))
+        return State(**state), settings
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: a damaged checkpoint ({error})") from error
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from speechvq import audio
 from speechvq.analysis.stored import as_number
+from speechvq.json_reader import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +33,8 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     records = []
     for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
         try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError("not an object")
-        except (ValueError, RecursionError):
+            record = parse_json(line, dict)
+        except ValueError:
             logger.warning("%s: a line that is no record is skipped", path)
             continue
         known = {name: record[name] for name in _TEXTS if isinstance(record.get(name), str)}

@@ -22,6 +22,7 @@ from speechvq import audio
 from speechvq.config import LoopConfig
 from speechvq.data.manifest import Utterance
 from speechvq.distributed import Processes, rank
+from speechvq.json_reader import parse_json
 from speechvq.model_folder import CARD, CONFIG, SPEAKERS, WEIGHTS
 from speechvq.training import metrics
 from speechvq.training.checkpoint import BEST, CODES, FOLDER, LAST, State, load_weights, read_header
@@ -110,7 +111,7 @@ def run_training(
     OSError
         A file cannot be written, as the disk is full; the last checkpoint is whole.
     """
-    settings = json.loads(json.dumps(settings))  # tuples become lists, as in a checkpoint
+    settings = parse_json(json.dumps(settings))  # tuples become lists, as in a checkpoint
     resume = resumes(out, settings, resume, overwrite)
     if len(set(processes.gather_objects(resume))) > 1:
         raise ValueError(

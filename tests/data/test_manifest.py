@@ -85,7 +85,7 @@ GOOD = {"id": "b", "speaker": "s", "path": "a.wav", "duration": 1.5}
     ("line", "reason"),
     [
         ("{", "not JSON"),
-        ("[1, 2]", "a JSON object expected"),
+        ("[1, 2]", "not an object; a line is one JSON object"),
         (json.dumps({"id": "b"}), "no 'speaker'"),
         (json.dumps({**GOOD, "phone": []}), "unknown key 'phone'"),
         (json.dumps({**GOOD, "id": 3}), "'id' must be a text"),

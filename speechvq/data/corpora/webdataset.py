@@ -11,7 +11,6 @@ URL is fetched once, to find them.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import tarfile
@@ -24,6 +23,7 @@ from speechvq.data.corpora.faults import Fault, Faults, reason
 from speechvq.data.corpora.lines import read_file
 from speechvq.data.corpora.reader import CorpusReader
 from speechvq.data.corpora.recording import Recording
+from speechvq.json_reader import parse_json
 
 LIST = "shards.txt"
 """File that lists paths or URLs of tars, one a line."""
@@ -167,7 +167,6 @@ def _facts(members: dict[str, tarfile.TarInfo], tar: tarfile.TarFile) -> dict[st
         if key is not None:
             found[key] = content
             continue
-        with contextlib.suppress(ValueError, RecursionError):
-            read = json.loads(content)
-            found |= read if isinstance(read, dict) else {}
+        with contextlib.suppress(ValueError):
+            found |= parse_json(content, dict)
     return found
