@@ -24,6 +24,7 @@ from speechvq.audio import write_bytes
 from speechvq.codes import Codebook
 from speechvq.config import ModelConfig
 from speechvq.settings import RemovedError, build, plain
+from speechvq.speaker_weights import MEL_TABLE, put_speaker
 from speechvq.weights import (
     COPY_AGAIN,
     OTHER_VERSION,
@@ -57,12 +58,6 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 
 FORMAT = "speechvq 2"
 PRIOR_FORMAT = "speechvq prior 2"
-_TABLES = (
-    "vqvae.decoder.conditioner.speakers.weight",
-    "mel_predictor.conditioner.speakers.weight",
-    "mel_predictor.table.weight",
-)
-"""The speaker embeddings."""
 _NAME = re.compile(r"[^\W_][\w.-]{0,49}")
 OTHER_PARTS = (
     f"import the module that defines this part, if it is not of speechvq; else {OTHER_VERSION}"
@@ -132,6 +127,7 @@ def add_speaker(
     card: Callable[[str], str],
     out: str | os.PathLike[str] | None = None,
     replace: bool = False,
+    film: Sequence[Tensor] = (),
 ) -> Path:
     """Add a speaker to a model folder, or to a copy of it.
 
@@ -153,6 +149,8 @@ def add_speaker(
         Folder to write the model to, with the new speaker; None for `folder` itself.
     replace
         Whether a speaker of this name may be replaced.
+    film
+        As in `speaker_weights.put_speaker`.
 
     Returns
     -------
@@ -166,24 +164,20 @@ def add_speaker(
     OSError
         A file cannot be read or written.
     """
-    import torch
-
     folder, target = Path(folder), Path(folder if out is None else out)
     check_new_speaker(folder, name, replace)
     config, names = read_config(folder), read_speakers(folder)
     tensors, header = read_weights(folder / WEIGHTS)
     place = names.index(name) if name in names else len(names)
-    tables = [table for table in _TABLES if table in tensors]
-    for table, vector in zip(tables, vectors, strict=True):
-        rows = tensors[table]
-        row = vector.detach().to("cpu", rows.dtype).unsqueeze(0)
-        tensors[table] = torch.cat([rows[:place], row, rows[place + 1 :]])
+    put_speaker(tensors, place, vectors, film)
+    if MEL_TABLE in tensors:
+        config["model"]["mel_predictor"]["speaker_dim"] = tensors[MEL_TABLE].shape[1]
     names[place:] = [name, *names[place + 1 :]]
     old_card = folder / CARD
     text = card(old_card.read_text(encoding="utf-8") if old_card.is_file() else "")
-    write_weights(target / WEIGHTS, tensors, header | {"speakers": as_json(names)})
-    if out is not None:
-        export_config(target, config)
+    header |= {"config": as_json(config), "speakers": as_json(names)}
+    write_weights(target / WEIGHTS, tensors, header)
+    export_config(target, config)
     _export_speakers(target, names)
     write_bytes(target / CARD, text.encode())
     return target

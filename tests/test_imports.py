@@ -19,7 +19,7 @@ FLOORS = [
     {"model"},
     {"postfilter"},
     {"features"},
-    {"models", "data", "weights"},
+    {"models", "data", "speaker_weights", "weights"},
     {"codes"},
     {"audio"},
     {"config", "distributed", "hub", "numba_cache", "progress", "settings", "shards", "signals"},

@@ -16,9 +16,9 @@ examples:
   speechvq-enroll --name me --wavs recordings/ --out exp/me/vqvae
   speechvq-convert --src a.wav --speaker me
 
-About a minute of one person's speech serves well, recorded as the model's speakers were. Only a
-vector for the new voice is learned: codes stay valid, and the other speakers sound exactly as
-before. A part of the recordings is held out; the bits per sample on it say how well the decoder
+About a minute of one person's speech serves well, recorded as the model's speakers were. Only what
+is the new voice's own is learned: codes stay valid, and the other speakers sound exactly as before.
+A part of the recordings is held out; the bits per sample on it say how well the decoder
 expects them, before in the voice of the nearest speaker and after in the new one. Fewer is better.
 
 {speaking.WHICH_MODEL}
@@ -37,7 +37,7 @@ def parser() -> Parser:
     add("--out", metavar="DIR",
         help="write a copy of the model with the speaker (default: add to the model)")  # fmt: skip
     add("--replace", action="store_true", help="replace a speaker who has this name")
-    add("--steps", type=int, default=200, metavar="N",
+    add("--steps", type=int, default=300, metavar="N",
         help="of learning (default: %(default)s)")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N",
         help="of the random numbers (default: %(default)s)")  # fmt: skip

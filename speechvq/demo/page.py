@@ -26,6 +26,8 @@ from speechvq.model_folder import load_model
 from speechvq.models.prior import Prior
 from speechvq.sampling import SamplingOptions, convert_source, cores, encode_source
 
+FIRST_SPEAKER = "p225"
+"""Who is chosen at first, if the model has this speaker; of the package's, one who is clear."""
 MOST_SPEAKERS = 4
 """Speakers of one conversion."""
 LONGEST = 20
@@ -62,6 +64,11 @@ progress { width: 100%; }
 
 Updates = dict[Any, Any]
 """What a component is to show, by component."""
+
+
+def first_speaker(names: list[str]) -> str:
+    """Who of a model's speakers is chosen at first."""
+    return FIRST_SPEAKER if FIRST_SPEAKER in names else names[0]
 
 
 class Page:
@@ -131,7 +138,7 @@ class Page:
         names = self._model.speakers
         self._speakers = gr.Dropdown(
             names,
-            value=names[:1],
+            value=[first_speaker(names)],
             multiselect=True,
             max_choices=MOST_SPEAKERS,
             label=f"speakers, up to {MOST_SPEAKERS}",
@@ -143,7 +150,7 @@ class Page:
     def _build_generate(self) -> None:
         names = self._model.speakers
         gr.Markdown(NEW)
-        self._speaker = gr.Dropdown(names, value=names[0], label="speaker")
+        self._speaker = gr.Dropdown(names, value=first_speaker(names), label="speaker")
         self._seconds = gr.Slider(1, LONGEST, 5, step=1, label="seconds")
         with gr.Row():
             self._generate = gr.Button("Draw", variant="primary")

@@ -7,7 +7,7 @@ speech is filtered to it (`filter.py`). This is not in the paper.
 Shapes: B batch, T samples, N codes, D codebook_dim, M frames, F mel bands.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,11 @@ class MelPredictor(nn.Module):
     def speakers(self) -> nn.Embedding:
         """The table of speaker vectors."""
         raise NotImplementedError
+
+    @property
+    def projections(self) -> Sequence[nn.Linear]:
+        """What projects a speaker vector to a scale and shift of each layer, if anything does."""
+        return ()
 
     @property
     def lookahead(self) -> int:
@@ -182,6 +187,11 @@ class StreamingMelPredictor(MelPredictor):
     def speakers(self) -> nn.Embedding:
         """The table of speaker vectors."""
         return self.table
+
+    @property
+    def projections(self) -> Sequence[nn.Linear]:
+        """What projects a speaker vector to a scale and shift of each layer."""
+        return [layer.speaker for layer in self.stack.layers if layer.speaker is not None]
 
     @property
     def lookahead(self) -> int:

@@ -1,7 +1,8 @@
-"""Enrolment of a speaker: new speaker vectors, learned from about a minute of recordings.
+"""Enrolment of a speaker: what is this speaker's own, learned from about a minute of recordings.
 
-All other weights stay as they are, so that codes, the model's fingerprint, and the speech of every
-other speaker do not change.
+That is a vector in the decoder and one in the mel predictor, and a scale and shift of each layer of
+a mel predictor that has such. All other weights stay as they are, so that codes, the model's
+fingerprint, and the speech of every other speaker do not change.
 
 Shapes: T samples, C condition_channels.
 """
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from speechvq import audio
 from speechvq.config import DecoderStage, MelPredictorStage, StageConfig
+from speechvq.data.frame_labels import Codes
 from speechvq.data.segments import Batch, SegmentBatches
 from speechvq.distributed import Processes
 from speechvq.features.perturbation import PerturbedBatches
@@ -28,7 +30,9 @@ from speechvq.model import Model
 from speechvq.model_folder import add_speaker, check_new_speaker, load_model
 from speechvq.prior_folder import copy_prior
 from speechvq.progress import track
+from speechvq.speaker_weights import own_dimensions
 from speechvq.training.card import with_enrolled
+from speechvq.training.converted_codes import ConvertedCodes
 from speechvq.training.corpus import Corpus
 from speechvq.training.frozen_codes import frozen_codes_of
 from speechvq.training.objectives.decoder import DecoderObjective, frozen_codes
@@ -39,7 +43,7 @@ from speechvq.training.validate import Validation, validate
 
 logger = logging.getLogger(__name__)
 
-STAGE = DecoderStage(name="enroll", steps=200, batch_size=4, learning_rate=0.1, warmup_steps=10)
+STAGE = DecoderStage(name="enroll", steps=300, batch_size=4, learning_rate=0.1, warmup_steps=10)
 """How the decoder's vector is learned. The learning rate suits elements of about 1."""
 MEL_STAGE = MelPredictorStage(
     name="enroll_mel",
@@ -49,7 +53,7 @@ MEL_STAGE = MelPredictorStage(
     learning_rate=0.1,
     warmup_steps=STAGE.warmup_steps,
 )
-"""How the mel predictor's vector is learned, before the decoder's."""
+"""How the mel predictor's vector, scales and shifts are learned, before the decoder's vector."""
 
 FEW_OF_ONE = 0.2
 """As `validate.FEW`, for one speaker, who uses about half of the codes that chance would use."""
@@ -60,10 +64,12 @@ _LIKELY = 8  # speakers with the least mel error, which are compared by likeliho
 
 @dataclass(frozen=True)
 class Fit:
-    """Vectors fitted to recordings, and the likelihood of held-out recordings."""
+    """What is fitted to recordings, and the likelihood of held-out recordings."""
 
     vectors: list[Tensor]
     """The decoder's (C,), and the mel predictor's, of its own size, if the model has one."""
+    film: list[Tensor]
+    """What is added to scale and shift of each layer of the mel predictor, if it has any."""
     nearest: str
     """The existing speaker in whose voice the recordings are likeliest."""
     bits_before: float
@@ -141,7 +147,7 @@ def enroll(
         f"has {fit.bits_before:.3f}"
     )
     card = partial(with_enrolled, speaker=name, line=line)
-    folder = add_speaker(model, name, fit.vectors, card, out, replace)
+    folder = add_speaker(model, name, fit.vectors, card, out, replace, fit.film)
     if out is not None:
         copy_prior(model, out)
     return Enrolment(folder, recordings, fit)
@@ -155,10 +161,10 @@ def fit_speaker(
     seed: int = 0,
     progress: bool = False,
 ) -> Fit:
-    """Fit the speaker vectors of the mel predictor and then of the decoder to recordings.
+    """Fit what is a speaker's own in the mel predictor, and then in the decoder, to recordings.
 
-    They start at the likeliest of the `others'` vectors and their mean; of many others, of those
-    with the least mel error.
+    Vectors start at the likeliest of the `others'` vectors and their mean; of many others, of those
+    with the least mel error. Scales and shifts start at those of the vector.
 
     Parameters
     ----------
@@ -192,8 +198,9 @@ def fit_speaker(
         )  # fmt: skip
 
     fitting.put(start)
-    fitting.learn(steps, progress)
+    fitting.learn(steps, model, others, seed, progress)
     learned = [vector.detach().clone()[0] for vector in fitting.vectors]
+    film = [change.detach().clone() for change in fitting.film]
     bits_after = fitting.held_out_bits(learned)
     if not bits_after < bits_before:  # NaN too
         logger.warning(
@@ -201,19 +208,21 @@ def fit_speaker(
             "or more steps may help",
             nearest,
         )
-        learned, bits_after = known[nearest], bits_before
-    return Fit([vector.cpu().clone() for vector in learned], nearest, bits_before, bits_after)
+        learned, film, bits_after = known[nearest], [], bits_before
+    vectors = [vector.cpu().clone() for vector in learned]
+    return Fit(vectors, [x.cpu() for x in film], nearest, bits_before, bits_after)
 
 
 Segments = SegmentBatches | PerturbedBatches
 
 
 class _Fitting:
-    """The speaker vectors of a model's one speaker, and their losses."""
+    """What is its one speaker's own in a model, and the losses."""
 
     def __init__(self, solo: Model, corpus: Corpus):
         self.solo, self.corpus = solo, corpus
         self.vectors = [table.weight for table in _tables(solo)]
+        self.film = [projection.bias for projection in _projections(solo)]
         self.objective = DecoderObjective(STAGE, solo).eval()
         self.bfloat16 = use_bfloat16("auto", solo.device)
         held_out = corpus.held_out
@@ -229,18 +238,27 @@ class _Fitting:
         """Random segments of the recordings to learn from, by step."""
         return self.corpus.batches(config, name, steps, self.objective.margin, codes=self._codes)
 
-    def learn(self, steps: int, progress: bool) -> None:
-        """Learn the mel predictor's vector by the mel error, then the decoder's by -log p."""
+    def learn(
+        self, steps: int, model: Model, voices: Sequence[str], seed: int, progress: bool
+    ) -> None:
+        """Learn what is in the mel predictor by the mel error, then the decoder's by -log p.
+
+        The former also on codes of conversions to voices of the whole model, as it will meet them.
+        """
         name = self.solo.speakers[0]
         decoders, *predictors = self.vectors
         if predictors:
             mel_stage = dataclasses.replace(MEL_STAGE, steps=steps)
-            batches = self.corpus.batches(mel_stage, codes=self._codes)
+            codes: Codes | None = self._codes
+            if self._codes is not None and self.film:
+                waveforms = self.corpus.waveforms
+                codes = ConvertedCodes(model, waveforms, self._codes, voices, seed, progress)
+            batches = self.corpus.batches(mel_stage, codes=codes)
             title = f"enrolling {name}: mel predictor"
-            _learn(predictors[0], self.mel_error, batches, mel_stage, title, progress)
+            _learn([*predictors, *self.film], self.mel_error, batches, mel_stage, title, progress)
         config = dataclasses.replace(STAGE, steps=steps)
         title = f"enrolling {name}: decoder"
-        _learn(decoders, self.nll, self.segments(config), config, title, progress)
+        _learn([decoders], self.nll, self.segments(config), config, title, progress)
 
     def nll(self, batch: Batch) -> Tensor:
         """-log p."""
@@ -314,7 +332,7 @@ class _Fitting:
 
 
 def _learn(
-    vector: Tensor,
+    parameters: Sequence[Tensor],
     loss: Callable[[Batch], Tensor],
     batches: Segments,
     config: StageConfig,
@@ -322,7 +340,7 @@ def _learn(
     progress: bool,
 ) -> None:
     """Minimise a loss over batches, one each step."""
-    optimizer = torch.optim.Adam([vector])
+    optimizer = torch.optim.Adam(parameters)
     for step in track(range(config.steps), title, " steps", shown=progress):
         optimizer.zero_grad()
         loss(batches[step]).backward()
@@ -331,13 +349,26 @@ def _learn(
 
 
 def _with_one_speaker(model: Model, speaker: str) -> Model:
-    """A copy of a model with one speaker alone, whose vectors are all that can learn."""
+    """A copy of a model with one speaker alone, what is whose own is all that can learn.
+
+    For one speaker a bias of a projection is the same as a dimension of its own. What others have
+    of their own is not there for it.
+    """
     solo = copy.deepcopy(model).requires_grad_(False)
     solo.speakers = [speaker]
+    for projection in _projections(solo):
+        assert solo.mel_predictor is not None
+        projection.weight[:, own_dimensions(solo.mel_predictor.speakers.weight)] = 0
+        projection.bias = nn.Parameter(projection.weight.new_zeros(projection.out_features))
     for table in _tables(solo):
         table.num_embeddings = 1
         table.weight = nn.Parameter(table.weight[:1].clone())
     return solo
+
+
+def _projections(model: Model) -> Sequence[nn.Linear]:
+    """What gives a scale and shift of each layer of the mel predictor, if anything does."""
+    return () if model.mel_predictor is None else model.mel_predictor.projections
 
 
 def _tables(model: Model) -> list[nn.Embedding]:

@@ -56,6 +56,13 @@ def files_of(outputs) -> list[str]:
     return list(found.values())
 
 
+def test_who_is_chosen_at_first():
+    from speechvq.demo.page import first_speaker
+
+    assert first_speaker(["1040", "p225", "p226"]) == "p225"
+    assert first_speaker(["1040", "19"]) == "1040"
+
+
 def pcm(path) -> np.ndarray:
     return soundfile.read(path, dtype="int16")[0]
 

@@ -15,6 +15,7 @@ from speechvq.models import mu_law
 from speechvq.models.prior import Prior
 from speechvq.prior_folder import load_prior, save_prior
 from speechvq.sampling import SamplingOptions, sample
+from speechvq.speaker_weights import MEL_TABLE, TABLES
 from speechvq.training import enroll as enrolling
 from speechvq.training.corpus import Corpus
 from speechvq.training.enroll import enroll, fit_speaker
@@ -123,12 +124,25 @@ def test_a_streaming_model(streaming, wavs, tmp_path, monkeypatch):
     assert after.speakers == [*SPEAKERS, "me"]
     assert model_folder.fingerprint(after) == model_folder.fingerprint(model)
     old, new = model.state_dict(), after.state_dict()
-    own = "vqvae.decoder.conditioner.speakers.weight", "mel_predictor.table.weight"
+    table = "vqvae.decoder.conditioner.speakers.weight"
     assert [len(vector) for vector in done.fit.vectors] == [4, 3]
-    for name, vector in zip(own, done.fit.vectors, strict=True):
-        assert torch.equal(new[name], torch.cat([old.pop(name), vector[None]]))
+    assert torch.equal(new[table], torch.cat([old.pop(table), done.fit.vectors[0][None]]))
+    with_dimension = [name for name in old if name == MEL_TABLE or name.endswith("speaker.weight")]
+    assert len(with_dimension) == 3
+    table = new.pop(MEL_TABLE)
+    assert torch.equal(table[:, :3], torch.cat([old.pop(MEL_TABLE), done.fit.vectors[1][None]]))
+    assert table[:, 3].tolist() == [0, 0, 1]
+    for name, film in zip(with_dimension[1:], done.fit.film, strict=True):
+        assert film.abs().max() > 0.01
+        assert torch.equal(new[name], torch.cat([old.pop(name), film[:, None]], dim=1))
     for name, tensor in old.items():
         assert torch.allclose(tensor, new[name], rtol=0, atol=0, equal_nan=True), name
+    codes = np.arange(80).reshape(40, 2) % 8
+    for name in SPEAKERS:
+        options = SamplingOptions(seed=5)
+        said = sample(model, codes, name, options)
+        assert np.array_equal(sample(after, codes, name, options), said)
+    assert model_folder.read_config(folder)["model"]["mel_predictor"]["speaker_dim"] == 4
     assert done.fit.bits_after < done.fit.bits_before
     errors = [mel_error(after, wavs, speaker) for speaker in after.speakers]
     assert errors[2] < min(errors[:2]) - 0.003
@@ -212,7 +226,7 @@ def test_all_else_stays_bit_for_bit(folder, model, wavs):
     assert after.speakers == [*SPEAKERS, "me"]
     assert model_folder.fingerprint(after) == model_folder.fingerprint(before)
     old, new = before.state_dict(), after.state_dict()
-    tables = [table for table in model_folder._TABLES if table in old]
+    tables = [table for table in TABLES if table in old]
     for table, vector in zip(tables, done.fit.vectors, strict=True):
         assert torch.equal(new[table], torch.cat([old.pop(table), vector[None]]))
     for name, tensor in old.items():
