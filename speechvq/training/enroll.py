@@ -349,7 +349,7 @@ def _learn(
 
 
 def _with_one_speaker(model: Model, speaker: str) -> Model:
-    """A copy of a model with one speaker alone, what is whose own is all that can learn.
+    """A copy of a model with one speaker alone; only what is this speaker's own can learn.
 
     For one speaker a bias of a projection is the same as a dimension of its own. What others have
     of their own is not there for it.
