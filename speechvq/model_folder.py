@@ -283,6 +283,12 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return config
 
 
+def steps_of_stages(config: dict[str, Any]) -> list[str]:
+    """Steps and name of each stage of a configuration that has any: "12,000 codes"."""
+    stages = [stage for stage in config.get("stages") or () if stage.get("steps")]
+    return [f"{stage['steps']:,} {stage.get('name') or stage['objective']}" for stage in stages]
+
+
 def read_speakers(folder: str | os.PathLike[str]) -> list[str]:
     """Names of the speakers of a model folder; a name's place is its index in the embedding.
 

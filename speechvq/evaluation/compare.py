@@ -99,8 +99,6 @@ def _compared(folder: Path) -> Compared:
     config = model_folder.build_config(values["model"])
     quantizer = config.quantizer
     bits = quantizer.codebooks * math.log2(quantizer.codebook_size)
-    stages = [s for s in values.get("stages") or () if s.get("steps")]
-    steps = ", ".join(f"{s['steps']:,} {s.get('name') or s['objective']}" for s in stages)
     facts = {
         "codes a second": f"{config.frame_rate:g}",
         "K": f"{quantizer.codebook_size}",
@@ -108,7 +106,7 @@ def _compared(folder: Path) -> Compared:
         "bits/s": f"{config.frame_rate * bits:,.0f}",
         "weights": f"{_weights(folder):,}",
         "speakers": f"{len(speakers)}",
-        "training steps": steps or "-",
+        "training steps": ", ".join(model_folder.steps_of_stages(values)) or "-",
     }
     sources = _sources(folder)
     numbers = _metrics(folder / FILE)

@@ -12,7 +12,13 @@ from typing import Any
 
 from speechvq.analysis.stored import stored
 from speechvq.config import DecoderConfig, ModelConfig, WaveNetDecoderConfig
-from speechvq.model_folder import CARD, PRETRAINED, build_config, read_config
+from speechvq.model_folder import (
+    CARD,
+    PRETRAINED,
+    build_config,
+    read_config,
+    steps_of_stages,
+)
 from speechvq.report.code_map import read_code_map
 from speechvq.report.figures import rendered
 from speechvq.report.page import Highlight, Page
@@ -146,11 +152,7 @@ def _facts(config: ModelConfig, whole: dict[str, Any]) -> Iterable[tuple[str, st
     yield "encoder", f"{encoder}, of features: {features}"
     yield "codebook", f"{quantizer.description}, D = {quantizer.codebook_dim}"
     yield "decoder", _decoder(config.decoder)
-    steps = [
-        f"{stage['steps']:,} {stage.get('name') or stage['objective']}"
-        for stage in whole.get("stages") or []
-    ]
-    if steps:
+    if steps := steps_of_stages(whole):
         yield "training steps", " + ".join(steps)
 
 
