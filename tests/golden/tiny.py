@@ -100,8 +100,14 @@ def make(name: str) -> None:
 
 
 @torch.no_grad()
-def numbers(folder: Path, seconds: float = 0.5) -> dict[str, np.ndarray]:
-    """What is pinned of a model folder: codes, what is drawn with a seed, and what lies between."""
+def numbers(
+    folder: Path, seconds: float = 0.5, pinned: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """What is pinned of a model folder: codes, what is drawn with a seed, and what lies between.
+
+    Likelihoods are those of the pinned levels, if there are any: between two levels rounding
+    decides, and processors round differently.
+    """
     model = speechvq.load(folder)
     decoder, speaker = model.vqvae.decoder, torch.tensor([1])
     speech = waveform(model.sample_rate, seconds)
@@ -113,7 +119,8 @@ def numbers(folder: Path, seconds: float = 0.5) -> dict[str, np.ndarray]:
 
     condition = decoder.conditioner(model.local_condition(given, speaker), speaker)
     whole = np.pad(speech, (0, len(codes) * model.hop_length - len(speech)))
-    levels = decoder.pqmf.encode(torch.from_numpy(whole).unsqueeze(0))
+    found["levels"] = decoder.pqmf.encode(torch.from_numpy(whole).unsqueeze(0)).numpy()
+    levels = torch.from_numpy(found["levels"] if pinned is None else pinned)
     period = levels.shape[1] // condition.shape[1]
     streams = Engine(decoder.wavenet).streams(1)
     scored = streams.score([0], condition.numpy(), period, levels.numpy())
@@ -145,5 +152,9 @@ if __name__ == "__main__":
     for name in MODELS:
         if "anew" in sys.argv:
             make(name)
-        np.savez_compressed(Path(sys.argv[1]) / f"{name}.npz", **numbers(HERE / name))
+            pinned = None
+        else:
+            pinned = np.load(HERE / f"{name}.npz")["levels"]
+        found = numbers(HERE / name, pinned=pinned)
+        np.savez_compressed(Path(sys.argv[1]) / f"{name}.npz", **found)
     print(torch.backends.cpu.get_cpu_capability(), kernel.PANEL)
