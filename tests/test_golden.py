@@ -96,7 +96,7 @@ def test_numbers_are_those_of_earlier_releases(name, tiny, threads):
     record = golden(name)
     found = tiny.numbers(GOLDEN / name, pinned=record["levels"])
     check(found, record, 1 / 32768)
-    assert (found["levels"] != record["levels"]).mean() < 0.01
+    assert (found["levels"] != record["levels"]).mean() < 0.001  # those between two
 
 
 @pytest.mark.parametrize("name", MODELS)
