@@ -1,6 +1,7 @@
 """The shape of the package, checked by syntax: rooms, circles, sizes, and who prints."""
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,26 +104,24 @@ def too_long(text: str) -> list[str]:
     return [f"{lines} lines"] if lines > LONGEST_FILE else []
 
 
-def prints(tree: ast.Module) -> list[int]:
-    return [
-        node.lineno
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "print"
-    ]
+def lines_with(tree: ast.Module, wanted: Callable[[ast.AST], bool]) -> list[int]:
+    return [node.lineno for node in ast.walk(tree) if wanted(node)]
 
 
-def parses(tree: ast.Module) -> list[int]:
-    """Lines that parse JSON or YAML, whose readers raise ValueError whatever is wrong."""
-    return [
-        node.lineno
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
+def prints(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    )
+
+
+def parses(node: ast.AST) -> bool:
+    """Whether JSON or YAML is parsed, whose readers raise ValueError whatever is wrong."""
+    return (
+        isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id in ("json", "yaml")
         and node.attr in ("load", "loads", "safe_load", "JSONDecoder")
-    ]
+    )
 
 
 def circle(arrows: dict[str, set[str]]) -> list[str]:
@@ -172,12 +171,14 @@ def test_functions_and_files_are_short(trees):
 
 
 def test_only_commands_print(trees):
-    found = {name: prints(tree) for name, tree in trees.items() if room_of(name) != "cli"}
+    found = {
+        name: lines_with(tree, prints) for name, tree in trees.items() if room_of(name) != "cli"
+    }
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
 def test_one_reader_of_json_and_one_of_yaml(trees):
-    assert {name for name, tree in trees.items() if parses(tree)} == {
+    assert {name for name, tree in trees.items() if lines_with(tree, parses)} == {
         "speechvq.json_reader",
         "speechvq.yaml_reader",
     }
@@ -233,7 +234,8 @@ class TestTheTestsSee:
         body = "    x = 1\n" * LONGEST_FUNCTION
         assert long_functions(ast.parse(f"def f():\n{body}")) == ["f: 81 lines"]
         assert long_functions(ast.parse(f"def f():\n{body[:-10]}")) == []
-        assert prints(ast.parse("x = 1\nprint(x)\n")) == [2]
+        assert lines_with(ast.parse("x = 1\nprint(x)\n"), prints) == [2]
 
     def test_a_reader(self):
-        assert parses(ast.parse("import json\njson.dumps(1)\nx = json.loads(y)\n")) == [3]
+        text = "import json\njson.dumps(1)\nx = json.loads(y)\n"
+        assert lines_with(ast.parse(text), parses) == [3]

@@ -15,9 +15,8 @@ import numpy as np
 from speechvq.data.segments import Waveforms
 from speechvq.model import Model
 from speechvq.progress import track
-from speechvq.sampling import SamplingOptions, sample_batch
-from speechvq.sampling.encode import encode_blocks
-from speechvq.training.frozen_codes import FrozenCodes
+from speechvq.sampling import SamplingOptions, encode, sample_batch
+from speechvq.training.frozen_codes import FrozenCodes, crop_codes
 
 VERSIONS = 2
 """Conversions of an utterance, each to a voice that is drawn at random."""
@@ -68,8 +67,7 @@ class ConvertedCodes:
                 seeds=[seed + version * len(some) + i for i in range(len(some))],
             )
             for i, waveform in zip(some, drawn, strict=True):
-                blocks = encode_blocks(model, iter([waveform]))
-                self._converted[i].append(np.concatenate(list(blocks)).astype(np.int64))
+                self._converted[i].append(encode(model, waveform))
 
     def crop(self, utterance: int, first: int, count: int) -> np.ndarray:
         """Codes `first` to `first + count` of an utterance, (count,) or (count, G) int64.
@@ -79,5 +77,4 @@ class ConvertedCodes:
         turn = next(self._turns)
         if turn == VERSIONS or utterance not in self._converted:
             return self._own.crop(utterance, first, count)
-        codes = self._converted[utterance][turn]
-        return codes[np.arange(first, first + count).clip(0, len(codes) - 1)]
+        return crop_codes(self._converted[utterance][turn], first, count)

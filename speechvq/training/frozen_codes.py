@@ -140,5 +140,9 @@ class FrozenCodes:
 
         Before and after the utterance its first and last code.
         """
-        codes = self._codes[utterance]
-        return codes[np.arange(first, first + count).clip(0, len(codes) - 1)].astype(np.int64)
+        return crop_codes(self._codes[utterance], first, count)
+
+
+def crop_codes(codes: np.ndarray, first: int, count: int) -> np.ndarray:
+    """Codes `first` to `first + count` of those of an utterance; outside, its first and last."""
+    return codes[np.arange(first, first + count).clip(0, len(codes) - 1)].astype(np.int64)
