@@ -7,6 +7,7 @@ be read without torch.
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import typing
@@ -182,6 +183,9 @@ def check_training(path: Path, config: dict[str, Any]) -> None:
     parts = ("train", "valid", "test")
     if not isinstance(data, dict) or not all(isinstance(data.get(p), str | None) for p in parts):
         raise ValueError(f"{path}: its header is damaged (data: no manifests); {COPY_AGAIN}")
+    level = data.get("level")
+    if not isinstance(level, float | int | None) or not math.isfinite(level or 0):
+        raise ValueError(f"{path}: its header is damaged (data: level is no number); {COPY_AGAIN}")
     if not isinstance(stages, list) or not all(map(_is_stage, stages)):
         raise ValueError(f"{path}: its header is damaged (stages: no stages); {COPY_AGAIN}")
 

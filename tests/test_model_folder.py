@@ -212,6 +212,8 @@ def test_a_configuration_of_another_size(folder):
         {"data": [1]},
         {"data": {"test": 3}},
         {"data": {"train": ["a"]}},
+        {"data": {"level": "loud"}},
+        {"data": {"level": float("nan")}},
         {"stages": 3},
         {"stages": [1]},
         {"stages": [{"steps": "many", "objective": "mel"}]},

@@ -27,7 +27,7 @@ from speechvq.data.segments import Batch, SegmentBatches
 from speechvq.distributed import Processes
 from speechvq.features.perturbation import PerturbedBatches
 from speechvq.model import Model
-from speechvq.model_folder import add_speaker, check_new_speaker, load_model
+from speechvq.model_folder import add_speaker, check_new_speaker, load_model, read_config
 from speechvq.prior_folder import copy_prior
 from speechvq.progress import track
 from speechvq.speaker_weights import own_dimensions
@@ -138,7 +138,7 @@ def enroll(
     paths = audio.recorded(audio.find(wavs))
     loaded = load_model(model, device)
     _tables(loaded)  # refuses a decoder without one, before minutes of reading
-    recordings = read_recordings(paths, name, loaded.sample_rate, loaded.speech_level, progress)
+    recordings = read_recordings(paths, name, loaded.sample_rate, _level(model, loaded), progress)
     others = [speaker for speaker in loaded.speakers if speaker != name]
     fit = fit_speaker(loaded, recordings, others or loaded.speakers, steps, seed, progress)
     line = (
@@ -346,6 +346,15 @@ def _learn(
         loss(batches[step]).backward()
         optimizer.param_groups[0]["lr"] = learning_rate(config, step)
         optimizer.step()
+
+
+def _level(folder: str | os.PathLike[str], model: Model) -> float | None:
+    """Level of the speech that the others' vectors were learned from, in dB, if it is known.
+
+    What the model states can be the level of what it draws, which is softer.
+    """
+    level = (read_config(folder).get("data") or {}).get("level")
+    return model.speech_level if level is None else float(level)
 
 
 def _with_one_speaker(model: Model, speaker: str) -> Model:

@@ -1,5 +1,6 @@
 """Enrolling a speaker: the vector that is found, and all that stays as it was."""
 
+import copy
 import logging
 import os
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from speechvq import audio, model_folder
-from speechvq.config import PriorConfig
+from speechvq.config import DataConfig, PriorConfig
 from speechvq.model import Model
 from speechvq.models import mu_law
 from speechvq.models.prior import Prior
@@ -238,6 +239,19 @@ def test_all_else_stays_bit_for_bit(folder, model, wavs):
     )
     assert contents(folder).keys() == files.keys()
     assert (folder / "config.yaml").read_bytes() == files["config.yaml"]
+
+
+@pytest.mark.parametrize("learned", [None, -26.0])
+def test_recordings_are_as_loud_as_the_speech_that_was_learned_from(model, wavs, tmp_path, learned):
+    """Not as what the model draws, which can be softer: else the new voice is softer still."""
+    drawn = copy.deepcopy(model)
+    drawn.level.fill_(-29.0)
+    config = {"data": DataConfig(level=learned)}
+    model_folder.save_model(tmp_path / "m", drawn, config, CARD)
+    done = enroll(tmp_path / "m", "me", wavs, steps=1)
+    train = done.recordings.train
+    level = audio.speech_level([train.crop(0, 0, int(train.lengths[0]))], RATE)
+    assert level == pytest.approx(learned or -29.0, abs=0.5)
 
 
 def test_the_seed_decides(model, wavs):
