@@ -96,10 +96,12 @@ class Features:
     train : Waveforms
         Speech from which the transforms of all speakers are estimated.
     settings : Settings
+    progress : bool
+        Show progress on stderr.
     """
 
     @torch.no_grad()
-    def __init__(self, train: Waveforms, settings: Settings):
+    def __init__(self, train: Waveforms, settings: Settings, progress: bool = False):
         normalisation, seed = settings.normalisation, settings.hmm.seed
         self.speakers = sorted({u.speaker for u in train.utterances})
         self.mfcc = MFCC(
@@ -112,7 +114,7 @@ class Features:
         self.transforms = SpeakerTransforms(CEPSTRA, len(self.speakers))
         self.mapping = GMMSpeakerMapping(CEPSTRA, len(self.speakers), normalisation)
         normalised = fit_speaker_transforms(
-            self.transforms, self.mfcc, train, self.speakers, normalisation, seed
+            self.transforms, self.mfcc, train, self.speakers, normalisation, seed, progress
         )
         self.mapping.fit(normalised, seed)
 
@@ -138,7 +140,7 @@ def train(
     waveforms: Waveforms, settings: Settings, progress: bool = False
 ) -> tuple[Features, HMMUnits]:
     """Estimate the speaker transforms and train the units."""
-    features = Features(waveforms, settings)
+    features = Features(waveforms, settings, progress)
     speakers = [features.speaker_index(u) for u in waveforms.utterances]
     chosen = choose_utterances(
         speakers, waveforms.lengths / waveforms.sample_rate, settings.train_seconds

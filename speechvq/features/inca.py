@@ -22,6 +22,7 @@ from speechvq.features.neighbours import (
     std,
     with_context,
 )
+from speechvq.progress import track
 
 
 def inca_transforms(
@@ -30,6 +31,7 @@ def inca_transforms(
     rate: float,
     config: SpeakerNormalisationConfig,
     seed: int,
+    progress: bool = False,
 ) -> list[Tensor]:
     """Matrices (D, D) that map each speaker's standardised cepstra to where others have the like.
 
@@ -49,6 +51,8 @@ def inca_transforms(
         How frames are compared and transforms fitted.
     seed : int
         Of the frames that are compared.
+    progress : bool
+        Show progress on stderr.
     """
     S, D = len(cepstra), cepstra[0].shape[1]
     random = np.random.default_rng(seed)
@@ -65,7 +69,8 @@ def inca_transforms(
             ratio = speaker_distance_ratio([compared[s] for s in speaking], config, seed)
             if ratio < config.inca_threshold:
                 break
-        for s in speaking:
+        title = f"linear transforms, round {round_ + 1} of {config.inca_rounds}"
+        for s in track(speaking, title, " speakers", shown=progress):
             query = sample_frames(cepstra[s], config.inca_frames, random)
             targets = []
             others = [o for o in speaking if o != s]

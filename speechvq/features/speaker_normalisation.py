@@ -22,6 +22,7 @@ from speechvq.features.log_mel import LogMel, floor_log_mel, speech_level_nats
 from speechvq.features.mfcc import MFCC, SpeakerTransforms, dct
 from speechvq.features.neighbours import mean_distance, std, with_context
 from speechvq.features.vtln import warp_factors
+from speechvq.progress import track
 
 LOUD = 5.0
 """Nats below the level of speech down to which a frame counts for mean and variance while warp
@@ -36,6 +37,7 @@ def fit_speaker_transforms(
     speakers: Sequence[str],
     config: SpeakerNormalisationConfig,
     seed: int,
+    progress: bool = False,
 ) -> list[Tensor]:
     """Estimate the transform of each speaker, in every process the same.
 
@@ -53,6 +55,8 @@ def fit_speaker_transforms(
         How frames are compared and transforms fitted.
     seed : int
         Of the frames that are compared.
+    progress : bool
+        Show progress on stderr: hundreds of speakers take minutes.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def fit_speaker_transforms(
         for utterances in some
     ]
     spectra = [[mfcc.mel.power(x[None])[0] for x in utterances] for utterances in recordings]
-    transforms.warp.copy_(_choose_warps(spectra, mfcc.mel, config, seed))
+    transforms.warp.copy_(_choose_warps(spectra, mfcc.mel, config, seed, progress))
     standard = []
     for s, powers in enumerate(spectra):
         mel = mfcc.mel.of_power(torch.cat(powers)[None], transforms.warp[s : s + 1])
@@ -77,7 +81,8 @@ def fit_speaker_transforms(
         standard.append((frames - mean) / scale)
     lengths = [[len(x) for x in powers] for powers in spectra]
     normalised = []
-    for s, matrix in enumerate(inca_transforms(standard, lengths, mfcc.mel.rate, config, seed)):
+    matrices = inca_transforms(standard, lengths, mfcc.mel.rate, config, seed, progress)
+    for s, matrix in enumerate(matrices):
         transforms.mean[s] = 0.0
         transforms.matrix[s] @= matrix
         transform = transforms(torch.tensor([s], device=device))
@@ -92,7 +97,11 @@ def fit_speaker_transforms(
 
 
 def _choose_warps(
-    spectra: Sequence[Sequence[Tensor]], mel: LogMel, config: SpeakerNormalisationConfig, seed: int
+    spectra: Sequence[Sequence[Tensor]],
+    mel: LogMel,
+    config: SpeakerNormalisationConfig,
+    seed: int,
+    progress: bool,
 ) -> Tensor:
     """The warp factor of each speaker, (S,), from power spectra (T, bins) of utterances.
 
@@ -106,9 +115,10 @@ def _choose_warps(
         random = np.random.default_rng(seed)
         frames = [_frames_at_warps(x, mel, warps, config, random) for x in spectra]  # (W, T, F)
         each = config.reference_frames // (S - 1) + 1
-        for _ in range(config.warp_rounds):
+        for round_ in range(config.warp_rounds):
             before = list(chosen)
-            for s in range(S):
+            title = f"warp factors, round {round_ + 1} of {config.warp_rounds} at most"
+            for s in track(range(S), title, " speakers", shown=progress):
                 reference = torch.cat([frames[o][chosen[o], :each] for o in range(S) if o != s])
                 query = frames[s][:, : config.query_frames]
                 distances = [mean_distance(x, reference) for x in query]
