@@ -3,7 +3,7 @@
 Shapes: T frames, F features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 
 CONTEXT_FRAMES = 7
 """Frames that are compared together, spaced evenly over twice the context."""
+_ROWS = 250
+"""Query frames that are compared at a time: of more, getting the memory takes longer."""
 
 
 def with_context(frames: Tensor, lengths: Sequence[int], rate: float, context: float) -> Tensor:
@@ -50,12 +52,18 @@ def sample_frames(frames: Tensor, most: int, random: np.random.Generator) -> Ten
 
 def nearest(query: Tensor, reference: Tensor) -> Tensor:
     """For each query frame (T, F) the index of the nearest reference frame (T', F): (T,)."""
-    return torch.cat([torch.cdist(part, reference).argmin(1) for part in query.split(500)])
+    return torch.cat([distances.argmin(1) for distances in _distances(query, reference)])
 
 
 def mean_distance(query: Tensor, reference: Tensor) -> float:
     """Mean squared distance of query frames (T, F) to the nearest reference frames (T', F)."""
-    return torch.cdist(query, reference).amin(1).square().mean().item()
+    least = torch.cat([distances.amin(1) for distances in _distances(query, reference)])
+    return least.square().mean().item()
+
+
+def _distances(query: Tensor, reference: Tensor) -> Iterator[Tensor]:
+    """The distances of some query frames at a time to all reference frames, (_ROWS, T')."""
+    return (torch.cdist(part, reference) for part in query.split(_ROWS))
 
 
 def std(cepstra: Tensor) -> Tensor:
