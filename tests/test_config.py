@@ -291,6 +291,16 @@ STREAMING = ModelConfig(
             [MelStage(perturbation=PerturbationConfig(codec=0.1))],
             "stages.mel.perturbation.codec: MP3 has no sample rate of 20000 Hz; set this to 0,",
         ),
+        (
+            replace(WITH_MEL, sample_rate=20000),
+            [LabelsStage(perturbation=PerturbationConfig(codec=0.1))],
+            "stages.labels.perturbation.codec: MP3 has no sample rate of 20000 Hz; set this to 0,",
+        ),
+        (
+            WITH_MEL,
+            [LabelsStage(perturbation=PerturbationConfig(speed=0.1))],
+            "stages.labels.perturbation.speed: labels have the times of the speech as it was; set",
+        ),
     ],
 )
 def test_stages_that_do_not_suit(model, stages, message):

@@ -231,19 +231,27 @@ class LabelsStage(StageConfig):
         many a second, in 0 … K-1.
     distance_weight : float
         Weight of the squared distance of a latent to the vector of its label.
+    perturbation : PerturbationConfig
+        Of the encoder's input, but for its speed: the labels are those of the speech as it was.
     """
 
     objective: Literal["labels"] = "labels"
     labels: str = "exp/units/labels.txt"
     distance_weight: float = 0.1
+    perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(0, "distance_weight", self.distance_weight)
 
     def check(self, model: ModelConfig) -> None:
-        """Refuse features that are not the waveform, and product codes."""
+        """Refuse features other than the waveform, product codes, and a changed speed."""
         _needs_waveform(model, self.objective)
+        _has_mp3(model, self.perturbation)
+        if self.perturbation.speed:
+            raise ValueError(
+                "perturbation.speed: labels have the times of the speech as it was; set this to 0"
+            )
         if model.quantizer.codebooks > 1:
             raise ValueError(
                 "objective: labels become the codes of one codebook, and model.quantizer.codebooks "

@@ -328,7 +328,7 @@ class SegmentBatches(RandomSegments):
         self.margin = margin
         self.labels = labels
         self.codes = codes
-        self._hop_length = hop_length
+        self.hop_length = hop_length
         self._index = np.array([index[name] for name in columns.speakers])
 
     @property
@@ -348,12 +348,12 @@ class SegmentBatches(RandomSegments):
         waveform = np.stack([samples for _, _, samples in rows])
         labels = None
         if self.labels is not None:
-            N = self.segment_length // self._hop_length
-            own = [self.labels.of_codes(*segment, N, self._hop_length) for segment in segments]
+            N = self.segment_length // self.hop_length
+            own = [self.labels.of_codes(*segment, N, self.hop_length) for segment in segments]
             labels = torch.from_numpy(np.stack(own))
         codes = None
         if self.codes is not None:
-            hop, count = self._hop_length, waveform.shape[1] // self._hop_length
+            hop, count = self.hop_length, waveform.shape[1] // self.hop_length
             starts = [(u, (start - self.margin) // hop) for u, start in segments]
             found = [self.codes.crop(u, start, count) for u, start in starts]
             codes = torch.from_numpy(np.stack(found))
@@ -379,7 +379,7 @@ class SegmentBatches(RandomSegments):
         return utterance, self._at_code(start)
 
     def _at_code(self, starts: Any) -> Any:
-        return starts if self.codes is None else starts - starts % self._hop_length
+        return starts if self.codes is None else starts - starts % self.hop_length
 
     def _row(self, step: int, row: int, utterance: int, start: int) -> tuple[int, int, np.ndarray]:
         """Utterance, start and segment with its margins, (segment_length + 2 · margin,).

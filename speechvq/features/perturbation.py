@@ -29,7 +29,8 @@ GRID = 320
 class PerturbedBatches(Dataset[Batch]):
     """Batches with `inputs` (B, T), the perturbed waveforms, and their `speed` (B,).
 
-    A row is a function of the step and of its place in the batch of all processes.
+    Labels, if there are any, are those of T samples: they suit a speed of 1 alone. A row is a
+    function of the step and of its place in the batch of all processes.
 
     Parameters
     ----------
@@ -63,7 +64,10 @@ class PerturbedBatches(Dataset[Batch]):
         batch = self.segments[step]
         random = [self.segments.random(step, row) for row in range(len(batch.waveform))]
         inputs, speed = perturb(batch.waveform, self.length, self.config, self.sample_rate, random)
-        return batch._replace(inputs=inputs, speed=speed)
+        labels = batch.labels
+        if labels is not None:
+            labels = labels[:, : self.length // self.segments.hop_length]
+        return batch._replace(inputs=inputs, labels=labels, speed=speed)
 
 
 def source_length(length: int, config: PerturbationConfig) -> int:

@@ -280,6 +280,20 @@ class TestLabels:
         expected = nll + 0.5 * own
         assert objective(batch).total.item() == pytest.approx(expected.item(), rel=1e-4)
 
+    def test_labels_of_a_perturbed_input_are_those_of_the_speech(self, model, corpus, labels):
+        perturbation = PerturbationConfig(gain=20.0, low_pass=0.5)
+        objective = build_objective(LabelsStage(**FAST, perturbation=perturbation), model).eval()
+        batches = corpus.batches(objective.config, labels=labels, perturbation=perturbation)
+        batch = batches[0]
+        N = batch.inputs.shape[1] // model.hop_length
+        assert not torch.equal(batch.inputs, batch.waveform[:, : batch.inputs.shape[1]])
+        for row, (utterance, start) in zip(batch.labels, batches.places(0), strict=True):
+            expected = labels.of_codes(utterance, start, N, model.hop_length)
+            assert torch.equal(row, torch.from_numpy(expected))
+        heard = batch._replace(waveform=batch.inputs, inputs=None)
+        out, expected = (objective(corpus.prepare(x)).total for x in (batch, heard))
+        assert out.item() == expected.item() > 0
+
     def test_a_segment_without_labels_has_no_loss(self, model, corpus, labels):
         objective = build_objective(LabelsStage(**FAST), model)
         batch = corpus.prepare(corpus.batches(objective.config, labels=labels)[0])
