@@ -7,7 +7,6 @@ be read without torch.
 from __future__ import annotations
 
 import json
-import math
 import os
 import struct
 import typing
@@ -25,6 +24,8 @@ if typing.TYPE_CHECKING:
 
 OTHER_VERSION = "it was saved by another version; train again or install that version"
 COPY_AGAIN = "copy it again, or take one of checkpoints/"
+MOST_LEVEL = 200.0
+"""dB on either side of 0: no speech has more."""
 
 
 def make_header(
@@ -184,7 +185,7 @@ def check_training(path: Path, config: dict[str, Any]) -> None:
     if not isinstance(data, dict) or not all(isinstance(data.get(p), str | None) for p in parts):
         raise ValueError(f"{path}: its header is damaged (data: no manifests); {COPY_AGAIN}")
     level = data.get("level")
-    if not isinstance(level, float | int | None) or not math.isfinite(level or 0):
+    if not isinstance(level, float | int | None) or not abs(level or 0) < MOST_LEVEL:  # NaN too
         raise ValueError(f"{path}: its header is damaged (data: level is no number); {COPY_AGAIN}")
     if not isinstance(stages, list) or not all(map(_is_stage, stages)):
         raise ValueError(f"{path}: its header is damaged (stages: no stages); {COPY_AGAIN}")

@@ -214,6 +214,7 @@ def test_a_configuration_of_another_size(folder):
         {"data": {"train": ["a"]}},
         {"data": {"level": "loud"}},
         {"data": {"level": float("nan")}},
+        {"data": {"level": 10**400}},
         {"stages": 3},
         {"stages": [1]},
         {"stages": [{"steps": "many", "objective": "mel"}]},
