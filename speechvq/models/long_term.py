@@ -117,13 +117,23 @@ class LongTermPredictor(nn.Module):
         lag, weight : Tensor
             λ (B, M) in steps, and ρ (B, M).
         """
+        best, place = self.correlations(levels, period, dtype).max(-1)
+        return self.longest - place, best.clamp(min=0)
+
+    @torch.no_grad()
+    def correlations(
+        self, levels: Tensor, period: int = 1, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """Normalised autocorrelations (B, M, L) at L lags, from `longest` down to `shortest`.
+
+        Arguments as those of `lags`.
+        """
         pasts = amplitudes(levels).to(dtype).unfold(1, self.history, period)  # the latest last
         now = pasts[..., self.longest :]
         lagged = pasts.unfold(-1, self.window, 1)[:, :, : self.longest - self.shortest + 1]
         products = (lagged @ now.unsqueeze(-1)).squeeze(-1)
         energy = lagged.square().sum(-1) * now.square().sum(-1, keepdim=True)
-        best, place = (products / (energy.sqrt() + FLOOR)).max(-1)
-        return self.longest - place, best.clamp(min=0)
+        return products / (energy.sqrt() + FLOOR)
 
     def _taps(self) -> Tensor:
         return torch.arange(TAPS, device=self.embed.weight.device) - TAPS // 2

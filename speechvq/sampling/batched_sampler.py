@@ -114,14 +114,17 @@ class Utterance:
     ):
         check_seed(seed)
         parts = wavenet_parts(model)
-        comb = None
-        if post_filter and (predictor := parts.wavenet.long_term) is not None:
-            comb = LongTermPostFilter(predictor, parts.period).add
-        self._output, self._synthesis = output, PQMFSynthesis(parts.pqmf, comb)
-        self._filter, self._each = None, 1
+        self._output, self._each = output, 1
+        self._mel, comb = None, None
         if post_filter and model.mel_predictor is not None:
-            self._filter = MelPostFilter(model.mel_predictor.mel)
+            self._mel = MelPostFilter(model.mel_predictor.mel)
             self._each = vectors_per_frame(model)
+        if post_filter and (predictor := parts.wavenet.long_term) is not None:
+            comb = LongTermPostFilter(
+                predictor, parts.period, parts.wavenet.bands, model.sample_rate
+            )
+        self._synthesis = PQMFSynthesis(parts.pqmf, None if comb is None else comb.first_band)
+        self._filters = [one for one in (self._mel, comb) if one is not None]
         self._taken = 0  # vectors
         self._channels, self._bands = parts.channels, parts.wavenet.bands
         self._vectors = vectors
@@ -143,11 +146,9 @@ class Utterance:
         """The next condition vectors, and a random number for each level of their steps."""
         assert self._ready is not None
         taken, self._ready = self._ready[:vectors], self._ready[vectors:]
-        if self._filter is not None:
+        if self._mel is not None:
             # Vectors of one frame have it in common: it is added with the first of them
-            self._filter.add_targets(
-                taken[-self._taken % self._each :: self._each, self._channels :]
-            )
+            self._mel.add_targets(taken[-self._taken % self._each :: self._each, self._channels :])
             self._taken += len(taken)
             taken = taken[:, : self._channels]
         return taken, self._random.random((vectors * period, self._bands))
@@ -155,13 +156,15 @@ class Utterance:
     def write(self, levels: np.ndarray) -> None:
         """Pass on the audio of drawn levels (t, J)."""
         samples = self._synthesis.add(levels)
-        self._output.write(samples if self._filter is None else self._filter.add(samples))
+        for one in self._filters:
+            samples = one.add(samples)
+        self._output.write(samples)
 
     def close(self) -> None:
         """Pass on the remaining audio, and close the output."""
         samples = self._synthesis.end()
-        if self._filter is not None:
-            samples = np.concatenate([self._filter.add(samples), self._filter.end()])
+        for one in self._filters:
+            samples = np.concatenate([one.add(samples), one.end()])
         self._output.write(samples)
         self._output.close()
 

@@ -148,6 +148,17 @@ def test_a_stream_is_the_sample(model, codes, post_filter, size):
     np.testing.assert_array_equal(np.concatenate(found), expected)
 
 
+@pytest.mark.parametrize("size", [1, 7])
+def test_a_stream_with_a_long_term_post_filter_is_the_sample(tiny_streaming_config, size):
+    decoder = replace(tiny_streaming_config.decoder, long_term=True)
+    model = make(replace(tiny_streaming_config, decoder=decoder))
+    codes = encode(model, noise(40 * 96))
+    expected = sampling.sample(model, codes, "p226")
+    assert len(expected) == 40 * 96
+    found = list(sampling.stream(model, cut(codes, size), "p226"))
+    np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
 def test_post_filter_speaker_and_frames_matter(model, codes):
     base = sampling.sample(model, codes, "p226", SamplingOptions(seed=3))
     without = sampling.sample(model, codes, "p226", SamplingOptions(seed=3, post_filter=False))
