@@ -1,6 +1,6 @@
 """The long-term post-filter: less noise between the harmonics of drawn voiced speech.
 
-    y = x + g h * (Σ_k w_k x_{t-kλ} - x),    k = 0, 1, 2
+    y = x + g h * (Σ_k w_k x_{t-kλ} - x),    k = 0, 1
 
 A comb, applied twice to the first sub-band, in which hoarseness is heard, and once to the waveform
 after the mel post-filter, whose gains, from frame to frame, put noise back. For the waveform h is a
@@ -21,9 +21,9 @@ import torch
 from speechvq.models import mu_law
 from speechvq.models.long_term import LongTermPredictor
 
-WEIGHTS = (0.4, 0.35, 0.25)
-"""w_k: of a step, and of those one and two pitch periods before it."""
-UNVOICED, VOICED = 0.3, 0.6
+WEIGHTS = (0.5, 0.5)
+"""w_k: of a step, and of that one pitch period before it; more periods cost words."""
+UNVOICED, VOICED = 0.5, 0.8
 """ρ up to which g is 0, and from which on it is 1."""
 PASSES = 2
 """Times that the comb is applied to the sub-band (recipes/librispeech/RESULTS.md)."""
