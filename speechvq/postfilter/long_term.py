@@ -28,11 +28,11 @@ UNVOICED, VOICED = 0.5, 0.8
 PASSES = 2
 """Times that the comb is applied to the sub-band (recipes/librispeech/RESULTS.md)."""
 HALF = 4
-"""Steps on either side that a value between two steps is interpolated from."""
+"""Steps on either side from which a value between two steps is interpolated."""
 CUTOFF = 1500.0
 """Hz up to which the waveform is combed."""
-SLOPE = 0.001
-"""Seconds on either side that the low-pass takes; samples are held for so long."""
+REACH = 0.001
+"""Seconds on either side that the low-pass reaches; samples are held for so long."""
 
 
 class LongTermPostFilter:
@@ -125,7 +125,7 @@ class _LowComb:
         self._half = len(self._low_pass) // 2
         self._lags, self._g = np.zeros(0, int), np.zeros(0)  # of samples to come
         self._past = np.zeros((len(WEIGHTS) - 1) * longest)
-        # Of samples that others, to come, smooth: x, g, and the comb's difference from x
+        # x and g of samples whose neighbours have not all come, and what the comb changes in x
         self._held, self._held_g = np.zeros(0), np.zeros(0)
         self._difference = np.zeros(self._half)
 
@@ -165,5 +165,5 @@ def low_pass(sample_rate: int) -> np.ndarray:
     """The impulse response of h, symmetric."""
     from scipy.signal import firwin
 
-    half = max(1, round(SLOPE * sample_rate))
+    half = max(1, round(REACH * sample_rate))
     return firwin(2 * half + 1, min(CUTOFF, 0.4 * sample_rate), fs=sample_rate)

@@ -26,8 +26,8 @@ def filtered(predictor, waveform: np.ndarray, *cuts: int) -> tuple[np.ndarray, n
     return drawn, np.concatenate([post_filter.first_band(*piece) for piece in pieces])
 
 
-def voice(pitch: float, steps: int = 4000) -> np.ndarray:
-    phase = 2 * np.pi * pitch * np.arange(steps) / RATE
+def voice(pitch: float, steps: int = 4000, rate: float = RATE) -> np.ndarray:
+    phase = 2 * np.pi * pitch * np.arange(steps) / rate
     return 0.2 * sum(np.cos(k * phase + k * k) / k for k in range(1, 1 + int(1000 / pitch)))
 
 
@@ -76,14 +76,9 @@ def whole(predictor, waveform: np.ndarray, *cuts: int) -> np.ndarray:
     return np.concatenate([*given, post_filter.end()])
 
 
-def wide_voice(pitch: float, samples: int = 16000) -> np.ndarray:
-    phase = 2 * np.pi * pitch * np.arange(samples) / WIDE
-    return 0.2 * sum(np.cos(k * phase + k * k) / k for k in range(1, 1 + int(1000 / pitch)))
-
-
 @pytest.mark.parametrize("pitch", [85.0, 173.0, 310.0])
 def test_noise_of_the_waveform_is_less_at_low_frequencies_alone(predictor, pitch):
-    clean = wide_voice(pitch)
+    clean = voice(pitch, 16000, WIDE)
     noise = 0.05 * np.random.default_rng(0).standard_normal(len(clean))
     error = whole(predictor, clean + noise) - clean
     below = butter(8, 800, output="sos", fs=WIDE)
@@ -100,7 +95,7 @@ def test_a_hiss_and_silence_of_the_waveform_stay(predictor):
 
 
 def test_cuts_of_the_waveform_do_not_matter_and_it_is_held_for_a_millisecond(predictor):
-    noisy = wide_voice(100.0, 8000) + 0.05 * np.random.default_rng(2).standard_normal(8000)
+    noisy = voice(100.0, 8000, WIDE) + 0.05 * np.random.default_rng(2).standard_normal(8000)
     np.testing.assert_array_equal(
         whole(predictor, noisy, 80, 160, 2000, 7920), whole(predictor, noisy)
     )
