@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speechvq import numba_cache
 from speechvq.analysis.abx_tokens import Token, group_of
 from speechvq.analysis.bootstrap import DRAWS
 
@@ -126,6 +127,7 @@ def cell_errors(
     ndarray
         (C,) in 0 … 1.
     """
+    numba_cache.provide()
     from speechvq.analysis.dtw import same_length, wrong_triples  # importing numba is slow
 
     length = np.array([len(frames) for frames in features], dtype=np.int64)

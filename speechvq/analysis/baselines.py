@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from speechvq import numba_cache
+
 WINDOW = 0.025
 """Seconds of speech in an MFCC window."""
 
@@ -49,6 +51,7 @@ def mfcc(
     -------
     ndarray of float32, shape (N, 13 * (1 + deltas))
     """
+    numba_cache.provide()
     import librosa
 
     width = COEFFICIENTS * (1 + deltas)

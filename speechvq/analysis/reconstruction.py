@@ -9,6 +9,8 @@ Shapes: T samples, M frames, F bins or mel bands.
 
 import numpy as np
 
+from speechvq import numba_cache
+
 STEP = 0.005
 """Seconds between frames of spectra."""
 WINDOW = 0.025
@@ -65,6 +67,7 @@ def spectral_distances(
     spectra = [x[speech] + floor for x in spectra]
     one, other = (10 * np.log10(x) for x in spectra)
     lsd = np.sqrt(((one - other) ** 2).mean(1)).mean()
+    numba_cache.provide()
     import librosa
 
     n_fft = 2 * spectra[0].shape[1] - 2

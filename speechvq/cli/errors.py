@@ -13,8 +13,10 @@ Set the environment variable ``SPEECHVQ_TRACEBACK=1`` to see the traceback behin
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import functools
+import gc
 import io
 import logging
 import os
@@ -30,6 +32,10 @@ OURS = ("speechvq", "__main__")
 """Beginnings of the names of our loggers; a command run with python -m is __main__."""
 
 OK, ERROR, SIGNALLED, BROKEN_PIPE = 0, 2, 128, 141
+
+# Python's last search for garbage takes half a second with PyTorch imported, and frees nothing
+# that the end of the process does not free
+atexit.register(gc.freeze)
 
 
 class Parser(argparse.ArgumentParser):

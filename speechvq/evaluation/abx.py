@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from speechvq import numba_cache
 from speechvq.analysis.abx import (
     ACROSS,
     WITHIN,
@@ -135,7 +134,6 @@ def evaluate_abx(
     CorpusError
         There are no two tokens of a phone to compare with another phone.
     """
-    numba_cache.provide()
     task = task or AbxTask()
     rate = Fraction(model.sample_rate, model.hop_length)
     phones = {u.id: normalise(u.phones) for u in utterances}

@@ -1,19 +1,30 @@
 """Log-mel spectrograms.
 
+The filterbank is librosa's: triangles on Slaney's mel scale (Auditory Toolbox, 1998), which is
+linear up to 1 kHz. It is computed here because librosa takes a second to import.
+
 Shapes: B batch, T samples, M frames, F mel bands, bins of the power spectrum.
 """
 
+import math
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speechvq import numba_cache
 from speechvq.features.vtln import warp_filters
 
 FLOOR = 1e-8
 """Added to powers before the logarithm: some 80 dB below speech at a usual level."""
 SPEECH_QUANTILE = 0.95
 """Quantile of the frames' levels that stands for the level of speech."""
+LINEAR_TO = 1000.0
+"""Hz up to which the mel scale is linear."""
+MELS_PER_HZ = 3 / 200
+"""Mels in a Hz, up to there."""
+MELS_PER_E = 27 / math.log(6.4)
+"""Mels by which a frequency rises e times, above."""
 
 
 class LogMel(nn.Module):
@@ -38,16 +49,13 @@ class LogMel(nn.Module):
 
     def __init__(self, sample_rate: int, hop_length: int, bands: int, floor: float = FLOOR):
         super().__init__()
-        numba_cache.provide()
-        from librosa.filters import mel
-
         self.hop_length = hop_length
         self.rate = sample_rate / hop_length
         """Frames per second."""
         self.floor = floor
         self.window_length = max(2 * hop_length, sample_rate // 40)  # at least 25 ms
         self.n_fft = 2 ** (self.window_length - 1).bit_length()
-        filters = torch.from_numpy(mel(sr=sample_rate, n_fft=self.n_fft, n_mels=bands))
+        filters = torch.from_numpy(mel_filters(sample_rate, self.n_fft, bands))
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("window", torch.hann_window(self.window_length), persistent=False)
 
@@ -99,3 +107,20 @@ def floor_log_mel(mel: Tensor, level: Tensor, dynamic_range: float) -> Tensor:
 def speech_level_nats(mel: Tensor) -> Tensor:
     """Level, in nats, of the speech in log-mel frames (M, F)."""
     return mel.mean(1).quantile(SPEECH_QUANTILE)
+
+
+def mel_filters(sample_rate: int, n_fft: int, bands: int) -> np.ndarray:
+    """Triangular filters (F, bins) float32 of equal area, for power spectra up to half the rate."""
+    bend = LINEAR_TO * MELS_PER_HZ
+    half = sample_rate / 2
+    top = min(half, LINEAR_TO) * MELS_PER_HZ
+    top += MELS_PER_E * math.log(max(half, LINEAR_TO) / LINEAR_TO)
+    mels = np.linspace(0, top, bands + 2)
+    edges = np.minimum(mels, bend) / MELS_PER_HZ
+    edges *= np.exp(np.maximum(mels - bend, 0) / MELS_PER_E)  # Hz
+    above = np.fft.rfftfreq(n_fft, 1 / sample_rate) - edges[:, None]  # Hz above an edge
+    widths = np.diff(edges)[:, None]
+    triangles = np.minimum(above[:-2] / widths[:-1], -above[2:] / widths[1:]).clip(0)
+    # Rounded before their areas are made equal, too, as librosa rounds: the filters are its own
+    areas = (edges[2:] - edges[:-2])[:, None] / 2
+    return (triangles.astype(np.float32) / areas).astype(np.float32)

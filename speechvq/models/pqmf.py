@@ -148,17 +148,26 @@ def synthesis_filters(bands: int) -> np.ndarray:
 @functools.cache
 def _prototype(bands: int) -> tuple[np.ndarray, np.ndarray]:
     """The low-pass filter that is modulated, and its taps' distance from the middle."""
-    from scipy.optimize import brentq
-    from scipy.signal import firwin
-
     taps = 2 * REACH * bands - 1
     time = np.arange(taps) - taps // 2
-
-    def low_pass(cutoff: float) -> np.ndarray:
-        return firwin(taps, cutoff, window=("kaiser", 9.0))
-
-    def above_half_power(cutoff: float) -> float:  # where a band meets its neighbour
-        return low_pass(cutoff) @ np.cos(math.pi / (2 * bands) * time) - math.sqrt(0.5)
-
+    window = np.kaiser(taps, 9.0)
+    crossing = np.cos(math.pi / (2 * bands) * time)  # where a band meets its neighbour
+    low, high = 0.4 / bands, 0.8 / bands
     # Two neighbours at half power add up to the whole: the bands together are flat
-    return low_pass(brentq(above_half_power, 0.4 / bands, 0.8 / bands)), time
+    for _ in range(48):
+        cutoff = (low + high) / 2
+        if windowed_sinc(window, cutoff) @ crossing < math.sqrt(0.5):
+            low = cutoff
+        else:
+            high = cutoff
+    return windowed_sinc(window, (low + high) / 2), time
+
+
+def windowed_sinc(window: np.ndarray, cutoff: float) -> np.ndarray:
+    """A low-pass filter (taps,) of sum 1, its cutoff as a share of half the sample rate.
+
+    scipy's `firwin`, which takes half a second to import.
+    """
+    taps = len(window)
+    response = np.sinc(cutoff * (np.arange(taps) - (taps - 1) / 2)) * window
+    return response / response.sum()

@@ -20,6 +20,7 @@ import torch
 
 from speechvq.models import mu_law
 from speechvq.models.long_term import LongTermPredictor
+from speechvq.models.pqmf import windowed_sinc
 
 WEIGHTS = (0.5, 0.5)
 """w_k: of a step, and of that one pitch period before it; more periods cost words."""
@@ -163,7 +164,5 @@ class _LowComb:
 @functools.cache
 def low_pass(sample_rate: int) -> np.ndarray:
     """The impulse response of h, symmetric."""
-    from scipy.signal import firwin
-
     half = max(1, round(REACH * sample_rate))
-    return firwin(2 * half + 1, min(CUTOFF, 0.4 * sample_rate), fs=sample_rate)
+    return windowed_sinc(np.hamming(2 * half + 1), min(2 * CUTOFF / sample_rate, 0.8))

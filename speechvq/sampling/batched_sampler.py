@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from speechvq import numba_cache
 from speechvq.model import Model
 from speechvq.models.pqmf import PQMFSynthesis
 from speechvq.postfilter.filter import MelPostFilter
@@ -251,6 +252,7 @@ class BatchedSampler:
 def build_engine(parts: WaveNetParts, precision: str) -> Any:
     """The compiled engine for a decoder on the CPU, the reference step for one elsewhere."""
     if parts.on_cpu:
+        numba_cache.provide()
         from speechvq.sampling.engine import Engine  # importing numba is slow
 
         return Engine(parts.wavenet, precision)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from speechvq import numba_cache
 from speechvq.features.log_mel import LogMel
 from speechvq.model import Model
 from speechvq.sampling.conditions import check_batch
@@ -69,6 +70,7 @@ def _frames(model: Model, codes: np.ndarray, speaker: str) -> np.ndarray:
 
 def griffin_lim(mel: LogMel, frames: np.ndarray, seed: int = 0) -> np.ndarray:
     """A waveform (M · hop_length,) float32 whose log-mel frames are near to `frames` (M, F)."""
+    numba_cache.provide()
     import librosa
 
     power = _spectrum(mel.filters.cpu().numpy(), np.exp(frames) - mel.floor)

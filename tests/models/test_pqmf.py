@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.signal import firwin
 
 from speechvq.models import mu_law
-from speechvq.models.pqmf import PQMF, REACH, PQMFSynthesis
+from speechvq.models.pqmf import PQMF, REACH, PQMFSynthesis, windowed_sinc
 
 
 def synthesised(synthesis: PQMFSynthesis, levels: np.ndarray, *cuts: int) -> np.ndarray:
@@ -76,3 +77,11 @@ def test_scales_leave_little_to_clip():
     assert (levels.flatten(0, 1).double().std(0) > 20).all()  # each uses its range
     pqmf.fit(torch.zeros(1, 4000))  # silence has no scale, but must not divide by 0
     assert pqmf.encode(waveform).shape == levels.shape
+
+
+@pytest.mark.parametrize("taps, cutoff", [(33, 0.1875), (63, 0.14), (127, 0.8), (2, 0.5)])
+def test_the_low_pass_is_scipys(taps, cutoff):
+    found = windowed_sinc(np.kaiser(taps, 9.0), cutoff)
+    np.testing.assert_allclose(found, firwin(taps, cutoff, window=("kaiser", 9.0)), atol=1e-15)
+    found = windowed_sinc(np.hamming(taps), cutoff)
+    np.testing.assert_allclose(found, firwin(taps, cutoff), atol=1e-15)
