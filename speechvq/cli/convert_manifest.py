@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 SETTINGS = "conversion.json"
 """What the conversions in a folder were made with."""
 MANIFEST = "manifest.jsonl"
-_OF_DRAWING = ("temperature", "top_k", "top_p", "seed", "precision", "post_filter")
+_OF_DRAWING = ("temperature", "top_k", "top_p", "seed", "precision", "post_filter", "guidance")
 
 
 def output(out: str, speaker: str, id: str) -> Path:

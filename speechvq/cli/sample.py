@@ -171,7 +171,11 @@ def _write(
     written = speaking.draw(
         model,
         drawings,
-        SamplingOptions(precision=options.precision, post_filter=options.post_filter),
+        SamplingOptions(
+            precision=options.precision,
+            post_filter=options.post_filter,
+            guidance=options.guidance,
+        ),
         seconds=sum(map(len, drawn)) / model.frame_rate,
         show=not options.json,
     )

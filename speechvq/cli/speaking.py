@@ -75,6 +75,9 @@ def add_waveform_options(parser: Parser) -> None:
         help="of the weights: float32 (the default) is exact, bfloat16 faster")  # fmt: skip
     add("--no-envelope", dest="post_filter", action="store_false",
         help="do not apply the post-filters")  # fmt: skip
+    add("--guidance", type=_guidance, metavar="X",
+        help="how far the mel post-filter goes in the direction of the speaker: above 0 more of "
+        "the voice, and fewer words (default: the model's own)")  # fmt: skip
 
 
 def sampling_options(options: argparse.Namespace) -> SamplingOptions:
@@ -88,6 +91,7 @@ def sampling_options(options: argparse.Namespace) -> SamplingOptions:
         seed=options.seed,
         precision=options.precision,
         post_filter=options.post_filter,
+        guidance=options.guidance,
     )
 
 
@@ -358,6 +362,13 @@ def _top_p(text: str) -> float:
     value = float(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, got {text}")
+    return value
+
+
+def _guidance(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
     return value
 
 

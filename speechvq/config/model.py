@@ -258,6 +258,9 @@ class StreamingMelPredictorConfig(MelPredictorConfig):
         Size of a speaker vector.
     floor : float
         Added to the powers of mel bands before the logarithm; what is far below is not learned.
+    guidance : float
+        What is drawn is filtered to frames that are so much further from the average speaker's
+        than the speaker's own are, 0 or more: see `postfilter.guidance`. Nothing learns from it.
     stack : StreamingStackConfig
     """
 
@@ -265,6 +268,7 @@ class StreamingMelPredictorConfig(MelPredictorConfig):
     bands: int = 80
     speaker_dim: int = 128
     floor: float = 1e-6
+    guidance: float = 0.15
     stack: StreamingStackConfig = field(
         default_factory=lambda: StreamingStackConfig(lookahead=(1, 2, 2, 0, 1, 2, 0, 0))
     )
@@ -273,6 +277,7 @@ class StreamingMelPredictorConfig(MelPredictorConfig):
         at_least(1, "bands", self.bands, BANDS)
         at_least(1, "speaker_dim", self.speaker_dim)
         above_zero("floor", self.floor)
+        at_least(0, "guidance", self.guidance)
 
 
 @dataclass(frozen=True)

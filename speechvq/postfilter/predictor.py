@@ -17,6 +17,7 @@ from speechvq.config import ConditionerConfig, StreamingMelPredictorConfig
 from speechvq.features.log_mel import LogMel
 from speechvq.features.streaming_stack import StackStream, StreamingStack
 from speechvq.models.conditioner import Conditioner, ConditionerStream
+from speechvq.speaker_weights import own_dimensions
 
 
 class MelPredictor(nn.Module):
@@ -177,6 +178,8 @@ class StreamingMelPredictor(MelPredictor):
     ):
         super().__init__(LogMel(sample_rate, hop_length, config.bands, config.floor), config.bands)
         C = config.stack.channels
+        self.guidance = config.guidance
+        """How far the frames of the post-filter go in the direction of the speaker."""
         self.table = nn.Embedding(n_speakers, config.speaker_dim)
         self.input = nn.Linear(codebook_dim, C)
         self.stack = StreamingStack(config.stack, config.speaker_dim)
@@ -204,7 +207,19 @@ class StreamingMelPredictor(MelPredictor):
 
     def stream(self, speaker: Tensor) -> "PredictorStream":
         """The predictor on codes that arrive in pieces, for a speaker index (1,)."""
-        return PredictorStream(self.stack.stream(self.speakers(speaker)), self.input, self._frames)
+        return self._stream(self.speakers(speaker))
+
+    def stream_of_average(self) -> "PredictorStream":
+        """The same for the mean vector of the speakers of the training.
+
+        Speakers who were enrolled do not count, so that another one changes nobody's voice.
+        """
+        table = self.table.weight
+        enrolled = (table[:, own_dimensions(table)] != 0).any(1)
+        return self._stream(table[~enrolled].mean(0, keepdim=True))
+
+    def _stream(self, vector: Tensor) -> "PredictorStream":
+        return PredictorStream(self.stack.stream(vector), self.input, self._frames)
 
     def _frames(self, x: Tensor) -> Tensor:
         return self.output(self.norm(x))

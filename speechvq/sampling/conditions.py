@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from speechvq.model import Model
-from speechvq.postfilter.predictor import MelPredictor
+from speechvq.postfilter.guidance import SpeakerGuidance
+from speechvq.postfilter.predictor import MelPredictor, StreamingMelPredictor
 from speechvq.sampling.decoder import wavenet_parts
 from speechvq.sampling.options import SamplingOptions
 
@@ -31,9 +32,16 @@ class Conditions:
         In eval mode; its weights are copied to the CPU.
     mel_frames : bool
         Append to each vector the log-mel frame (F bands) of the mel predictor.
+    guidance : float, optional
+        Of the frames that are appended; the mel predictor's own by default.
+
+    Raises
+    ------
+    ValueError
+        Guidance for a model that has none.
     """
 
-    def __init__(self, model: Model, mel_frames: bool = False):
+    def __init__(self, model: Model, mel_frames: bool = False, guidance: float | None = None):
         self.model = model
         self._conditioner = copy.deepcopy(wavenet_parts(model).conditioner).to("cpu", torch.float64)
         self._quantizer = copy.deepcopy(model.vqvae.quantizer).to("cpu", torch.float64)
@@ -43,6 +51,15 @@ class Conditions:
         if mel_frames or self._mel_condition:
             assert model.mel_predictor is not None
             self._predictor = copy.deepcopy(model.mel_predictor).to("cpu", torch.float64)
+        guided = self._predictor if isinstance(self._predictor, StreamingMelPredictor) else None
+        if guidance and guided is None:
+            raise ValueError(
+                "guidance: this model has no mel predictor of the kind streaming, which it is for; "
+                "leave it at its default"
+            )
+        if guidance is None:
+            guidance = 0.0 if guided is None else guided.guidance
+        self._guided, self._guidance = guided if mel_frames and guidance else None, guidance
 
     @property
     def lookahead(self) -> int:
@@ -90,6 +107,9 @@ class _Stream:
         self._vectors = conditions._conditioner.stream(speaker)
         predictor = conditions._predictor
         self._frames = None if predictor is None else predictor.stream(speaker)
+        self._guidance: SpeakerGuidance | None = None
+        if conditions._guided is not None:
+            self._guidance = SpeakerGuidance(conditions._guided, conditions._guidance)
         self._held: dict[str, Tensor] = {}  # each (1, n, …)
 
     @torch.inference_mode()
@@ -97,7 +117,10 @@ class _Stream:
         """Vectors (m, …) that are known with codes (1, n) or (1, n, G)."""
         quantized = self._of._quantizer.lookup(codes)
         frames = None if self._frames is None else self._frames.add(quantized)
-        return self._joined(self._vectors.add(self._local(quantized, frames)), frames)
+        vectors = self._vectors.add(self._local(quantized, frames))
+        if self._guidance is not None and frames is not None:
+            frames = self._guidance.add(quantized, frames)
+        return self._joined(vectors, frames)
 
     @torch.inference_mode()
     def end(self) -> np.ndarray:
@@ -108,6 +131,8 @@ class _Stream:
             local = self._local(self._held["quantized"][:, :0], frames)
             vectors.append(self._vectors.add(local))
         vectors.append(self._vectors.end())
+        if self._guidance is not None and frames is not None:
+            frames = self._guidance.end(frames)
         return self._joined(torch.cat(vectors, dim=1), frames)
 
     def _local(self, quantized: Tensor, frames: Tensor | None) -> Tensor:
@@ -134,6 +159,12 @@ class _Stream:
     def _with_held(self, name: str, more: Tensor) -> Tensor:
         """What is held under a name, and `more` after it."""
         return torch.cat([self._held[name], more], dim=1) if name in self._held else more
+
+
+def conditions_of(model: Model, options: SamplingOptions) -> Conditions:
+    """What utterances are drawn from: with the frames of the mel post-filter, if it is applied."""
+    mel_frames = options.post_filter and model.mel_predictor is not None
+    return Conditions(model, mel_frames, options.guidance)
 
 
 def vectors_per_frame(model: Model) -> int:

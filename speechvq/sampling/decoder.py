@@ -85,13 +85,13 @@ def sample_decoder(
     Raises
     ------
     ValueError
-        Another distribution or precision than the decoder's own; a waveform of another shape or
-        with NaN or infinite samples.
+        Another distribution, precision or guidance than the decoder's own; a waveform of another
+        shape or with NaN or infinite samples.
     """
-    if not options.is_models_own or options.precision != "float32":
+    if not options.is_models_own or options.precision != "float32" or options.guidance:
         raise ValueError(
-            "temperature, top_k, top_p, precision: this model's decoder draws from its own "
-            "distribution only; leave them at their defaults"
+            "temperature, top_k, top_p, precision, guidance: this model's decoder draws from its "
+            "own distribution only; leave them at their defaults"
         )
     index = model.speaker_index(speaker)
     given = torch.from_numpy(codes).to(model.device).unsqueeze(0)

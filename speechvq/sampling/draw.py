@@ -21,7 +21,7 @@ from speechvq.sampling.batched_sampler import (
     Sink,
     Utterance,
 )
-from speechvq.sampling.conditions import Conditions, check_batch
+from speechvq.sampling.conditions import check_batch, conditions_of
 from speechvq.sampling.decoder import sample_decoder, samples_itself, wavenet_parts
 from speechvq.sampling.encode import encode_source
 from speechvq.sampling.options import SamplingOptions
@@ -178,7 +178,7 @@ def _sample_wavenet(
     progress: Progress | None,
 ) -> None:
     """Draw utterances in threads, by a WaveNet; arguments as those of `sample_into`."""
-    conditions = Conditions(model, options.post_filter and model.mel_predictor is not None)
+    conditions = conditions_of(model, options)
     utterances = []
     for output, one, speaker, seed in zip(outputs, codes, speakers, seeds, strict=True):
         vectors = conditions.vectors(cut([one], CONDITIONED_CODES), speaker)

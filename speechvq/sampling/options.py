@@ -78,21 +78,30 @@ class SamplingOptions(Distribution):
     post_filter : bool
         Apply the post-filters that the model has to the drawn waveform: `postfilter.filter` with
         a mel predictor, `postfilter.long_term` with a long-term predictor.
+    guidance : float, optional
+        How far the mel post-filter goes in the direction of the speaker, 0 or more: see
+        `postfilter.guidance`. By default as far as the model's configuration says.
 
     Raises
     ------
     ValueError
-        A value out of range.
+        A value out of range; guidance without post-filter.
     """
 
     seed: int = 0
     precision: str = "float32"
     post_filter: bool = True
+    guidance: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_seed(self.seed)
         check_precision(self.precision)
+        if self.guidance is not None:
+            if not (self.guidance >= 0 and math.isfinite(self.guidance)):
+                raise ValueError(f"guidance: must be 0 or more, got {self.guidance}")
+            if not self.post_filter:
+                raise ValueError("guidance: it is what the post-filter does, which is off")
 
 
 def check_seed(seed: int) -> None:

@@ -17,7 +17,7 @@ from speechvq.sampling.batched_sampler import (
     Output,
     Utterance,
 )
-from speechvq.sampling.conditions import Conditions, check_codes
+from speechvq.sampling.conditions import check_codes, conditions_of
 from speechvq.sampling.decoder import sample_decoder, samples_itself
 from speechvq.sampling.draw import cut
 from speechvq.sampling.encode import BlockEncoder, EncodedSource
@@ -64,7 +64,7 @@ def stream(
     if samples_itself(model):
         return _sampled_at_once(model, pieces, speaker, options)
     sink = MemorySink()
-    conditions = Conditions(model, options.post_filter and model.mel_predictor is not None)
+    conditions = conditions_of(model, options)
     vectors = conditions.vectors(cut(pieces, LIVE_CODES), speaker)
     utterance = Utterance(model, vectors, options.seed, Output(sink), options.post_filter)
     sampler = BatchedSampler(model, [utterance], 1, options)

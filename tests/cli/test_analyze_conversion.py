@@ -193,7 +193,7 @@ def test_options_choose(exp, tone_judges, capsys):
     assert len(only["trials"]) == 3
     assert only["sampling"]["temperature"] == 0.5
     assert set(only["sampling"]) == {
-        "temperature", "top_k", "top_p", "seed", "precision", "post_filter",
+        "temperature", "top_k", "top_p", "seed", "precision", "post_filter", "guidance",
     }  # fmt: skip
 
 

@@ -235,6 +235,8 @@ def test_bad_and_good_as_json(capsys):
         (["--speaker", "p225", "--seed", "-1"], ["--seed"]),
         (["--speaker", "p225", "--top-k", "0"], ["--top-k: must be a whole number, 1 or more"]),
         (["--speaker", "p225", "--top-p", "1.5"], ["--top-p: must be above 0 and at most 1"]),
+        (["--speaker", "p225", "--guidance", "-1"], ["--guidance: must be 0 or more, got -1"]),
+        (["--speaker", "p225", "--guidance", ".3"], ["guidance: this model has no mel predictor"]),
         (["--speaker", "p225", "--precision", "int8"], ["--precision", "bfloat16"]),
         (["--speaker", "p225", "--model", "none"], ["none: no such model folder"]),
         (["--speaker", "p225", "--device", "toaster"], ["device 'toaster' cannot be used"]),

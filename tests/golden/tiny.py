@@ -156,5 +156,7 @@ if __name__ == "__main__":
         else:
             pinned = np.load(HERE / f"{name}.npz")["levels"]
         found = numbers(HERE / name, pinned=pinned)
+        if pinned is not None:  # likelihoods are of these, not of those that are rounded here
+            found["levels"] = pinned
         np.savez_compressed(Path(sys.argv[1]) / f"{name}.npz", **found)
     print(torch.backends.cpu.get_cpu_capability(), kernel.PANEL)

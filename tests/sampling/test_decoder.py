@@ -67,7 +67,14 @@ def test_batches_streams_and_conversions(model, codes):
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": 0.9}, {"top_k": 3}, {"top_p": 0.5}, {"precision": "bfloat16"}]
+    "options",
+    [
+        {"temperature": 0.9},
+        {"top_k": 3},
+        {"top_p": 0.5},
+        {"precision": "bfloat16"},
+        {"guidance": 0.3},
+    ],
 )
 def test_options_that_the_decoder_cannot_follow(model, codes, options):
     with pytest.raises(ValueError, match="draws from its own distribution only"):

@@ -22,6 +22,9 @@ def test_the_default_is_the_models_own_distribution():
         ({"top_k": 0}, "top_k: must be 1 or more, got 0"),
         ({"top_p": 1.5}, "top_p: must be above 0 and at most 1, got 1.5"),
         ({"seed": -1}, "seed: must be 0 or more, got -1"),
+        ({"guidance": -0.1}, "guidance: must be 0 or more, got -0.1"),
+        ({"guidance": float("nan")}, "guidance: must be 0 or more, got nan"),
+        ({"guidance": 0.3, "post_filter": False}, "guidance: it is what the post-filter does"),
         ({"precision": "int8"}, "precision: expected float32 or bfloat16, got 'int8'"),
     ],
 )

@@ -68,13 +68,13 @@ def cut(codes, size):
     return [codes[i : i + size] for i in range(0, len(codes), size)]
 
 
-def vectors(model, pieces, mel_frames, speaker="p226"):
-    return np.concatenate(list(Conditions(model, mel_frames).vectors(pieces, speaker)))
+def vectors(model, pieces, mel_frames, speaker="p226", guidance=None):
+    return np.concatenate(list(Conditions(model, mel_frames, guidance).vectors(pieces, speaker)))
 
 
 @pytest.mark.parametrize("mel_frames", [True, False])
 def test_vectors_are_those_of_the_model(model, codes, mel_frames):
-    found = vectors(model, [codes], mel_frames)
+    found = vectors(model, [codes], mel_frames, guidance=0)
     with torch.no_grad():
         given, speaker = torch.from_numpy(codes)[None], torch.tensor([1])
         local = model.local_condition(given, speaker)
@@ -89,6 +89,70 @@ def test_vectors_are_those_of_the_model(model, codes, mel_frames):
         assert np.array_equal(found[each - 1 :: each, 4:], found[::each, 4:])
     else:
         assert found.shape[1] == 4
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_guided_frames_are_further_from_the_average_speakers(model, codes, size):
+    """In pieces, too; the decoder's own condition stays as it is."""
+    plain = vectors(model, [codes], True, guidance=0)
+    pieces = Conditions(model, True, 0.5).vectors(cut(codes, size), "p226")
+    guided = np.concatenate(list(pieces))
+    np.testing.assert_array_equal(guided[:, :4], plain[:, :4])
+    table = model.mel_predictor.table.weight
+    with torch.no_grad():
+        before = table[0].clone()
+        table[0] = table.mean(0)
+        average = vectors(model, [codes], True, "p225", guidance=0)[:, 4:]
+        table[0] = before
+    frames = plain[:, 4:]
+    assert np.abs(frames - average).max() > 0.01
+    np.testing.assert_allclose(guided[:, 4:], 1.5 * frames - 0.5 * average, rtol=1e-4, atol=1e-4)
+
+
+def test_who_is_enrolled_does_not_change_the_average(tiny_streaming_config):
+    model = make(tiny_streaming_config)
+    latents = torch.randn(1, 9, model.config.quantizer.codebook_dim)
+
+    def average():
+        stream = model.mel_predictor.stream_of_average()
+        return torch.cat([stream.add(latents), stream.end()], 1)
+
+    with torch.no_grad():
+        before = average()
+        table = model.mel_predictor.table
+        own = torch.nn.functional.pad(torch.randn(1, table.embedding_dim), (0, 1), value=1)
+        others = torch.nn.functional.pad(table.weight, (0, 1))
+        table.weight = torch.nn.Parameter(torch.cat([others, own]))
+        for projection in model.mel_predictor.projections:
+            weight = torch.nn.functional.pad(projection.weight, (0, 1), value=0.5)
+            projection.weight = torch.nn.Parameter(weight)
+        torch.testing.assert_close(average(), before)
+
+
+def test_one_speaker_alone_is_the_average(tiny_streaming_config):
+    torch.manual_seed(0)
+    model = Model(tiny_streaming_config, ["p225"]).eval()
+    model.mel_predictor.fit(torch.from_numpy(noise(RATE))[None])
+    codes = np.random.default_rng(1).integers(0, 8, (20, model.codebooks))
+    codes = codes[:, 0] if model.codebooks == 1 else codes
+    plain = vectors(model, [codes], True, "p225", guidance=0)
+    np.testing.assert_array_equal(vectors(model, [codes], True, "p225", guidance=1), plain)
+
+
+def test_guidance_is_the_models_own_by_default(tiny_streaming_config):
+    given, plain = (
+        make(replace(tiny_streaming_config, mel_predictor=replace(predictor, guidance=guidance)))
+        for predictor in [tiny_streaming_config.mel_predictor]
+        for guidance in (0.5, 0)
+    )
+    codes = np.random.default_rng(1).integers(0, 8, (40, 2))
+
+    def drawn(model, guidance=None):
+        return sampling.sample(model, codes, "p226", SamplingOptions(guidance=guidance))
+
+    np.testing.assert_array_equal(drawn(given), drawn(plain, 0.5))
+    np.testing.assert_array_equal(drawn(given, 0), drawn(plain))
+    assert not np.array_equal(drawn(given), drawn(plain))
 
 
 @pytest.mark.parametrize("mel_frames", [True, False])
@@ -161,9 +225,9 @@ def test_a_stream_with_a_long_term_post_filter_is_the_sample(tiny_streaming_conf
 
 def test_post_filter_speaker_and_frames_matter(model, codes):
     base = sampling.sample(model, codes, "p226", SamplingOptions(seed=3))
-    without = sampling.sample(model, codes, "p226", SamplingOptions(seed=3, post_filter=False))
+    average = sampling.sample(model, codes, "p226", SamplingOptions(seed=3, post_filter=False))
     other = sampling.sample(model, codes, "p225", SamplingOptions(seed=3))
-    assert not np.array_equal(base, without) and not np.array_equal(base, other)
+    assert not np.array_equal(base, average) and not np.array_equal(base, other)
 
 
 def test_a_batch_is_its_single_runs(model, codes):
