@@ -15,6 +15,7 @@ from speechvq.model import Model
 from speechvq.models import mu_law
 from speechvq.postfilter import filter as mel_filter
 from speechvq.sampling import SamplingOptions, batched_sampler, draw
+from speechvq.sampling.conditions import Conditions
 from speechvq.sampling.reference_step import ReferenceSampler
 
 
@@ -276,14 +277,14 @@ def test_a_sink_that_breaks_ends_it(model, codes, threads):
 def test_memory_does_not_grow_with_the_length(model, monkeypatch):
     """Condition vectors are made as they are needed, not all at once."""
     seen = []
-    vectors = draw.Conditions.vectors
+    vectors = Conditions.vectors
 
     def counted(self, pieces, speaker):
         for made in vectors(self, pieces, speaker):
             seen.append(len(made))
             yield made
 
-    monkeypatch.setattr(draw.Conditions, "vectors", counted)
+    monkeypatch.setattr(Conditions, "vectors", counted)
     sampling.sample_into([Sink()], model, [np.zeros(2000, np.int64)], ["p225"])
     assert sum(seen) == 2000
     assert max(seen) <= draw.CONDITIONED_CODES
@@ -315,7 +316,7 @@ def test_a_stream_speaks_before_its_codes_are_all_there(smooth):
             yield np.array([code])
 
     chunks = sampling.stream(smooth, arriving(), "a")
-    lookahead = draw.Conditions(smooth).lookahead
+    lookahead = Conditions(smooth).lookahead
     assert lookahead == 2
     given = 0
     for chunk in chunks:
