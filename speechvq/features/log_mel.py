@@ -24,7 +24,7 @@ LINEAR_TO = 1000.0
 MELS_PER_HZ = 3 / 200
 """Mels in a Hz, up to there."""
 MELS_PER_E = 27 / math.log(6.4)
-"""Mels by which a frequency rises e times, above."""
+"""Mels in which the frequency rises by a factor of e, above."""
 
 
 class LogMel(nn.Module):
@@ -121,6 +121,6 @@ def mel_filters(sample_rate: int, n_fft: int, bands: int) -> np.ndarray:
     above = np.fft.rfftfreq(n_fft, 1 / sample_rate) - edges[:, None]  # Hz above an edge
     widths = np.diff(edges)[:, None]
     triangles = np.minimum(above[:-2] / widths[:-1], -above[2:] / widths[1:]).clip(0)
-    # Rounded before their areas are made equal, too, as librosa rounds: the filters are its own
+    # Rounded to float32 before and after the division, as librosa does: the bits are the same
     areas = (edges[2:] - edges[:-2])[:, None] / 2
     return (triangles.astype(np.float32) / areas).astype(np.float32)

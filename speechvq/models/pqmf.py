@@ -153,7 +153,7 @@ def _prototype(bands: int) -> tuple[np.ndarray, np.ndarray]:
     window = np.kaiser(taps, 9.0)
     crossing = np.cos(math.pi / (2 * bands) * time)  # where a band meets its neighbour
     low, high = 0.4 / bands, 0.8 / bands
-    # Two neighbours at half power add up to the whole: the bands together are flat
+    # Two neighbours at half power add up to the whole: the bands together are flat. By bisection
     for _ in range(48):
         cutoff = (low + high) / 2
         if windowed_sinc(window, cutoff) @ crossing < math.sqrt(0.5):
@@ -166,7 +166,7 @@ def _prototype(bands: int) -> tuple[np.ndarray, np.ndarray]:
 def windowed_sinc(window: np.ndarray, cutoff: float) -> np.ndarray:
     """A low-pass filter (taps,) of sum 1, its cutoff as a share of half the sample rate.
 
-    scipy's `firwin`, which takes half a second to import.
+    As scipy's `firwin`, whose import takes half a second.
     """
     taps = len(window)
     response = np.sinc(cutoff * (np.arange(taps) - (taps - 1) / 2)) * window

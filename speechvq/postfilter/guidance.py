@@ -24,6 +24,7 @@ class SpeakerGuidance:
     ----------
     predictor : StreamingMelPredictor
     w : float
+        How much further, as a share of the distance.
     """
 
     def __init__(self, predictor: StreamingMelPredictor, w: float):

@@ -212,11 +212,13 @@ class StreamingMelPredictor(MelPredictor):
     def stream_of_average(self) -> "PredictorStream":
         """The same for the mean vector of the speakers of the training.
 
-        Speakers who were enrolled do not count, so that another one changes nobody's voice.
+        Speakers who were enrolled do not count, so that another one changes nobody's voice, unless
+        there are no others.
         """
         table = self.table.weight
         enrolled = (table[:, own_dimensions(table)] != 0).any(1)
-        return self._stream(table[~enrolled].mean(0, keepdim=True))
+        learned = table if enrolled.all() else table[~enrolled]
+        return self._stream(learned.mean(0, keepdim=True))
 
     def _stream(self, vector: Tensor) -> "PredictorStream":
         return PredictorStream(self.stack.stream(vector), self.input, self._frames)
