@@ -6,12 +6,12 @@ constant offset surround it. `find_speech` looks at the whole recording, in boun
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from speechvq.audio.iir import EIGHTH, SIXTH, IIRFilter
 from speechvq.audio.reading import framed
 
 FRAME = 0.02
@@ -124,7 +124,8 @@ class _Meter:
 
     def __init__(self, sample_rate: int):
         self._rate, self._size = sample_rate, _frame(sample_rate)
-        self._high, self._low = _filter("highpass", sample_rate), _filter("lowpass", sample_rate)
+        self._high = _voice_filter(sample_rate)
+        self._low = IIRFilter(SIXTH, "lowpass", 0.75 * VOICE, sample_rate)
         self._power: list[np.ndarray] = []
         self._voice: list[np.ndarray] = []
         self._below: list[np.ndarray] = []
@@ -138,8 +139,8 @@ class _Meter:
         self._samples += len(block)
         self._sum += float(block.sum(dtype=np.float64))
         self._power.append(frame_powers(block, self._size))
-        self._voice.append(frame_powers(self._high(centred), self._size))
-        self._below.append(frame_powers(self._low(centred), self._size))
+        self._voice.append(frame_powers(self._high.add(centred), self._size))
+        self._below.append(frame_powers(self._low.add(centred), self._size))
 
     def speech(self) -> Speech:
         """Decide what is speech, and measure its level."""
@@ -211,35 +212,12 @@ def frame_powers(samples: np.ndarray, size: int) -> np.ndarray:
     return powers
 
 
-def _filter(kind: str, sample_rate: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A filter of blocks (T,) which keeps its state: what is above `VOICE`, or well below."""
-    from scipy import signal
-
-    sections = _sections(kind, sample_rate)
-    state = np.zeros((len(sections), 2))
-
-    def apply(block: np.ndarray) -> np.ndarray:
-        nonlocal state
-        if not len(block):
-            return block
-        filtered, state = signal.sosfilt(sections, block, zi=state)
-        return filtered
-
-    return apply
-
-
-@functools.lru_cache(maxsize=16)
-def _sections(kind: str, sample_rate: int) -> np.ndarray:
-    """Second-order sections of a filter; designing it takes milliseconds."""
-    from scipy import signal
-
-    if kind == "highpass":
-        return signal.ellip(8, 0.05, 60, VOICE, kind, fs=sample_rate, output="sos")
-    return signal.ellip(6, 0.5, 60, 0.75 * VOICE, kind, fs=sample_rate, output="sos")
+def _voice_filter(sample_rate: int) -> IIRFilter:
+    return IIRFilter(EIGHTH, "highpass", VOICE, sample_rate)
 
 
 def _cleaned(blocks: Iterable[np.ndarray], sample_rate: int, offset: float) -> Iterator[np.ndarray]:
     """Yield the blocks without what lies below the voice."""
-    high = _filter("highpass", sample_rate)
+    voice = _voice_filter(sample_rate)
     for block in blocks:
-        yield high(block - np.float64(offset)).astype(np.float32)
+        yield voice.add(block - np.float64(offset)).astype(np.float32)
