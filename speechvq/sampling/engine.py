@@ -49,27 +49,34 @@ class Engine:
         layers = decoder.layers
         gates = [_array(layer.gates.weight.T) for layer in layers]  # (k·C, 2C), oldest tap first
         gate_biases = np.concatenate([_array(layer.gates.bias) for layer in layers])
-        of_condition = _with_bias(decoder.condition)
-        of_condition[0] += gate_biases
+        biases = [
+            _padded(_array(decoder.condition.bias) + gate_biases, *[C] * (2 * len(layers))),
+            np.concatenate([_padded(_array(layer.outputs.bias), C, S) for layer in layers]),
+            _padded(_array(decoder.hidden.bias), O),
+            _padded(_array(decoder.output.bias), J * V),
+        ]
         past = [gate[tap * C :][:C] for gate in gates for tap in range(taps)]
         hot = [
             np.concatenate([_packed(part, C, C) for part in past]),
             np.concatenate([_packed(gate[taps * C :], C, C) for gate in gates]),
-            np.concatenate([_packed(_with_bias(layer.outputs), C, S) for layer in layers]),
-            _packed(_with_bias(decoder.hidden), O),
-            _packed(_with_bias(decoder.output), J * V),
+            np.concatenate([_packed(_array(layer.outputs.weight.T), C, S) for layer in layers]),
+            _packed(_array(decoder.hidden.weight.T), O),
+            _packed(_array(decoder.output.weight.T), J * V),
         ]
         if precision == "bfloat16":
             hot = [_bfloat16(weights) for weights in hot]
+        elif kernel.HALVES and all(map(_is_half, hot)):
+            hot = [weights.astype(np.float16).view(np.uint16) for weights in hot]
         embed, of_condition, *hot = _contiguous(
             _padded(_array(decoder.embed.weight), C).ravel(),
-            _packed(of_condition, *[C] * (2 * len(layers))),
+            _packed(_array(decoder.condition.weight.T), *[C] * (2 * len(layers))),
             *hot,
         )
         values: list[Any] = [
             embed,
             *_long_term(decoder.long_term, C),
             of_condition,
+            *biases,
             *hot,
             np.array(config.dilations, dtype=np.int64),
             (C, S, O, J, V, decoder.condition.in_features, taps),
@@ -169,18 +176,16 @@ class Streams:
         logits: np.ndarray | None = None,
         drawn: np.ndarray | None = None,
     ) -> None:
-        B, M, G = condition.shape
+        B, M, _ = condition.shape
         elements = uniforms if given is None else given
         assert elements.shape == (B, M * period, self._bands), "one for each band and step"
         assert len(set(slots)) == len(slots) == B, "one utterance for each slot"
-        with_one = np.ones((B, M, 1 + G), np.float32)
-        with_one[:, :, 1:] = condition
         V = self._levels
         self._engine.run(
             self._engine.weights,
             self._state,
             np.asarray(slots, np.int64),
-            with_one.ravel(),
+            np.ascontiguousarray(condition, np.float32).ravel(),
             period,
             np.ascontiguousarray(uniforms, np.float64).ravel(),
             np.float32(1 / distribution.temperature),
@@ -210,16 +215,12 @@ def _array(weights: torch.Tensor) -> np.ndarray:
     return weights.detach().to("cpu", torch.float32).numpy().copy()
 
 
-def _with_bias(linear: torch.nn.Linear) -> np.ndarray:
-    """(1 + inputs, outputs); the first row is the bias, of an input that is always 1."""
-    return np.vstack([_array(linear.bias), _array(linear.weight.T)])
-
-
 def _padded(matrix: np.ndarray, *widths: int) -> np.ndarray:
-    """Pad each group of columns, of these widths, with zeros to whole vectors."""
-    groups = np.split(matrix, np.cumsum(widths)[:-1], axis=1)
-    return np.hstack(
-        [np.pad(g, ((0, 0), (0, kernel.up(w) - w))) for g, w in zip(groups, widths, strict=True)]
+    """Pad each group of columns, of these widths, with zeros to whole vectors; or a row (n,)."""
+    groups, rows = np.split(matrix, np.cumsum(widths)[:-1], axis=-1), [(0, 0)] * (matrix.ndim - 1)
+    return np.concatenate(
+        [np.pad(g, [*rows, (0, kernel.up(w) - w)]) for g, w in zip(groups, widths, strict=True)],
+        axis=-1,
     )
 
 
@@ -232,6 +233,12 @@ def _packed(matrix: np.ndarray, *widths: int) -> np.ndarray:
         panels.append(matrix[:, done : done + width].ravel())
         done += width
     return np.concatenate(panels)
+
+
+def _is_half(weights: np.ndarray) -> bool:
+    """Whether half precision holds these weights exactly, as those of a model saved so."""
+    with np.errstate(over="ignore"):
+        return bool((weights.astype(np.float16) == weights).all())
 
 
 def _bfloat16(weights: np.ndarray) -> np.ndarray:

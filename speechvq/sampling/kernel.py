@@ -21,6 +21,7 @@ import logging
 import time
 from typing import Any, NamedTuple
 
+import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
@@ -96,10 +97,16 @@ class _Memory:
         return _Vector(self.builder, self._load(self.at(place), _VECTOR, 4))
 
     def load_weights(self, place, vectors: int) -> list[_Vector]:
-        """An even number of vectors from weight `place` on; bfloat16 becomes float32."""
+        """An even number of vectors from weight `place` on, as float32."""
         builder = self.builder
         if self.dtype == types.float32:
             return [self.load(builder.add(place, _INT(LANES * v))) for v in range(vectors)]
+        if self.dtype == types.uint16:
+            kind, loaded = ir.VectorType(ir.HalfType(), LANES), []
+            for v in range(vectors):
+                halves = self._load(self.at(builder.add(place, _INT(LANES * v))), kind, 2)
+                loaded.append(_Vector(builder, builder.fpext(halves, _VECTOR)))
+            return loaded
         # Each word holds a weight of one vector in its lower half, of the next in its upper one
         words, loaded = ir.VectorType(ir.IntType(32), LANES), []
         place = builder.lshr(place, _INT(1))
@@ -239,6 +246,11 @@ _features = numba.core.codegen.get_host_cpu_features()
 PANEL = 8 if "+avx512f" in (numba.config.CPU_FEATURES or _features).split(",") else 4
 """Vectors side by side that a row's product keeps in registers; weights are packed so."""
 
+HALVES = "+f16c" in (numba.config.CPU_FEATURES or _features).split(",") or "aarch64" in str(
+    llvmlite.binding.get_process_triple()
+)
+"""Whether the processor turns half precision to float32 in one instruction."""
+
 _ROWS, _WIDTH = (4, 4) if PANEL == 8 else (2, 2)  # of a block of rows that share their weights
 _row8, _row4, _row2 = (_product(1, vectors) for vectors in (8, 4, 2))
 _block = _product(_ROWS, _WIDTH)
@@ -313,26 +325,30 @@ def _sample_level(logits, weights, u, inverse_temperature, top_k, top_p):
         total += np.float64(weights[v])
     if top_k < V or top_p < 1:
         total = _truncate(weights, total, top_k, top_p)
-    rest, level = u * total, 0
+    rest = u * total
     for v in range(V):
+        if rest < weights[v]:
+            return v
+        rest -= weights[v]
+    for v in range(V - 1, -1, -1):  # by rounding, the sum is less: the last level that can come
         if weights[v] > 0:
-            level = v
-            if rest < weights[v]:
-                break
-            rest -= weights[v]
-    return level
+            return v
+    return 0
 
 
 @numba.njit(error_model="numpy")
 def _truncate(weights, total, top_k, top_p):
     """Keep the likeliest levels: `top_k` of them, or as few as have `top_p` of the sum.
 
-    The least weight that is kept lies in [low, high): halved until one weight is left in it.
+    The least weight that is kept lies in [low, high), narrowed until one weight is left in it. The
+    largest weight is 1, and what lies below the first `low` is less than may be left out.
     """
     V, wanted = weights.shape[0], top_p * total
-    low, high, inside = np.float32(0), np.float32(2), V
+    low = max(np.float32((total - wanted) / V), np.float32(1e-38))
+    high, inside = np.float32(2), V
     while inside > 1:
-        middle = np.float32(0.5) * (low + high)
+        # Between orders of magnitude first
+        middle = np.sqrt(low * high) if high > 2 * low else np.float32(0.5) * (low + high)
         if not low < middle < high:  # equal weights
             break
         count, mass, above = _at_least(weights, middle, high)
@@ -342,25 +358,26 @@ def _truncate(weights, total, top_k, top_p):
             high, inside = middle, inside - above
     count, mass, _ = _at_least(weights, high, high)
     for v in range(V):
-        if weights[v] < high:
-            if weights[v] >= low and count < top_k and mass < wanted:
+        if low <= weights[v] < high:
+            if count < top_k and mass < wanted:
                 count += 1
                 mass += np.float64(weights[v])
             else:
                 weights[v] = np.float32(0)
+    for v in range(V):
+        weights[v] *= np.float32(weights[v] >= low)
     return mass
 
 
 @numba.njit(fastmath=_FAST, error_model="numpy")
 def _at_least(weights, least, high):
     """Number and sum of the weights from `least` on; how many of them are below `high`."""
-    count, mass, below = 0, np.float64(0), 0
+    count, mass, below = np.float32(0), np.float64(0), np.float32(0)
     for v in range(weights.shape[0]):
-        if weights[v] >= least:
-            count += 1
-            mass += np.float64(weights[v])
-            below += weights[v] < high
-    return count, mass, below
+        mass += np.float64(weights[v] if weights[v] >= least else np.float32(0))
+        count += np.float32(weights[v] >= least)
+        below += np.float32(least <= weights[v] < high)
+    return int(count), mass, int(below)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -368,10 +385,10 @@ def _at_least(weights, least, high):
 
 
 class Weights(NamedTuple):
-    """A decoder's weights in the order they are read; float32, or from `past` on bfloat16 in pairs.
+    """A decoder's weights in the order they are read.
 
-    Every matrix is (inputs, outputs) in panels; biases are the first row of those that have one,
-    for an input that is always 1.
+    Every matrix is (inputs, outputs) in panels. Those from `past` on are float32, float16 or
+    bfloat16 in pairs, all others float32.
     """
 
     embed: np.ndarray  # (J·V, C')
@@ -379,12 +396,16 @@ class Weights(NamedTuple):
     amplitudes: np.ndarray  # (V,) float64: what a level stands for
     lags: tuple[int, int, int]  # the shortest and the longest one, and the window
     floor: float  # as in `models/long_term.py`
-    condition: np.ndarray  # (1 + G, L·2C'), the gates' biases among its own
+    condition: np.ndarray  # (G, L·2C')
+    condition_bias: np.ndarray  # (L·2C',), the gates' biases among its own
+    outputs_bias: np.ndarray  # (L, C' + S')
+    hidden_bias: np.ndarray  # (O',)
+    output_bias: np.ndarray  # ((J·V)',)
     past: np.ndarray  # (L, k - 1, C, 2C')
     present: np.ndarray  # (L, C, 2C')
-    outputs: np.ndarray  # (L, 1 + C, C' + S')
-    hidden: np.ndarray  # (1 + S, O')
-    output: np.ndarray  # (1 + O, (J·V)')
+    outputs: np.ndarray  # (L, C, C' + S')
+    hidden: np.ndarray  # (S, O')
+    output: np.ndarray  # (O, (J·V)')
     dilations: np.ndarray  # (L,)
     sizes: tuple[int, int, int, int, int, int, int]  # C, S, O, J, V, G, k - 1
 
@@ -468,34 +489,32 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
           logits_out, drawn):  # fmt: skip
     """Draw the next steps of the utterances in `slots` (A,) of `state` into `drawn`.
 
-    `condition` is (A·M·(1 + G),) with a 1 before each vector, `period` P, `uniforms` and `drawn`
-    (A·M·P·J,). With `given` (A·M·P·J,) these levels are taken instead of drawn ones, and the logits
-    are put into `logits_out` (A·M·P·J·V,); else both are empty.
+    `condition` is (A·M·G,), `period` P, `uniforms` and `drawn` (A·M·P·J,). With `given` (A·M·P·J,)
+    these levels are taken instead of drawn ones, and the logits are put into `logits_out`
+    (A·M·P·J·V,); else both are empty.
     """
     C, S, O, J, V, G, taps = w.sizes  # noqa: E741
     C_, S_, O_, JV_ = up(C), up(S), up(O), up(J * V)
     Z, H = 2 * C_, C_ + S_
     A, L = slots.shape[0], w.dilations.shape[0]
-    M = condition.shape[0] // (A * (1 + G))
+    M = condition.shape[0] // (A * G)
     T = M * period
     R = state.rings.shape[0] // (state.position.shape[0] * C_)
     history = state.history.shape[0] // (state.position.shape[0] * J)
 
-    projected = np.zeros(A * M * L * Z, np.float32)
-    _add_product(A * M, projected, 0, L * Z, L * Z // LANES, condition, 0, 1 + G, 1 + G,
-                 w.condition, 0)  # fmt: skip
+    projected = np.empty(A * M * L * Z, np.float32)
+    for row_at in range(0, A * M * L * Z, L * Z):
+        projected[row_at : row_at + L * Z] = w.condition_bias
+    _add_product(A * M, projected, 0, L * Z, L * Z // LANES, condition, 0, G, G, w.condition, 0)
     # With many utterances each weight is read for all of them as it is
     ahead = AHEAD if A < MANY else 1
     pending = np.empty(A * L * AHEAD * Z if ahead > 1 else 0, np.float32)
     past = np.empty(A * taps * C_, np.float32)
     h = np.empty(A * H, np.float32)  # the residual path, then the sum of the skips
     z = np.empty(A * Z, np.float32)
-    gated, skips, hidden = (
-        np.ones(A * (1 + C_), np.float32),
-        np.ones(A * (1 + S_), np.float32),
-        np.ones(A * (1 + O_), np.float32),
-    )
-    summed = np.empty(A * O_, np.float32)
+    gated = np.empty(A * C_, np.float32)
+    skips = np.empty(A * S_, np.float32)
+    hidden = np.empty(A * O_, np.float32)
     logits = np.empty(A * JV_, np.float32)
     weights = np.empty(V, np.float32)
 
@@ -548,20 +567,20 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
                 condition_at = ((a * M + n // period) * L + layer) * Z
                 for c in range(0, C_, LANES):
                     _gate(z, a * Z + c, a * Z + C_ + c, projected, condition_at + c, C_,
-                          gated, a * (1 + C_) + 1 + c)  # fmt: skip
-            _add_product(A, h, 0, H, H // LANES, gated, 0, 1 + C_, 1 + C,
-                         w.outputs, layer * (1 + C) * H)  # fmt: skip
+                          gated, a * C_ + c)  # fmt: skip
+                for c in range(H):
+                    h[a * H + c] += w.outputs_bias[layer * H + c]
+            _add_product(A, h, 0, H, H // LANES, gated, 0, C_, C, w.outputs, layer * C * H)
 
         for a in range(A):
-            for s in range(S):
-                skips[a * (1 + S_) + 1 + s] = max(h[a * H + C_ + s], np.float32(0))
-        summed[:] = 0
-        _add_product(A, summed, 0, O_, O_ // LANES, skips, 0, 1 + S_, 1 + S, w.hidden, 0)
-        for a in range(A):
-            for o in range(O):
-                hidden[a * (1 + O_) + 1 + o] = max(summed[a * O_ + o], np.float32(0))
-        logits[:] = 0
-        _add_product(A, logits, 0, JV_, JV_ // LANES, hidden, 0, 1 + O_, 1 + O, w.output, 0)
+            for s in range(S_):
+                skips[a * S_ + s] = max(h[a * H + C_ + s], np.float32(0))
+            hidden[a * O_ : (a + 1) * O_] = w.hidden_bias
+            logits[a * JV_ : (a + 1) * JV_] = w.output_bias
+        _add_product(A, hidden, 0, O_, O_ // LANES, skips, 0, S_, S, w.hidden, 0)
+        for o in range(A * O_):
+            hidden[o] = max(hidden[o], np.float32(0))
+        _add_product(A, logits, 0, JV_, JV_ // LANES, hidden, 0, O_, O, w.output, 0)
 
         for a in range(A):
             for j in range(J):
@@ -584,7 +603,9 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
 
 @functools.cache
 def compiled(precision: Any) -> Any:
-    """`_draw` as machine code, for weights of this dtype: float32, or bfloat16 in pairs, uint32.
+    """`_draw` as machine code, for weights of a dtype as `Engine` packs them.
+
+    float32; float16 as uint16; or bfloat16 in pairs as uint32.
 
     It is compiled once on a machine; later processes read it from numba's cache on disk: the folder
     ``NUMBA_CACHE_DIR``, the one beside this file, or the user's own. Without any of them, every
@@ -594,7 +615,7 @@ def compiled(precision: Any) -> Any:
     floats, doubles, halves = (np.empty(0, d) for d in (np.float32, np.float64, precision))
     small, whole = np.empty(0, np.int32), np.empty(0, np.int64)
     long_term = floats, doubles, (1,) * 3, 1.0  # with what finds its lags
-    values: Any = floats, *long_term, floats, *[halves] * 5, whole, (1,) * 7
+    values: Any = floats, *long_term, *[floats] * 5, *[halves] * 5, whole, (1,) * 7
     weights = Weights(*values)
     state = State(floats, whole, whole, whole, whole, floats)
     options = np.float32(1), 1, 1.0  # inverse_temperature, top_k, top_p

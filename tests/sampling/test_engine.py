@@ -384,12 +384,38 @@ def test_bfloat16_keeps_what_its_weights_tell():
     assert 1e-5 < np.abs(rounded - exact).max() < 0.02 * np.ptp(exact)
     with torch.no_grad():
         for name, weights in decoder.named_parameters():
-            of_condition = name.startswith(("embed", "condition")) or name.endswith("gates.bias")
-            if not of_condition:
+            if not name.startswith(("embed", "condition")) and not name.endswith("bias"):
                 weights.copy_(weights.bfloat16())
     np.testing.assert_allclose(rounded, teacher_forced(decoder, condition, levels), atol=1e-5)
     with pytest.raises(ValueError, match="precision: expected float32 or bfloat16, got 'int8'"):
         Engine(decoder, "int8")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_weights_of_half_precision_give_the_same_in_half_the_memory(monkeypatch, rows):
+    from speechvq.sampling import kernel
+
+    if not kernel.HALVES:
+        pytest.skip("this processor has no instruction for half precision")
+    *sizes, G, period = SHAPES[6]
+    decoder = make_decoder(*sizes, G, gain=1.0)
+    with torch.no_grad():
+        for weights in decoder.parameters():
+            if weights.ndim > 1:
+                weights.copy_(weights.half())
+    condition, levels, _ = make_input(G, period, 400, count=rows)
+    found = {}
+    for halves in (True, False):
+        monkeypatch.setattr(kernel, "HALVES", halves)
+        engine = Engine(decoder)
+        found[engine.weights.output.itemsize] = engine.streams(rows).score(
+            range(rows), condition, period, levels
+        )
+    np.testing.assert_array_equal(found[2], found[4])
+    with torch.no_grad():
+        decoder.output.weight[0, 0] = 1 + 2**-12  # half precision has no such number
+    monkeypatch.setattr(kernel, "HALVES", True)
+    assert Engine(decoder).weights.output.itemsize == 4
 
 
 def test_broken_weights_are_refused():
