@@ -116,27 +116,31 @@ class StreamingStack(nn.Module):
         return x
 
     def stream(self, speaker: Tensor | None = None) -> "StackStream":
-        """The stack on a sequence that comes in pieces, for a speaker vector (1, S)."""
+        """The stack on a sequence that comes in pieces, for speaker vectors (B, S)."""
         return StackStream(self, speaker)
 
 
 class StackStream:
-    """A stack on a sequence that comes in pieces.
+    """A stack on a sequence that comes in pieces, for B speakers at once; 1 where it has none.
 
     All pieces of output together are the output for the whole sequence, up to rounding.
     """
 
     def __init__(self, stack: StreamingStack, speaker: Tensor | None):
+        self._batch = 1 if speaker is None else len(speaker)
         self._layers = [_LayerStream(layer, speaker) for layer in stack.layers]
 
     def add(self, x: Tensor) -> Tensor:
-        """Take steps (1, n, C); give the steps (1, m, C), m from 0, that are known now."""
+        """Take steps (1, n, C); give the steps (B, m, C), m from 0, that are known now."""
+        x = x.expand(self._batch, -1, -1)
         for layer in self._layers:
             x = layer.add(x)
         return x
 
     def end(self, x: Tensor | None = None) -> Tensor:
-        """Take the last steps (1, n, C), if there are any; give the remaining ones (1, m, C)."""
+        """Take the last steps (1, n, C), if there are any; give the remaining ones (B, m, C)."""
+        if x is not None:
+            x = x.expand(self._batch, -1, -1)
         for layer in self._layers:
             x = layer.end(x)
         assert x is not None
@@ -147,17 +151,18 @@ class _LayerStream:
     def __init__(self, layer: StreamingLayer, speaker: Tensor | None):
         self._layer = layer
         self._film = None if speaker is None else layer.film(speaker)
-        like = layer.norm.weight
+        like, batch = layer.norm.weight, 1 if speaker is None else len(speaker)
         # Of the next output: the steps before it, normed; and inputs from it on
-        self._normed = like.new_zeros(1, layer.past, len(like))
-        self._held = like.new_zeros(1, 0, len(like))
+        self._normed = like.new_zeros(batch, layer.past, len(like))
+        self._held = like.new_zeros(batch, 0, len(like))
 
     def add(self, x: Tensor) -> Tensor:
         self._held = torch.cat([self._held, x], dim=1)
         return self._known(self._layer.normed(x))
 
     def end(self, x: Tensor | None) -> Tensor:
-        zeros = self._normed.new_zeros(1, self._layer.lookahead, self._normed.shape[2])
+        batch, _, channels = self._normed.shape
+        zeros = self._normed.new_zeros(batch, self._layer.lookahead, channels)
         if x is None:
             return self._known(zeros)
         self._held = torch.cat([self._held, x], dim=1)

@@ -37,6 +37,11 @@ class MelPredictor(nn.Module):
 
     mean: Tensor
     std: Tensor
+    guidance: float | None = None
+    """How far the frames of the post-filter go in the direction of the speaker: see `guidance.py`.
+
+    None for a predictor without `stream_beside_average`.
+    """
 
     def __init__(self, mel: LogMel, bands: int):
         super().__init__()
@@ -66,6 +71,10 @@ class MelPredictor(nn.Module):
 
     def stream(self, speaker: Tensor) -> "PredictorStream":
         """The predictor on codes that arrive in pieces, for a speaker index (1,)."""
+        raise NotImplementedError
+
+    def stream_beside_average(self, speaker: Tensor) -> "PredictorStream":
+        """The same, giving frames (2, m, F): of the speaker, and of the average speaker."""
         raise NotImplementedError
 
     def forward(self, quantized: Tensor, speaker: Tensor) -> Tensor:
@@ -179,7 +188,6 @@ class StreamingMelPredictor(MelPredictor):
         super().__init__(LogMel(sample_rate, hop_length, config.bands, config.floor), config.bands)
         C = config.stack.channels
         self.guidance = config.guidance
-        """How far the frames of the post-filter go in the direction of the speaker."""
         self.table = nn.Embedding(n_speakers, config.speaker_dim)
         self.input = nn.Linear(codebook_dim, C)
         self.stack = StreamingStack(config.stack, config.speaker_dim)
@@ -209,26 +217,26 @@ class StreamingMelPredictor(MelPredictor):
         """The predictor on codes that arrive in pieces, for a speaker index (1,)."""
         return self._stream(self.speakers(speaker))
 
-    def stream_of_average(self) -> "PredictorStream":
-        """The same for the mean vector of the speakers of the training.
+    def stream_beside_average(self, speaker: Tensor) -> "PredictorStream":
+        """The same, giving frames (2, m, F): of the speaker, and of the average speaker.
 
-        Speakers who were enrolled do not count, so that another one changes nobody's voice, unless
-        there are no others.
+        The latter is the mean vector of the speakers of the training. Speakers who were enrolled do
+        not count, so that another one changes nobody's voice, unless there are no others.
         """
         table = self.table.weight
         enrolled = (table[:, own_dimensions(table)] != 0).any(1)
         learned = table if enrolled.all() else table[~enrolled]
-        return self._stream(learned.mean(0, keepdim=True))
+        return self._stream(torch.cat([self.speakers(speaker), learned.mean(0, keepdim=True)]))
 
-    def _stream(self, vector: Tensor) -> "PredictorStream":
-        return PredictorStream(self.stack.stream(vector), self.input, self._frames)
+    def _stream(self, vectors: Tensor) -> "PredictorStream":
+        return PredictorStream(self.stack.stream(vectors), self.input, self._frames)
 
     def _frames(self, x: Tensor) -> Tensor:
         return self.output(self.norm(x))
 
 
 class PredictorStream:
-    """A mel predictor on quantized latents that come in pieces.
+    """A mel predictor on quantized latents that come in pieces, for B speakers at once.
 
     Parameters
     ----------
@@ -247,9 +255,9 @@ class PredictorStream:
         self._stream, self._before, self._after = stream, before, after
 
     def add(self, quantized: Tensor) -> Tensor:
-        """Take z_q (1, n, D); give the standardised frames (1, m, F) that are known now."""
+        """Take z_q (1, n, D); give the standardised frames (B, m, F) that are known now."""
         return self._after(self._stream.add(self._before(quantized)))
 
     def end(self) -> Tensor:
-        """Give the remaining standardised frames (1, m, F) when no more codes come."""
+        """Give the remaining standardised frames (B, m, F) when no more codes come."""
         return self._after(self._stream.end())

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from speechvq.model import Model
-from speechvq.postfilter.guidance import SpeakerGuidance
-from speechvq.postfilter.predictor import MelPredictor, StreamingMelPredictor
+from speechvq.postfilter.guidance import guided
+from speechvq.postfilter.predictor import MelPredictor, PredictorStream
 from speechvq.sampling.decoder import wavenet_parts
 from speechvq.sampling.options import SamplingOptions
 
@@ -51,15 +51,14 @@ class Conditions:
         if mel_frames or self._mel_condition:
             assert model.mel_predictor is not None
             self._predictor = copy.deepcopy(model.mel_predictor).to("cpu", torch.float64)
-        guided = self._predictor if isinstance(self._predictor, StreamingMelPredictor) else None
-        if guidance and guided is None:
+        own = None if self._predictor is None else self._predictor.guidance
+        if guidance and own is None:
             raise ValueError(
                 "guidance: this model has no mel predictor of the kind streaming, which it is for; "
                 "leave it at its default"
             )
-        if guidance is None:
-            guidance = 0.0 if guided is None else guided.guidance
-        self._guided, self._guidance = guided if mel_frames and guidance else None, guidance
+        wanted = own if guidance is None else guidance
+        self._guidance = wanted or 0.0 if mel_frames else 0.0
 
     @property
     def lookahead(self) -> int:
@@ -106,10 +105,11 @@ class _Stream:
         self._of = conditions
         self._vectors = conditions._conditioner.stream(speaker)
         predictor = conditions._predictor
-        self._frames = None if predictor is None else predictor.stream(speaker)
-        self._guidance: SpeakerGuidance | None = None
-        if conditions._guided is not None:
-            self._guidance = SpeakerGuidance(conditions._guided, conditions._guidance)
+        self._frames: PredictorStream | None = None
+        if predictor is not None:
+            guides = bool(conditions._guidance)
+            stream = predictor.stream_beside_average if guides else predictor.stream
+            self._frames = stream(speaker)
         self._held: dict[str, Tensor] = {}  # each (1, n, …)
 
     @torch.inference_mode()
@@ -118,8 +118,6 @@ class _Stream:
         quantized = self._of._quantizer.lookup(codes)
         frames = None if self._frames is None else self._frames.add(quantized)
         vectors = self._vectors.add(self._local(quantized, frames))
-        if self._guidance is not None and frames is not None:
-            frames = self._guidance.add(quantized, frames)
         return self._joined(vectors, frames)
 
     @torch.inference_mode()
@@ -131,8 +129,6 @@ class _Stream:
             local = self._local(self._held["quantized"][:, :0], frames)
             vectors.append(self._vectors.add(local))
         vectors.append(self._vectors.end())
-        if self._guidance is not None and frames is not None:
-            frames = self._guidance.end(frames)
         return self._joined(torch.cat(vectors, dim=1), frames)
 
     def _local(self, quantized: Tensor, frames: Tensor | None) -> Tensor:
@@ -142,13 +138,15 @@ class _Stream:
         assert frames is not None
         known, held = frames.shape[1], self._with_held("quantized", quantized)
         self._held["quantized"] = held[:, known:]
-        return torch.cat([held[:, :known], frames], dim=-1)
+        return torch.cat([held[:, :known], frames[:1]], dim=-1)
 
     def _joined(self, vectors: Tensor, frames: Tensor | None) -> np.ndarray:
         """Vectors, with their log-mel frames if these are wanted."""
         if self._of._mel_frames:
             each, predictor = vectors_per_frame(self._of.model), self._of._predictor
             assert predictor is not None and frames is not None
+            if self._of._guidance:
+                frames = guided(frames, self._of._guidance)
             frames = predictor.in_nats(frames).repeat_interleave(each, dim=1)
             parts = [self._with_held("vectors", vectors), self._with_held("frames", frames)]
             n = min(part.shape[1] for part in parts)
