@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 # What a training imports only when it is used is imported here, once
-import scipy.signal  # noqa: F401
 import sklearn.cluster  # noqa: F401
 import torch
 import torch._dynamo

@@ -53,14 +53,14 @@ def test_its_training_can_be_repeated():
     assert sections["model"] == build(SECTIONS["model"], real["model"], "model")
 
 
-def test_codes_become_speech_without_slow_imports():
-    """These would take a third of the time of a short `speechvq-decode`."""
+def test_speech_is_converted_without_slow_imports():
+    """These would take a third of the time of a short `speechvq-convert`."""
     program = (
         "import sys, numpy as np\n"
         "from speechvq.model_folder import PRETRAINED, load_model\n"
-        "from speechvq.sampling import sample_batch\n"
+        "from speechvq.sampling import convert\n"
         "model = load_model(PRETRAINED)\n"
-        "sample_batch(model, [np.zeros((2, model.codebooks), dtype=int)], ['p225'])\n"
+        "convert(model, np.zeros(4000, np.float32), 'p225')\n"
         "print({'librosa', 'scipy.signal', 'scipy.optimize'} & set(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from speechvq.cli import speaking
 from speechvq.cli.errors import OK, Parser, command
+from speechvq.cli.imports import importing
 from speechvq.codes import Codebook, decode_codes, read_codes
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     from speechvq.model_folder import codebook_of, find_model, load_model
 
     folder = find_model(options.model)
-    model = load_model(folder, options.device)
+    with importing():
+        model = load_model(folder, options.device)
     speaking.check_speakers(model, speakers)
     codebook.check_same(codebook_of(model), where)
 

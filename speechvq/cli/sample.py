@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from speechvq import audio
 from speechvq.cli import speaking
 from speechvq.cli.errors import OK, Parser, command
+from speechvq.cli.imports import importing
 from speechvq.codes import check_id
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     from speechvq.prior_folder import load_prior
 
     folder = find_model(options.model)
-    model = load_model(folder, options.device)
+    with importing():
+        model = load_model(folder, options.device)
     speaking.check_speakers(model, speakers)
     codebook = codebook_of(model)
     prior = load_prior(options.prior or folder, codebook)

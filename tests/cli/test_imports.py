@@ -1,0 +1,38 @@
+"""Imports without the search for garbage."""
+
+import gc
+
+import pytest
+
+from speechvq.cli.imports import importing
+
+
+@pytest.fixture(autouse=True)
+def as_it_was():
+    enabled = gc.isenabled()
+    yield
+    gc.unfreeze()
+    (gc.enable if enabled else gc.disable)()
+
+
+def test_what_is_made_within_is_not_looked_through():
+    gc.enable()
+    with importing():
+        assert not gc.isenabled()
+        made = [[] for _ in range(1000)]
+    assert gc.isenabled() and gc.get_freeze_count() > len(made)
+    assert not any(one is made for one in gc.get_objects())
+
+
+def test_an_error_leaves_the_search_on():
+    gc.enable()
+    with pytest.raises(ValueError, match="no model"), importing():
+        raise ValueError("no model")
+    assert gc.isenabled()
+
+
+def test_who_turned_it_off_finds_it_off():
+    gc.disable()
+    with importing():
+        pass
+    assert not gc.isenabled()
