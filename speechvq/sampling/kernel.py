@@ -341,22 +341,21 @@ def _truncate(weights, total, top_k, top_p):
     """Keep the likeliest levels: `top_k` of them, or as few as have `top_p` of the sum.
 
     The least weight that is kept lies in [low, high), narrowed until one weight is left in it. The
-    largest weight is 1, and what lies below the first `low` is less than may be left out.
+    largest weight is 1, and all that lie below the first `low` together are left out.
     """
     V, wanted = weights.shape[0], top_p * total
-    low = max(np.float32((total - wanted) / V), np.float32(1e-38))
-    high, inside = np.float32(2), V
-    while inside > 1:
+    low, upto = max(np.float32((total - wanted) / V), np.float32(1e-38)), V
+    high, count, mass = np.float32(2), 0, 0.0  # of the weights from `high` on
+    while upto - count > 1:
         # Between orders of magnitude first
         middle = np.sqrt(low * high) if high > 2 * low else np.float32(0.5) * (low + high)
         if not low < middle < high:  # equal weights
             break
-        count, mass, above = _at_least(weights, middle, high)
-        if count >= top_k or mass >= wanted:
-            low, inside = middle, above
+        more, more_mass = _at_least(weights, middle)
+        if more >= top_k or more_mass >= wanted:
+            low, upto = middle, more
         else:
-            high, inside = middle, inside - above
-    count, mass, _ = _at_least(weights, high, high)
+            high, count, mass = middle, more, more_mass
     for v in range(V):
         if low <= weights[v] < high:
             if count < top_k and mass < wanted:
@@ -370,14 +369,13 @@ def _truncate(weights, total, top_k, top_p):
 
 
 @numba.njit(fastmath=_FAST, error_model="numpy")
-def _at_least(weights, least, high):
-    """Number and sum of the weights from `least` on; how many of them are below `high`."""
-    count, mass, below = np.float32(0), np.float64(0), np.float32(0)
+def _at_least(weights, least):
+    """Number and sum of the weights from `least` on."""
+    count, mass = np.float32(0), np.float64(0)
     for v in range(weights.shape[0]):
-        mass += np.float64(weights[v] if weights[v] >= least else np.float32(0))
         count += np.float32(weights[v] >= least)
-        below += np.float32(least <= weights[v] < high)
-    return int(count), mass, int(below)
+        mass += np.float64(weights[v] if weights[v] >= least else np.float32(0))
+    return int(count), mass
 
 
 # ----------------------------------------------------------------------------------------------
