@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import platform
 import time
 from typing import Any, NamedTuple
 
-import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
@@ -242,14 +242,11 @@ def _gate(typing, z, filter_at, gate_at, condition, condition_at, width, gated, 
 # ----------------------------------------------------------------------------------------------
 # Products
 
-_features = numba.core.codegen.get_host_cpu_features()
-PANEL = 8 if "+avx512f" in (numba.config.CPU_FEATURES or _features).split(",") else 4
+_features = (numba.config.CPU_FEATURES or numba.core.codegen.get_host_cpu_features()).split(",")
+PANEL = 8 if "+avx512f" in _features else 4
 """Vectors side by side that a row's product keeps in registers; weights are packed so."""
-
-HALVES = "+f16c" in (numba.config.CPU_FEATURES or _features).split(",") or "aarch64" in str(
-    llvmlite.binding.get_process_triple()
-)
-"""Whether the processor turns half precision to float32 in one instruction."""
+HALVES = "+f16c" in _features or platform.machine() in ("aarch64", "arm64")
+"""Whether the processor turns half precision into float32 by one instruction."""
 
 _ROWS, _WIDTH = (4, 4) if PANEL == 8 else (2, 2)  # of a block of rows that share their weights
 _row8, _row4, _row2 = (_product(1, vectors) for vectors in (8, 4, 2))
