@@ -34,8 +34,9 @@ from speechvq.analysis.judges.trials import Trial, choose, pools
 from speechvq.data.manifest import CorpusError, Utterance, read_usable
 from speechvq.evaluation.likelihood import bits_per_sample
 from speechvq.model import Model
-from speechvq.sampling import SamplingOptions, sample_batch
-from speechvq.sampling.utterances import encode_utterances, read_waveform
+from speechvq.sampling import SamplingOptions, encode_source, sample_batch
+from speechvq.sampling.pauses import at_source_level
+from speechvq.sampling.utterances import read_waveform
 
 logger = logging.getLogger(__name__)
 
@@ -296,23 +297,24 @@ def synthesise(
     drawn: Callable[[int], None] | None = None,
     draw: Callable[..., list[np.ndarray]] | None = None,
 ) -> Synthesised:
-    """Draw all reconstructions and conversions of trials in one batch."""
-    codes, lengths = {}, {}
-    for e in encode_utterances(model, trials.utterances.values()):
-        codes[e.utterance.id], lengths[e.utterance.id] = e.codes, len(e.waveform)
+    """Draw all reconstructions and conversions of trials in one batch, as `convert` gives them."""
+    sources = {
+        u.id: encode_source(model, [read_waveform(u, model.sample_rate)])
+        for u in trials.utterances.values()
+    }
     known = [u for u in trials.utterances.values() if u.speaker in model.speakers]
     pairs = [(u.id, u.speaker) for u in known]
     pairs += [(trial.utterance.id, trial.target) for trial in trials.trials]
     waveforms = (draw or sample_batch)(
         model,
-        [codes[u] for u, _ in pairs],
+        [sources[u].codes for u, _ in pairs],
         [speaker for _, speaker in pairs],
         options,
         seeds=[options.seed + i for i in range(len(pairs))],
         progress=drawn,
     )
     judged = [
-        normalised(waveform[: lengths[u]], model.sample_rate)
+        normalised(at_source_level(model, sources[u], waveform), model.sample_rate)
         for (u, _), waveform in zip(pairs, waveforms, strict=True)
     ]
     return Synthesised(

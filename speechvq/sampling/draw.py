@@ -25,7 +25,7 @@ from speechvq.sampling.conditions import check_batch, conditions_of
 from speechvq.sampling.decoder import sample_decoder, samples_itself, wavenet_parts
 from speechvq.sampling.encode import encode_source
 from speechvq.sampling.options import SamplingOptions
-from speechvq.sampling.pauses import SourceLevel
+from speechvq.sampling.pauses import SourceLevel, at_source_level
 
 CONDITIONED_CODES = 100
 """Codes whose condition vectors are computed at a time."""
@@ -227,8 +227,7 @@ def convert(
     """
     source = encode_source(model, [waveform])
     converted = sample(model, source.codes, speaker, options, progress=progress)
-    level = SourceLevel(model, source.powers, source.gain)
-    return np.concatenate([level.add(converted[: source.samples]), level.end()])
+    return at_source_level(model, source, converted)
 
 
 def cut(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

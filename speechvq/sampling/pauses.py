@@ -14,6 +14,7 @@ import numpy as np
 
 from speechvq.audio.level import frame_powers
 from speechvq.model import Model
+from speechvq.sampling.encode import EncodedSource
 from speechvq.sampling.level import apply_gain
 
 PAUSE = 35.0
@@ -76,6 +77,12 @@ class SourceLevel:
         self._first += ready - self._past
         self._held = self._held[(ready - self._past) * hop :]
         return apply_gain(self._gain, (ramps * samples).astype(np.float32))
+
+
+def at_source_level(model: Model, source: EncodedSource, drawn: np.ndarray) -> np.ndarray:
+    """Speech (N · hop_length,) drawn for a source, as a conversion (T,) of it."""
+    level = SourceLevel(model, source.powers, source.gain)
+    return np.concatenate([level.add(drawn[: source.samples]), level.end()])
 
 
 def pause_gains(source: np.ndarray, drawn: np.ndarray, speech: float, near: int) -> np.ndarray:
