@@ -64,9 +64,19 @@ class IIRFilter:
         Hz.
     sample_rate : int
         Hz.
+
+    Raises
+    ------
+    ValueError
+        The cutoff is not below half of the sample rate.
     """
 
     def __init__(self, prototype: Prototype, kind: str, cutoff: float, sample_rate: int):
+        if not 0 < 2 * cutoff < sample_rate:
+            raise ValueError(
+                f"sample rate: expected more than {2 * cutoff:g} Hz for a filter at {cutoff:g} Hz, "
+                f"got {sample_rate}"
+            )
         self._matrices = _frame_matrices(prototype, kind, cutoff, sample_rate)
         self._state = np.zeros(len(self._matrices.step))
 

@@ -23,6 +23,11 @@ def test_a_filtered_recording_is_that_of_scipy(kind, rate):
     np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
+def test_a_cutoff_beyond_the_sample_rate_is_refused():
+    with pytest.raises(ValueError, match="expected more than 160 Hz for a filter at 80 Hz, got 99"):
+        IIRFilter(EIGHTH, "highpass", 80, 99)
+
+
 @pytest.mark.parametrize("size", [1, 37, FRAME, FRAME + 1, 3 * FRAME])
 def test_blocks_are_the_whole(size):
     x = np.random.default_rng(0).standard_normal(2000)
