@@ -1,8 +1,8 @@
 """Elliptic filters of what lies above, or well below, the voice, on recordings that come in blocks.
 
-scipy.signal designs and applies such filters, but its import takes longer than the conversion of a
-short recording. Here a filter is its state-space form: a frame of samples and the state before it
-give the filtered frame and the state after it, by products of matrices.
+scipy.signal designs and applies such filters, but its import takes a second or more, a quarter of
+the conversion of a short recording. Here a filter is its state-space form: a frame of samples and
+the state before it give the filtered frame and the state after it, by products of matrices.
 
 Shapes: T samples, n samples of a frame, m frames, S state.
 """

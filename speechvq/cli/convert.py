@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from speechvq import audio
 from speechvq.cli import piping, sharding, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line, shown
-from speechvq.cli.imports import importing
+from speechvq.cli.garbage import without_collection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,7 +157,7 @@ def _model(options: argparse.Namespace) -> tuple[Model, Path]:
     from speechvq.model_folder import find_model, load_model
 
     folder = find_model(options.model)
-    with importing():
+    with without_collection():
         model = load_model(folder, options.device)
     speaking.check_speakers(model, options.speaker)
     return model, folder

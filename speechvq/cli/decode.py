@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from speechvq.cli import speaking
 from speechvq.cli.errors import OK, Parser, command
-from speechvq.cli.imports import importing
+from speechvq.cli.garbage import without_collection
 from speechvq.codes import Codebook, decode_codes, read_codes
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     from speechvq.model_folder import codebook_of, find_model, load_model
 
     folder = find_model(options.model)
-    with importing():
+    with without_collection():
         model = load_model(folder, options.device)
     speaking.check_speakers(model, speakers)
     codebook.check_same(codebook_of(model), where)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from speechvq import audio
 from speechvq.cli import piping, sharding, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
-from speechvq.cli.imports import importing
+from speechvq.cli.garbage import without_collection
 from speechvq.codes import Codebook, check_id
 from speechvq.progress import track
 
@@ -138,7 +138,7 @@ def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
 
     from speechvq.model_folder import codebook_of, load
 
-    with importing():
+    with without_collection():
         model = load(options.model, options.device)
     codebook = codebook_of(model)
     failed: list[Recording] = []

@@ -33,7 +33,7 @@ OURS = ("speechvq", "__main__")
 
 OK, ERROR, SIGNALLED, BROKEN_PIPE = 0, 2, 128, 141
 
-# Python's last search for garbage takes half a second with PyTorch imported, and frees nothing
+# Python's last garbage collection takes half a second with PyTorch imported, and frees nothing
 # that the end of the process does not free
 atexit.register(gc.freeze)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from speechvq import audio
 from speechvq.cli import speaking
 from speechvq.cli.errors import OK, Parser, command
-from speechvq.cli.imports import importing
+from speechvq.cli.garbage import without_collection
 from speechvq.codes import check_id
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     from speechvq.prior_folder import load_prior
 
     folder = find_model(options.model)
-    with importing():
+    with without_collection():
         model = load_model(folder, options.device)
     speaking.check_speakers(model, speakers)
     codebook = codebook_of(model)

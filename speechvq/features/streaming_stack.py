@@ -128,7 +128,7 @@ class StackStream:
 
     def __init__(self, stack: StreamingStack, speaker: Tensor | None):
         self._batch = 1 if speaker is None else len(speaker)
-        self._layers = [_LayerStream(layer, speaker) for layer in stack.layers]
+        self._layers = [_LayerStream(layer, speaker, self._batch) for layer in stack.layers]
 
     def add(self, x: Tensor) -> Tensor:
         """Take steps (1, n, C); give the steps (B, m, C), m from 0, that are known now."""
@@ -148,10 +148,10 @@ class StackStream:
 
 
 class _LayerStream:
-    def __init__(self, layer: StreamingLayer, speaker: Tensor | None):
+    def __init__(self, layer: StreamingLayer, speaker: Tensor | None, batch: int):
         self._layer = layer
         self._film = None if speaker is None else layer.film(speaker)
-        like, batch = layer.norm.weight, 1 if speaker is None else len(speaker)
+        like = layer.norm.weight
         # Of the next output: the steps before it, normed; and inputs from it on
         self._normed = like.new_zeros(batch, layer.past, len(like))
         self._held = like.new_zeros(batch, 0, len(like))

@@ -58,7 +58,7 @@ class Conditions:
                 "leave it at its default"
             )
         wanted = own if guidance is None else guidance
-        self._guidance = wanted or 0.0 if mel_frames else 0.0
+        self._guidance = 0.0 if wanted is None or not mel_frames else wanted
 
     @property
     def lookahead(self) -> int:

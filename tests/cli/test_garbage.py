@@ -1,10 +1,10 @@
-"""Imports without the search for garbage."""
+"""Loading without garbage collection."""
 
 import gc
 
 import pytest
 
-from speechvq.cli.imports import importing
+from speechvq.cli.garbage import without_collection
 
 
 @pytest.fixture(autouse=True)
@@ -17,22 +17,22 @@ def as_it_was():
 
 def test_what_is_made_within_is_not_looked_through():
     gc.enable()
-    with importing():
+    with without_collection():
         assert not gc.isenabled()
         made = [[] for _ in range(1000)]
     assert gc.isenabled() and gc.get_freeze_count() > len(made)
     assert not any(one is made for one in gc.get_objects())
 
 
-def test_an_error_leaves_the_search_on():
+def test_after_an_error_it_is_on_again():
     gc.enable()
-    with pytest.raises(ValueError, match="no model"), importing():
+    with pytest.raises(ValueError, match="no model"), without_collection():
         raise ValueError("no model")
     assert gc.isenabled()
 
 
 def test_who_turned_it_off_finds_it_off():
     gc.disable()
-    with importing():
+    with without_collection():
         pass
     assert not gc.isenabled()
