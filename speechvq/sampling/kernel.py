@@ -480,6 +480,33 @@ def _add_input(w, state, slot, listen, h, h_at):
                 h[h_at + c] += state.weight[slot] * w.long_term[row_at + c]
 
 
+@numba.njit(error_model="numpy")
+def _output(w, rows, h, skips, hidden, logits):
+    """Logits (A, (J·V)') of what h (A, C' + S') has summed; A is `rows`."""
+    C, S, O, J, V = w.sizes[:5]  # noqa: E741
+    C_, S_, O_, JV_ = up(C), up(S), up(O), up(J * V)
+    for a in range(rows):
+        for s in range(S_):
+            skips[a * S_ + s] = max(h[a * (C_ + S_) + C_ + s], np.float32(0))
+        hidden[a * O_ : (a + 1) * O_] = w.hidden_bias
+        logits[a * JV_ : (a + 1) * JV_] = w.output_bias
+    _add_product(rows, hidden, 0, O_, O_ // LANES, skips, 0, S_, S, w.hidden, 0)
+    for o in range(rows * O_):
+        hidden[o] = max(hidden[o], np.float32(0))
+    _add_product(rows, logits, 0, JV_, JV_ // LANES, hidden, 0, O_, O, w.output, 0)
+
+
+@numba.njit(error_model="numpy")
+def _end_step(state, slot, J):
+    """Note the levels of the step in the history of an utterance, and count it."""
+    H = state.history.shape[0] // (state.position.shape[0] * J)
+    if H:
+        now = state.position[slot] % H
+        for j in range(J):
+            state.history[(slot * J + j) * H + now] = state.level[slot * J + j]
+    state.position[slot] += 1
+
+
 def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top_k, top_p, given,
           logits_out, drawn):  # fmt: skip
     """Draw the next steps of the utterances in `slots` (A,) of `state` into `drawn`.
@@ -495,7 +522,6 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
     M = condition.shape[0] // (A * G)
     T = M * period
     R = state.rings.shape[0] // (state.position.shape[0] * C_)
-    history = state.history.shape[0] // (state.position.shape[0] * J)
 
     projected = np.empty(A * M * L * Z, np.float32)
     for row_at in range(0, A * M * L * Z, L * Z):
@@ -567,16 +593,7 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
                     h[a * H + c] += w.outputs_bias[layer * H + c]
             _add_product(A, h, 0, H, H // LANES, gated, 0, C_, C, w.outputs, layer * C * H)
 
-        for a in range(A):
-            for s in range(S_):
-                skips[a * S_ + s] = max(h[a * H + C_ + s], np.float32(0))
-            hidden[a * O_ : (a + 1) * O_] = w.hidden_bias
-            logits[a * JV_ : (a + 1) * JV_] = w.output_bias
-        _add_product(A, hidden, 0, O_, O_ // LANES, skips, 0, S_, S, w.hidden, 0)
-        for o in range(A * O_):
-            hidden[o] = max(hidden[o], np.float32(0))
-        _add_product(A, logits, 0, JV_, JV_ // LANES, hidden, 0, O_, O, w.output, 0)
-
+        _output(w, A, h, skips, hidden, logits)
         for a in range(A):
             for j in range(J):
                 mine = logits[a * JV_ + j * V : a * JV_ + (j + 1) * V]
@@ -590,10 +607,7 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
                     )
                     drawn[at] = level
                 state.level[slots[a] * J + j] = level
-                if history:
-                    now = state.position[slots[a]] % history
-                    state.history[(slots[a] * J + j) * history + now] = level
-            state.position[slots[a]] += 1
+            _end_step(state, slots[a], J)
 
 
 @functools.cache
