@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from speechvq import audio
 from speechvq.cli import piping, sharding, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line, shown
-from speechvq.cli.garbage import without_collection
+from speechvq.cli.loading import load
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,11 +154,7 @@ def _run_manifest(options: argparse.Namespace) -> int:
 
 def _model(options: argparse.Namespace) -> tuple[Model, Path]:
     """The model, which has the speakers that are asked for, and its folder."""
-    from speechvq.model_folder import find_model, load_model
-
-    folder = find_model(options.model)
-    with without_collection():
-        model = load_model(folder, options.device)
+    model, folder = load(options.model, options.device)
     speaking.check_speakers(model, options.speaker)
     return model, folder
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from speechvq.cli import speaking
 from speechvq.cli.errors import OK, Parser, command
-from speechvq.cli.garbage import without_collection
+from speechvq.cli.loading import load
 from speechvq.codes import Codebook, decode_codes, read_codes
 
 if TYPE_CHECKING:
@@ -57,12 +57,10 @@ def main(argv: list[str] | None = None) -> int:
     fine = speaking.writable(paths)
     jobs = [(*pair, path) for pair, path in zip(pairs, paths, strict=True) if path in fine]
 
-    from speechvq.model_folder import codebook_of, find_model, load_model
-
-    folder = find_model(options.model)
-    with without_collection():
-        model = load_model(folder, options.device)
+    model, folder = load(options.model, options.device)
     speaking.check_speakers(model, speakers)
+    from speechvq.model_folder import codebook_of
+
     codebook.check_same(codebook_of(model), where)
 
     sampling = speaking.sampling_options(options)

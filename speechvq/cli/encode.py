@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from speechvq import audio
 from speechvq.cli import piping, sharding, speaking
 from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
-from speechvq.cli.garbage import without_collection
+from speechvq.cli.loading import load
 from speechvq.codes import Codebook, check_id
 from speechvq.progress import track
 
@@ -136,10 +136,10 @@ def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
         recordings = _named(options.format, recordings)
         _check_out(options, recordings)
 
-    from speechvq.model_folder import codebook_of, load
+    model, _ = load(options.model, options.device)
 
-    with without_collection():
-        model = load(options.model, options.device)
+    from speechvq.model_folder import codebook_of
+
     codebook = codebook_of(model)
     failed: list[Recording] = []
     found = _encode(model, recordings, failed)
@@ -157,11 +157,11 @@ def _run_shard(options: argparse.Namespace) -> int:
     """Encode a part of a manifest, or what is left of it."""
     from speechvq.data.code_shards import ShardWriter, fingerprint
     from speechvq.data.manifest import read_manifest
-    from speechvq.model_folder import codebook_of, load
+    from speechvq.model_folder import codebook_of
 
     _check_out(options, [])
     utterances = options.shard.of(read_manifest(options.manifest))
-    model = load(options.model, options.device)
+    model, _ = load(options.model, options.device)
     manifest = fingerprint(Path(options.manifest))
     with ShardWriter(Path(options.out), options.shard, codebook_of(model), manifest) as writer:
         if writer.whole:

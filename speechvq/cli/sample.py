@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from speechvq import audio
 from speechvq.cli import speaking
 from speechvq.cli.errors import OK, Parser, command
-from speechvq.cli.garbage import without_collection
+from speechvq.cli.loading import load
 from speechvq.codes import check_id
 
 if TYPE_CHECKING:
@@ -83,13 +83,12 @@ def main(argv: list[str] | None = None) -> int:
             if path.resolve() == Path(options.codes).resolve():
                 raise ValueError(f"--codes {path}: a sample goes there; name another file")
 
-    from speechvq.model_folder import codebook_of, find_model, load_model
+    model, folder = load(options.model, options.device)
+    speaking.check_speakers(model, speakers)
+
+    from speechvq.model_folder import codebook_of
     from speechvq.prior_folder import load_prior
 
-    folder = find_model(options.model)
-    with without_collection():
-        model = load_model(folder, options.device)
-    speaking.check_speakers(model, speakers)
     codebook = codebook_of(model)
     prior = load_prior(options.prior or folder, codebook)
     for speaker in speakers:

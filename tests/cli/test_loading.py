@@ -1,10 +1,10 @@
-"""Loading without garbage collection."""
+"""A model is loaded without garbage collection."""
 
 import gc
 
 import pytest
 
-from speechvq.cli.garbage import without_collection
+from speechvq.cli.loading import without_collection
 
 
 @pytest.fixture(autouse=True)
