@@ -74,8 +74,10 @@ def main(argv: list[str] | None = None) -> int:
     samples = [(speaker, seed) for speaker in speakers for seed in seeds]
     paths = _paths(samples, options.out)
     inputs = [] if options.prompt is None else [Path(options.prompt)]
-    for path in paths:
-        speaking.check_outputs(path, inputs)
+    speaking.check_not_sources(paths, inputs)
+    fine = speaking.writable(paths, named_by_us=paths != [Path(options.out or ".")])
+    kept = [(sample, path) for sample, path in zip(samples, paths, strict=True) if path in fine]
+    samples, paths = [sample for sample, _ in kept], [path for _, path in kept]
     if options.codes is not None:
         speaking.check_outputs(Path(options.codes), inputs)
         for path in paths:

@@ -101,18 +101,16 @@ def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> se
     `outputs` is one path that a user named, or has one path, named by us, for each of `sources`.
     Outputs that clash, and that are sources, are a ValueError.
     """
-    single = isinstance(outputs, Path)
-    pairs: Iterable[tuple[Path, Path | None]]
-    pairs = [(outputs, None)] if isinstance(outputs, Path) else zip(outputs, sources, strict=True)
-    inputs = {source.resolve() for source in sources}
+    pairs: list[tuple[Path, Path | None]]
+    if isinstance(outputs, Path):
+        pairs = [(outputs, None)]
+    else:
+        pairs = list(zip(outputs, sources, strict=True))
+    check_not_sources([output for output, _ in pairs], sources)
     made_from: dict[Path, Path | None] = {}
     asked = []
     for output, source in pairs:
         key = output.resolve()
-        if key in inputs:
-            raise ValueError(
-                f"{output}: the output would overwrite this source; pass another --out"
-            )
         if key in made_from:
             raise ValueError(
                 f"{made_from[key]} and {source} would both be written to {output}; "
@@ -120,7 +118,17 @@ def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> se
             )
         made_from[key] = source
         asked.append(output)
-    return writable(asked, named_by_us=not single)
+    return writable(asked, named_by_us=not isinstance(outputs, Path))
+
+
+def check_not_sources(outputs: Iterable[Path], sources: Iterable[Path]) -> None:
+    """Raise ValueError for an output that is a source."""
+    inputs = {source.resolve() for source in sources}
+    for output in outputs:
+        if output.resolve() in inputs:
+            raise ValueError(
+                f"{output}: the output would overwrite this source; pass another --out"
+            )
 
 
 def named(names: Sequence[tuple[str, str]], folder: str) -> list[Path]:

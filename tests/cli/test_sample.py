@@ -68,6 +68,20 @@ def test_several_at_once_are_each_as_alone(capsys):
     assert Path("alone.wav").read_bytes() == together
 
 
+def test_a_recording_with_the_name_of_a_sample(capsys):
+    """It is not overwritten; the other sample is drawn."""
+    audio.write("sample-p225-0.wav", np.full(RATE // 4, 0.1, np.float32), RATE)
+    before = Path("sample-p225-0.wav").read_bytes()
+    assert main(["--speaker", "p225", "p226", "--seconds", "0.25"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "sample-p226-0.wav\n"
+    assert "sample-p225-0.wav: is there, and speechvq did not write it; move it" in err
+    assert Path("sample-p225-0.wav").read_bytes() == before
+    named = ["--out", "sample-p225-0.wav"]
+    assert main(["--speaker", "p225", "--seconds", "0.25", *named]) == 0
+    assert audio.is_drawn(Path("sample-p225-0.wav"))
+
+
 def test_codes_can_be_kept(model):
     assert main(["--speaker", "p225", "--seconds", "0.25", "--codes", "kept/codes.txt"]) == 0
     codebook, kept = read_codes("kept/codes.txt")
