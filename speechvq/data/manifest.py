@@ -55,6 +55,11 @@ class Utterance:
     text: str | None = None
     phones: tuple[Phone, ...] | None = None
 
+    @property
+    def recording(self) -> tuple[str, float, float]:
+        """Which audio it is: path, start and duration. Other manifests may have the same id."""
+        return self.path, self.start, self.duration
+
 
 _KEYS = ("id", "speaker", "path", "duration", "start", "text", "phones")
 _REQUIRED = _KEYS[:4]

@@ -174,10 +174,11 @@ def evaluate_conversion(
     synthesised = synthesise(model, trials, options, drawn, draw)
     known = [trials.utterances[u] for u in synthesised.reconstructions]
     bits = None if draw else bits_per_sample(model, progress(known, "bits per sample"), device)
+    read = {u.recording: synthesised.sources[u.id] for u in trials.utterances.values()}
     recordings = Recordings(
         trials.pools,
         trials.targets,
-        lambda u: synthesised.sources[u.id] if u.id in synthesised.sources else real(u),
+        lambda u: read[u.recording] if u.recording in read else real(u),
     )
     speech = speech_of_trials(trials, synthesised, recordings)
     judged: dict[str, Judged] = {}

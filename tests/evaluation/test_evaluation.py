@@ -10,7 +10,7 @@ import soxr
 torch = pytest.importorskip("torch")
 
 from speechvq import audio  # noqa: E402
-from speechvq.analysis.judges.judge import CONVERSION, Judge, Score  # noqa: E402
+from speechvq.analysis.judges.judge import CONVERSION, REAL_TARGET, Judge, Score  # noqa: E402
 from speechvq.analysis.judges.level import normalised  # noqa: E402
 from speechvq.config import (  # noqa: E402
     CepstraStage,
@@ -86,6 +86,29 @@ def test_a_judge_from_outside_is_run(model, utterances, tmp_path):
     found = result.to_dict()
     assert found["judges"] == {"duration": "mine 1.0"}
     assert found["duration"][CONVERSION]["seconds"]["value"] == pytest.approx(0.5)
+
+
+def test_targets_whose_ids_are_those_of_sources(model, utterances, tmp_path):
+    """What is judged as a target is its own recording, in another manifest."""
+
+    class Duration(Judge):
+        title, name, formats, kinds = "duration", "mine 1.0", {"seconds": ".1f"}, (REAL_TARGET,)
+
+        def score(self, speech):
+            return Score({"seconds": speech.measured(len) / RATE})
+
+    (tmp_path / "long").mkdir()
+    longer = []
+    for u in utterances:
+        path = tmp_path / "long" / f"{u.id}.wav"
+        audio.write(path, np.full(8000, 0.1, np.float32), 8000)
+        longer.append(replace(u, path=str(path), duration=1.0))
+    write_manifest(tmp_path / "test.jsonl", utterances)
+    write_manifest(tmp_path / "long" / "targets.jsonl", longer)
+    targets = str(tmp_path / "long" / "targets.jsonl")
+    trials = choose_trials(str(tmp_path / "test.jsonl"), model, None, 2, 0, targets)
+    found = evaluate_conversion(model, trials, [Duration()]).judged["duration"].scores
+    assert found[REAL_TARGET]["seconds"].value == pytest.approx(1.0)
 
 
 def test_synthesised_speech_is_that_of_the_functions(model, utterances, tmp_path):

@@ -14,8 +14,6 @@ from speechvq.data.manifest import Utterance
 
 SOURCE, RECONSTRUCTION, CONVERSION = "source", "reconstruction", "conversion"
 REAL_TARGET, REAL_SOURCE = "real target", "real source"
-RECORDINGS = (SOURCE, REAL_TARGET, REAL_SOURCE)
-"""The kinds of speech that are not synthesised."""
 
 
 class Errors(NamedTuple):
@@ -57,8 +55,8 @@ class Recordings:
     _measured: dict[Hashable, Any] = field(default_factory=dict, compare=False)
 
     def measured(self, measure: Callable[[np.ndarray], Any], utterance: Utterance) -> Any:
-        """Apply a measure to a recording, once for each utterance."""
-        key = (measure, utterance.id)
+        """Apply a measure to a recording, once for each."""
+        key = (measure, utterance.recording)
         if key not in self._measured:
             self._measured[key] = measure(self.waveform(utterance))
         return self._measured[key]
@@ -99,7 +97,7 @@ class Speech:
         return self.of_recording(measure)
 
     def of_recording(self, measure: Callable[[np.ndarray], Any]) -> Any:
-        """Apply a measure to the recording of the utterance, once for each utterance."""
+        """Apply a measure to the recording of the utterance, once for each recording."""
         return self.recordings.measured(measure, self.utterance)
 
 

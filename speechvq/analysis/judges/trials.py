@@ -98,6 +98,6 @@ def pools(
 
 def others(pool: Sequence[Utterance], judged: Utterance) -> list[Utterance]:
     """Leave the judged utterance out of a pool, and those of the same text, if any remain."""
-    rest = [utterance for utterance in pool if utterance.id != judged.id]
+    rest = [utterance for utterance in pool if utterance.recording != judged.recording]
     differing = [u for u in rest if u.text is None or u.text != judged.text]
     return differing or rest or list(pool)

@@ -1,6 +1,7 @@
 """Scores of made-up speech, whose answers are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from speechvq.data.manifest import Utterance
 
 SPEAKERS = ("a", "b", "c")
 UTTERANCES = [
-    Utterance(f"{speaker}{i}", speaker, "x.wav", 1.0, text=f"{speaker} {i}")
+    Utterance(f"{speaker}{i}", speaker, f"{speaker}{i}.wav", 1.0, text=f"{speaker} {i}")
     for speaker in SPEAKERS
     for i in range(4)
 ]
@@ -114,6 +115,13 @@ def test_recordings_are_measured_once():
     assert calls == [UTTERANCES[0].id]
     speech.measured(np.sum)  # another measure
     assert len(calls) == 2
+
+
+def test_a_recording_is_not_one_of_the_same_id_in_another_manifest():
+    there = replace(UTTERANCES[0], path="elsewhere.wav")
+    heard = {UTTERANCES[0].path: 1, there.path: 2}
+    recordings = Recordings(POOLS, SPEAKERS, lambda u: np.zeros(heard[u.path]))
+    assert [recordings.measured(len, u) for u in (UTTERANCES[0], there)] == [1, 2]
 
 
 def test_voices_are_compared_by_their_direction():
@@ -205,7 +213,7 @@ def test_the_melody_of_the_source():
 
 def test_a_source_with_one_recording():
     """It can be named, but not be compared with itself."""
-    lone = Utterance("d0", "d", "x.wav", 1.0)
+    lone = Utterance("d0", "d", "d0.wav", 1.0)
     recordings = Recordings({**POOLS, "d": [lone]}, SPEAKERS, lambda u: np.array([u.speaker]))
     axes = dict(zip("abcd", np.eye(4), strict=True))
 
@@ -244,7 +252,7 @@ def test_words_of_a_recording_without_text():
         def transcribe(self, waveform):
             return str(waveform[0]).split()
 
-    silent = Utterance("d0", "d", "x.wav", 1.0)
+    silent = Utterance("d0", "d", "d0.wav", 1.0)
     heard = {"d0": "one two", "a0": "a 1"}
     recordings = Recordings(POOLS, SPEAKERS, lambda u: np.array([heard[u.id]]))
     speech = [

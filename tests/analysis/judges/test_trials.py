@@ -1,6 +1,7 @@
 """What is converted into what."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -85,8 +86,16 @@ def test_a_pool_of_the_judged_utterance_alone_is_left():
     assert others([lone], lone) == [lone]
 
 
+def test_a_recording_is_left_out_whatever_its_id():
+    """A group's name stands before the ids of its utterances."""
+    one, two, three = corpus(a=3)
+    assert others([one, two, three], replace(two, id=f"mp3/{two.id}")) == [one, three]
+    elsewhere = replace(two, path="elsewhere.wav", text=None)
+    assert others([one, two, three], elsewhere) == [one, two, three]
+
+
 def test_a_pool_that_says_the_same_is_better_than_none():
-    utterances = [Utterance(f"u{i}", "a", "a.wav", 1.0, text="the same") for i in range(3)]
+    utterances = [Utterance(f"u{i}", "a", f"u{i}.wav", 1.0, text="the same") for i in range(3)]
     assert others(utterances, utterances[0]) == utterances[1:]
-    silent = [Utterance(f"u{i}", "a", "a.wav", 1.0) for i in range(3)]
+    silent = [Utterance(f"u{i}", "a", f"u{i}.wav", 1.0) for i in range(3)]
     assert others(silent, silent[0]) == silent[1:]
