@@ -48,7 +48,8 @@ def put_speaker(
     place
         The speaker's index; P for a new one.
     vectors
-        The row of each of `TABLES` that the model has, in their order.
+        The row of each of `TABLES` that the model has, in their order; without the dimensions that
+        are one speaker's own, which other enrolments add and remove.
     film
         A scale and shift (2C,) that is added in each layer of the mel predictor; none if it has
         no such layers.
@@ -63,8 +64,9 @@ def put_speaker(
             kept = ~(own & (table[place] != 0))
             for name in _with_dimensions(tensors):
                 tensors[name] = tensors[name][:, kept]
-        # The row of the table is the last one; what is another's own is not for it
-        vectors = [*vectors[:-1], torch.where(own, 0, vectors[-1].detach().cpu())[kept]]
+        row = table.new_zeros(len(own))
+        row[~own] = vectors[-1].detach().to("cpu", table.dtype)  # that of the table is the last one
+        vectors = [*vectors[:-1], row[kept]]
     for name, vector in zip((t for t in TABLES if t in tensors), vectors, strict=True):
         rows = tensors[name]
         row = vector.detach().to("cpu", rows.dtype).unsqueeze(0)

@@ -67,7 +67,8 @@ class Fit:
     """What is fitted to recordings, and the likelihood of held-out recordings."""
 
     vectors: list[Tensor]
-    """The decoder's (C,), and the mel predictor's, of its own size, if the model has one."""
+    """The decoder's (C,), and the mel predictor's, if the model has one: without the dimensions
+    that are one speaker's own."""
     film: list[Tensor]
     """What is added to scale and shift of each layer of the mel predictor, if it has any."""
     nearest: str
@@ -208,8 +209,11 @@ def fit_speaker(
             "or more steps may help",
             nearest,
         )
-        learned, film, bits_after = known[nearest], [], bits_before
+        learned, bits_after = known[nearest], bits_before
+        film = [torch.zeros_like(change) for change in film]  # not who is guided away from
     vectors = [vector.cpu().clone() for vector in learned]
+    if film:
+        vectors[-1] = vectors[-1][~own_dimensions(tables[-1]).cpu()]
     return Fit(vectors, [x.cpu() for x in film], nearest, bits_before, bits_after)
 
 

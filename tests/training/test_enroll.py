@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 import os
 from dataclasses import replace
 
@@ -318,6 +319,41 @@ def test_what_does_not_learn_takes_the_nearest_voice(folder, wavs, monkeypatch, 
     table = model_folder.load_model(folder).vqvae.decoder.conditioner.speakers.weight
     assert torch.equal(table[2], table[SPEAKERS.index(fit.nearest)])
     assert fit.bits_after == fit.bits_before
+
+
+def test_who_has_the_nearest_voice_changes_nobody_elses(streaming, wavs, tmp_path, monkeypatch):
+    """The average speaker, whom speech is guided away from, is that of the training still."""
+    for stage in ("STAGE", "MEL_STAGE"):
+        short = replace(getattr(enrolling, stage), segment_length=800, learning_rate=math.inf)
+        monkeypatch.setattr(enrolling, stage, short)
+    folder, codes = tmp_path / "m", np.arange(80).reshape(40, 2) % 8
+    model_folder.save_model(folder, streaming, {}, CARD)
+    said = [sample(streaming, codes, name) for name in SPEAKERS]
+    fit = enroll(folder, "me", wavs, steps=3).fit
+    assert fit.bits_after == fit.bits_before
+    after = model_folder.load_model(folder)
+    for name, before in zip(SPEAKERS, said, strict=True):
+        assert np.array_equal(sample(after, codes, name), before)
+    assert np.array_equal(sample(after, codes, "me"), said[SPEAKERS.index(fit.nearest)])
+
+
+def test_two_at_a_time(streaming, wavs, tmp_path, monkeypatch):
+    """Another speaker may be added to the folder while one is learned."""
+    monkeypatch.setattr(enrolling, "STAGE", replace(enrolling.STAGE, segment_length=800))
+    folder = tmp_path / "m"
+    model_folder.save_model(folder, streaming, {}, CARD)
+    fit = enrolling.fit_speaker
+
+    def fit_beside_another(*args):
+        monkeypatch.setattr(enrolling, "fit_speaker", fit)
+        enroll(folder, "other", wavs, steps=2)
+        return fit(*args)
+
+    monkeypatch.setattr(enrolling, "fit_speaker", fit_beside_another)
+    done = enroll(folder, "me", wavs, steps=2)
+    table = model_folder.load_model(folder).mel_predictor.table.weight
+    assert model_folder.read_speakers(folder) == [*SPEAKERS, "other", "me"]
+    assert torch.equal(table[3], torch.cat([done.fit.vectors[1], torch.tensor([0.0, 1.0])]))
 
 
 @pytest.mark.parametrize("moment", [1, 2, 3])
