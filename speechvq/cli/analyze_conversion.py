@@ -131,7 +131,7 @@ def run(options: argparse.Namespace) -> int:
         "model": str(folder),
         "sampling": {"griffin_lim": True, "seed": drawing.seed}
         if options.griffin_lim
-        else dataclasses.asdict(drawing.of(model.config.decoder)),
+        else dataclasses.asdict(drawing.of(model)),
         "seconds": round(time.monotonic() - started, 1),
         **result.to_dict(),
     }

@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     scores = {
         "model": str(folder),
         "manifest": path,
-        "sampling": dataclasses.asdict(drawing),
+        "sampling": dataclasses.asdict(drawing.of(model)),
         **result.to_dict(),
     }
     longest = max(range(len(utterances)), key=lambda i: utterances[i].duration)

@@ -39,9 +39,9 @@ def read_speech(path: Path, sample_rate: int, most_minutes: float) -> np.ndarray
 
 
 def new_speech(
-    model: Model, prior: Prior, speaker: str, seconds: float, options: SamplingOptions
+    model: Model, prior: Prior, speaker: str, seconds: float, seed: int
 ) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """Draw codes from the prior, as `speechvq-sample` does; the options concern these.
+    """Draw codes from the prior, as `speechvq-sample` does.
 
     Returns
     -------
@@ -51,8 +51,9 @@ def new_speech(
         The speech (t,), drawn while it is iterated over.
     """
     count = max(1, round(seconds * model.frame_rate))
+    options = SamplingOptions(seed=seed)
     codes = sample_codes(prior, count, [speaker], options)[0]
-    return codes, stream(model, [codes], speaker, SamplingOptions(seed=options.seed))
+    return codes, stream(model, [codes], speaker, options)
 
 
 def in_blocks(chunks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.ndarray]:

@@ -121,7 +121,7 @@ class Page:
             with gr.Accordion("Sampling", open=False), gr.Row():
                 self._seed = gr.Number(0, label="seed: another one draws again", precision=0)
                 self._top_p = gr.Slider(
-                    0.1, 1, own, step=0.05, label="top-p: below 1 less hoarse, and less varied"
+                    0.1, 1, own, step=0.05, label="top-p of conversions: below 1 less hoarse"
                 )
             self._build_results()
             gr.Markdown(WARNING)
@@ -191,17 +191,17 @@ class Page:
     def _connect(self) -> None:
         """Say what the buttons do."""
         results = [self._status, self._live, self._source, *(c for s in self._slots for c in s)]
-        sampling = [self._seed, self._top_p]
         shared: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": cores()}
         shown = {"show_progress": "minimal", "show_progress_on": self._status}
         for button, stop, work, inputs, status, options in (
             (
                 self._convert, self._stop_convert, self.convert,
-                [self._recording, self._speakers, *sampling], self._status, shared | shown,
+                [self._recording, self._speakers, self._seed, self._top_p],
+                self._status, shared | shown,
             ),
             (
                 self._generate, self._stop_generate, self.generate,
-                [self._speaker, self._seconds, *sampling], self._status, shared | shown,
+                [self._speaker, self._seconds, self._seed], self._status, shared | shown,
             ),
             (
                 self._enroll, self._stop_enroll, self.enroll,
@@ -244,18 +244,17 @@ class Page:
             yield {self._status: _said("done")}
 
     def generate(
-        self, speaker: str, seconds: float, seed: float, top_p: float, request: gr.Request
+        self, speaker: str, seconds: float, seed: float, request: gr.Request
     ) -> Iterator[Updates]:
         """Draw codes from the prior, and speech from the codes."""
         with _told(None):
             if self._prior is None:
                 raise ValueError("this model has no prior; speechvq-train prior makes one")
             model = self._model_with(speaker, request)
-            options = SamplingOptions(seed=int(seed or 0), top_p=top_p)
             yield self._cleared("drawing codes")
-            codes, chunks = new_speech(model, self._prior, speaker, seconds, options)
+            codes, chunks = new_speech(model, self._prior, speaker, seconds, int(seed or 0))
             samples = len(codes) * model.hop_length
-            out = self._new_file(f"sample-{speaker}-{options.seed}.wav", request)
+            out = self._new_file(f"sample-{speaker}-{int(seed or 0)}.wav", request)
             yield from self._drawn(0, out, speaker, chunks, samples, codes)
             yield {self._status: _said("done")}
 

@@ -199,7 +199,7 @@ class BatchedSampler:
         most = CPU_BATCH if parts.on_cpu else GPU_BATCH
         self._batch_size = min(most, -(-len(utterances) // threads))
         self._engine = build_engine(parts, options.precision)
-        self._options = options.of(model.config.decoder)
+        self._options = options.of(model)
         self._period = parts.period
         samples = parts.period * parts.wavenet.bands  # of a condition vector
         self._vectors_at_once = max(1, round(CHUNK_SECONDS * model.sample_rate / samples))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING
 
-from speechvq.config import DecoderConfig
+if TYPE_CHECKING:
+    from speechvq.model import Model
 
 PRECISIONS = ("float32", "bfloat16")
 """Precisions of the decoder's weights on the CPU."""
@@ -57,10 +58,6 @@ class Distribution:
         """Whether this is the model's distribution, unchanged."""
         return self.temperature == 1 and self.top_k is None and self.top_p in (None, 1)
 
-    def of(self, decoder: DecoderConfig) -> Self:
-        """The same with the decoder's own `top_p` where there is none."""
-        return replace(self, top_p=getattr(decoder, "top_p", 1.0)) if self.top_p is None else self
-
 
 @dataclass(frozen=True)
 class SamplingOptions(Distribution):
@@ -102,6 +99,15 @@ class SamplingOptions(Distribution):
                 raise ValueError(f"guidance: must be 0 or more, got {self.guidance}")
             if not self.post_filter:
                 raise ValueError("guidance: it is what the post-filter does, which is off")
+
+    def of(self, model: Model) -> SamplingOptions:
+        """The same with the model's own `top_p` and guidance where there are none."""
+        top_p, guidance = self.top_p, self.guidance
+        if top_p is None:
+            top_p = getattr(model.config.decoder, "top_p", 1.0)
+        if guidance is None and self.post_filter and model.mel_predictor is not None:
+            guidance = model.mel_predictor.guidance
+        return replace(self, top_p=top_p, guidance=guidance)
 
 
 def check_seed(seed: int) -> None:

@@ -84,12 +84,12 @@ def test_conversions_are_those_of_the_library(client, model, record):
 
 
 def test_new_speech_is_that_of_the_library(client, model, folder):
-    job = client().submit("p226", 2, 5, 0.8, api_name="/generate")
+    job = client().submit("p226", 2, 5, api_name="/generate")
     job.result()
     (path,) = files_of(job.outputs())
     assert Path(path).name == "sample-p226-5.wav"
     prior = load_prior(folder, codebook_of(model))
-    codes = sample_codes(prior, 200, ["p226"], SamplingOptions(seed=5, top_p=0.8))[0]
+    codes = sample_codes(prior, 200, ["p226"], SamplingOptions(seed=5))[0]
     expected = sampling.sample(model, codes, "p226", SamplingOptions(seed=5))
     assert np.array_equal(pcm(path), audio.to_pcm(expected))
 
@@ -142,7 +142,7 @@ def test_mistakes_are_one_line(client, record, tmp_path, capfd):
     assert "Traceback" not in capfd.readouterr().err
     # What the page cannot send
     with pytest.raises(Exception, match="greater than maximum value 20"):
-        visitor.predict("p225", 10_000, 0, 1, api_name="/generate")
+        visitor.predict("p225", 10_000, 0, api_name="/generate")
     with pytest.raises(Exception, match="nobody"):
         visitor.predict(good, ["nobody"], 0, 1, api_name="/convert")
     assert visitor.predict(good, ["p225"], 0, 1, api_name="/convert")

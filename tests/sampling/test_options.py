@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from speechvq.model import Model
 from speechvq.sampling import SamplingOptions
 
 
@@ -13,6 +14,20 @@ def test_the_default_is_the_models_own_distribution():
     assert (options.seed, options.precision) == (0, "float32")
     for change in ({"temperature": 0.9}, {"top_k": 5}, {"top_p": 0.5}):
         assert not dataclasses.replace(options, **change).is_models_own
+
+
+def test_what_is_not_given_is_the_models_own(tiny_streaming_config):
+    config = dataclasses.replace(
+        tiny_streaming_config,
+        decoder=dataclasses.replace(tiny_streaming_config.decoder, top_p=0.8),
+        mel_predictor=dataclasses.replace(tiny_streaming_config.mel_predictor, guidance=0.3),
+    )
+    model = Model(config, ["p225"])
+    own = SamplingOptions(seed=3).of(model)
+    assert own == SamplingOptions(seed=3, top_p=0.8, guidance=0.3)
+    given = SamplingOptions(top_p=1.0, guidance=0.0)
+    assert given.of(model) == given
+    assert SamplingOptions(post_filter=False).of(model).guidance is None
 
 
 @pytest.mark.parametrize(
