@@ -11,9 +11,8 @@ import hashlib
 import json
 import logging
 import os
-import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +23,19 @@ from speechvq.audio import write_bytes
 from speechvq.codes import Codebook
 from speechvq.config import ModelConfig
 from speechvq.settings import RemovedError, build, plain
-from speechvq.speaker_weights import MEL_TABLE, put_speaker
 from speechvq.weights import (
     COPY_AGAIN,
     OTHER_VERSION,
-    as_json,
     check_training,
     filled,
     make_header,
     parsed,
     read_header,
-    read_weights,
     speakers_of,
     write_weights,
 )
 
 if typing.TYPE_CHECKING:
-    from torch import Tensor
-
     from speechvq.model import Model
 
 logger = logging.getLogger(__name__)
@@ -58,7 +52,6 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 
 FORMAT = "speechvq 2"
 PRIOR_FORMAT = "speechvq prior 2"
-_NAME = re.compile(r"[^\W_][\w.-]{0,49}")
 OTHER_PARTS = (
     f"import the module that defines this part, if it is not of speechvq; else {OTHER_VERSION}"
 )
@@ -93,94 +86,22 @@ def save_model(
     }
     header = make_header(FORMAT, whole, model.speakers)
     export_config(folder, whole)
-    _export_speakers(folder, model.speakers)
+    export_speakers(folder, model.speakers)
     write_bytes(folder / CARD, card.encode())
     write_weights(folder / WEIGHTS, model.state_dict(), header)
 
 
-def check_new_speaker(folder: str | os.PathLike[str], name: str, replace: bool = False) -> None:
-    """Refuse a name that cannot be given to a new speaker of a model folder.
+def check_free(folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder for a new model, or prior, where there are files that it would overwrite.
 
     Raises
     ------
-    ValueError
-        Not fit for a file's name, or taken and not to be replaced.
-    OSError
-        The folder holds no model.
+    FileExistsError
+        A file there has the name of one of a model's.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"name {name!r}: files are named after speakers; expected a letter or digit, then "
-            "letters, digits, '_', '-' and '.', 50 at most in all"
-        )
-    if name in read_speakers(folder) and not replace:
-        raise ValueError(
-            f"name {name!r}: {folder} has a speaker of this name; take another, or replace it "
-            "with --replace"
-        )
-
-
-def add_speaker(
-    folder: str | os.PathLike[str],
-    name: str,
-    vectors: Sequence[Tensor],
-    card: Callable[[str], str],
-    out: str | os.PathLike[str] | None = None,
-    replace: bool = False,
-    film: Sequence[Tensor] = (),
-) -> Path:
-    """Add a speaker to a model folder, or to a copy of it.
-
-    The weights with their header are one file, which appears whole or not at all; the exports and
-    the card follow. Every other weight is kept bit for bit.
-
-    Parameters
-    ----------
-    folder
-        A model folder.
-    name
-        Of the new speaker.
-    vectors
-        The row of the decoder's speaker embedding, and that of the mel predictor's if the model has
-        one.
-    card
-        Makes the new model card from the old one; gets "" where there is none.
-    out
-        Folder to write the model to, with the new speaker; None for `folder` itself.
-    replace
-        Whether a speaker of this name may be replaced.
-    film
-        As in `speaker_weights.put_speaker`.
-
-    Returns
-    -------
-    pathlib.Path
-        The folder with the new speaker.
-
-    Raises
-    ------
-    ValueError
-        As `check_new_speaker`; or the weights are damaged.
-    OSError
-        A file cannot be read or written.
-    """
-    folder, target = Path(folder), Path(folder if out is None else out)
-    check_new_speaker(folder, name, replace)
-    config, names = read_config(folder), read_speakers(folder)
-    tensors, header = read_weights(folder / WEIGHTS)
-    place = names.index(name) if name in names else len(names)
-    put_speaker(tensors, place, vectors, film)
-    if MEL_TABLE in tensors:
-        config["model"]["mel_predictor"]["speaker_dim"] = tensors[MEL_TABLE].shape[1]
-    names[place:] = [name, *names[place + 1 :]]
-    old_card = folder / CARD
-    text = card(old_card.read_text(encoding="utf-8") if old_card.is_file() else "")
-    header |= {"config": as_json(config), "speakers": as_json(names)}
-    write_weights(target / WEIGHTS, tensors, header)
-    export_config(target, config)
-    _export_speakers(target, names)
-    write_bytes(target / CARD, text.encode())
-    return target
+    for path in (Path(folder, name) for name in (WEIGHTS, CONFIG, SPEAKERS, CARD)):
+        if path.exists():
+            raise FileExistsError(f"{path}: would be overwritten; name another folder with --out")
 
 
 def load_model(folder: str | os.PathLike[str], device: str = "cpu") -> Model:
@@ -351,7 +272,7 @@ def export_config(folder: Path, config: dict[str, Any]) -> None:
     write_bytes(folder / CONFIG, text.encode())
 
 
-def _export_speakers(folder: Path, speakers: Sequence[str]) -> None:
+def export_speakers(folder: Path, speakers: Sequence[str]) -> None:
     """Write the speakers as ``speakers.json``, for people."""
     entries = [{"name": name} for name in speakers]
     text = json.dumps(entries, ensure_ascii=False, indent=1) + "\n"

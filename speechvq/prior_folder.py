@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from speechvq.audio import write_bytes
 from speechvq.codes import Codebook
 from speechvq.config import PriorConfig
-from speechvq.model_folder import CARD, CONFIG, FORMAT, PRIOR_FORMAT, WEIGHTS, export_config
+from speechvq.model_folder import (
+    CARD,
+    CONFIG,
+    FORMAT,
+    PRIOR_FORMAT,
+    WEIGHTS,
+    check_free,
+    export_config,
+)
 from speechvq.settings import build, plain
 from speechvq.weights import (
     COPY_AGAIN,
@@ -64,6 +72,12 @@ def save_prior(
     export_config(folder, whole)
     write_bytes(folder / CARD, card.encode())
     write_weights(folder / WEIGHTS, prior.state_dict(), header)
+
+
+def check_free_for_copy(folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder for a copy of a model with its prior, as `model_folder.check_free`."""
+    for part in (Path(folder), Path(folder) / FOLDER):
+        check_free(part)
 
 
 def copy_prior(model: str | os.PathLike[str], to: str | os.PathLike[str]) -> None:

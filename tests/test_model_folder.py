@@ -13,6 +13,7 @@ import speechvq
 from speechvq import model_folder
 from speechvq.config import DataConfig, ModelConfig, TrainingConfig
 from speechvq.model import Model
+from speechvq.training.add_speaker import add_speaker
 from speechvq.weights import read_header, read_weights, write_weights
 
 SPEAKERS = ["p225", "p226"]
@@ -331,7 +332,7 @@ def test_a_killed_enrolment_has_the_speaker_or_not(folder, monkeypatch, name):
     with monkeypatch.context() as patch:
         kill_before(patch, name)
         with pytest.raises(KeyboardInterrupt):
-            model_folder.add_speaker(folder, "me", vectors, str)
+            add_speaker(folder, "me", vectors, str)
     expected = SPEAKERS if name == "model.safetensors" else [*SPEAKERS, "me"]
     assert model_folder.load_model(folder).speakers == expected
 
@@ -340,7 +341,7 @@ def test_a_copy_with_another_speaker(folder, tmp_path):
     (folder / "config.yaml").unlink()
     out = tmp_path / "copy"
     vectors = [torch.ones(4), torch.ones(4)]
-    assert model_folder.add_speaker(folder, "me", vectors, str, out) == out
+    assert add_speaker(folder, "me", vectors, str, out) == out
     assert model_folder.read_speakers(folder) == SPEAKERS
     assert model_folder.read_speakers(out) == [*SPEAKERS, "me"]
     assert model_folder.read_config(out) == model_folder.read_config(folder)
@@ -348,7 +349,7 @@ def test_a_copy_with_another_speaker(folder, tmp_path):
         "config.yaml", "model.safetensors", "speakers.json", "README.md",
     }  # fmt: skip
     replaced = [torch.zeros(4), torch.zeros(4)]
-    model_folder.add_speaker(out, "p225", replaced, str, replace=True)
+    add_speaker(out, "p225", replaced, str, replace=True)
     assert model_folder.read_speakers(out) == [*SPEAKERS, "me"]
     rows = model_folder.load_model(out).vqvae.decoder.conditioner.speakers.weight
     assert not rows[0].any() and (rows[2] == 1).all()

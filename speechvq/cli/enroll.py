@@ -37,7 +37,7 @@ def parser() -> Parser:
     add("--out", metavar="DIR",
         help="write a copy of the model with the speaker (default: add to the model)")  # fmt: skip
     add("--replace", action="store_true", help="replace a speaker who has this name")
-    add("--steps", type=int, default=300, metavar="N",
+    add("--steps", type=speaking.whole_number, default=300, metavar="N",
         help="of learning (default: %(default)s)")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N",
         help="of the random numbers (default: %(default)s)")  # fmt: skip
@@ -98,6 +98,7 @@ def _output(model: Path, given: str | None, name: str) -> Path | None:
     """The folder for a copy, None for the model's own; refuse what could not be written."""
     from speechvq import model_folder
     from speechvq.hub import is_fetched
+    from speechvq.prior_folder import check_free_for_copy
 
     if given is not None and Path(given).resolve() != model.resolve():
         out = Path(given)
@@ -105,6 +106,7 @@ def _output(model: Path, given: str | None, name: str) -> Path | None:
             raise ValueError(
                 f"--out {out}: holds a model already; to add to that one, pass it as --model"
             )
+        check_free_for_copy(out)
         if out.exists() and not out.is_dir():
             raise NotADirectoryError(f"--out {out}: a file, where a folder was expected")
         speaking.check_writable(out / model_folder.WEIGHTS)

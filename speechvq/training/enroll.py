@@ -27,10 +27,11 @@ from speechvq.data.segments import Batch, SegmentBatches
 from speechvq.distributed import Processes
 from speechvq.features.perturbation import PerturbedBatches
 from speechvq.model import Model
-from speechvq.model_folder import add_speaker, check_new_speaker, load_model, read_config
-from speechvq.prior_folder import copy_prior
+from speechvq.model_folder import load_model, read_config
+from speechvq.prior_folder import check_free_for_copy, copy_prior
 from speechvq.progress import track
 from speechvq.speaker_weights import own_dimensions
+from speechvq.training.add_speaker import add_speaker, check_new_speaker
 from speechvq.training.card import with_enrolled
 from speechvq.training.converted_codes import ConvertedCodes
 from speechvq.training.corpus import Corpus
@@ -116,14 +117,10 @@ def enroll(
         Folder to write a copy of the model to, with the new speaker; None adds to `model` itself.
     replace
         Whether a speaker of this name may be replaced.
-    steps
-        Optimiser steps of each vector.
-    seed
-        Of the crops that are learned from.
+    steps, seed, progress
+        As in `fit_speaker`.
     device
         "cpu", "cuda", "cuda:1".
-    progress
-        Show progress on stderr.
 
     Raises
     ------
@@ -131,11 +128,13 @@ def enroll(
         The name is taken, or not fit for files; less than `recordings.LEAST` seconds of speech; a
         damaged model; a number out of range.
     OSError
-        Files are missing, or cannot be read or written.
+        Files are missing, cannot be read or written, or would be overwritten in `out`.
     """
     if steps < 1:
         raise ValueError(f"steps: must be at least 1, got {steps}")
     check_new_speaker(model, name, replace)
+    if out is not None:
+        check_free_for_copy(out)
     paths = audio.recorded(audio.find(wavs))
     loaded = load_model(model, device)
     _tables(loaded)  # refuses a decoder without one, before minutes of reading

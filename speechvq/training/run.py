@@ -23,7 +23,7 @@ from speechvq.config import LoopConfig
 from speechvq.data.manifest import Utterance
 from speechvq.distributed import Processes, rank
 from speechvq.json_reader import parse_json
-from speechvq.model_folder import CARD, CONFIG, SPEAKERS, WEIGHTS
+from speechvq.model_folder import CARD, CONFIG, SPEAKERS, WEIGHTS, check_free
 from speechvq.training import metrics
 from speechvq.training.checkpoint import BEST, CODES, FOLDER, LAST, State, load_weights, read_header
 from speechvq.training.stage import Stage
@@ -163,7 +163,12 @@ def resumes(out: Path, settings: dict[str, Any], resume: bool, overwrite: bool) 
     ------
     ValueError
         The folder holds a training already, or one with other settings.
+    FileExistsError
+        It holds none, and somebody else's files where those of a training go.
     """
+    parts = WEIGHTS, metrics.FILE, FOLDER, metrics.TENSORBOARD
+    if not (holds := any((out / name).exists() for name in parts)):
+        check_free(out)
     if resume and (out / LAST).exists():
         try:
             state, saved = read_header(out / LAST)
@@ -178,7 +183,7 @@ def resumes(out: Path, settings: dict[str, Any], resume: bool, overwrite: bool) 
             f"{out}: holds a model, but no {LAST} to resume from; --overwrite starts again, and "
             "another --out leaves it alone"
         )
-    elif not overwrite and any((out / name).exists() for name in (WEIGHTS, metrics.FILE, FOLDER)):
+    elif not overwrite and holds:
         raise ValueError(
             f"{out}: holds a training already; --resume continues it, --overwrite deletes it, "
             "and another --out leaves it alone"

@@ -140,13 +140,14 @@ def test_replace():
         ({"--wavs": "wavs/0.wav"}, "5.0 s of speech in 1 usable recording; at least 10 s is need"),
         ({"--wavs": "bad"}, "0.0 s of speech in 0 usable recordings"),
         ({"--model": "gone"}, "gone: no such model folder"),
-        ({"--steps": "0"}, "steps: must be at least 1"),
-        ({"--steps": "x"}, "argument --steps: invalid int value"),
+        ({"--steps": "0"}, "argument --steps: must be a whole number, 1 or more, got '0'"),
+        ({"--steps": "x"}, "argument --steps: must be a whole number, 1 or more, got 'x'"),
         ({"--seed": "-1"}, "seed: must be at least 0"),
         ({"--device": "toaster"}, "device 'toaster' cannot be used here"),
         ({"--out": "wavs/0.wav"}, "wavs/0.wav: a file, where a folder was expected"),
         ({"--out": "wavs/0.wav/x"}, "a file, where a folder for the output was expected"),
         ({"--out": "exp/other"}, "--out exp/other: holds a model already"),
+        ({"--out": "mine"}, "mine/README.md: would be overwritten; name another folder with --out"),
         ({"--name": None}, "the following arguments are required: --name"),
         ({"--wavs": None}, "the following arguments are required: --wavs"),
     ],
@@ -156,6 +157,8 @@ def test_every_mistake_is_one_line_and_code_2(capsys, tiny_config, change, reaso
     Path("empty").mkdir()
     Path("bad").mkdir()
     Path("bad/a.wav").write_bytes(b"no sound")
+    Path("mine").mkdir()
+    Path("mine/README.md").write_text("mine")
     before = contents()
     options = {"--name": "me", "--wavs": "wavs", "--steps": "1", "--model": str(MODEL)} | change
     try:

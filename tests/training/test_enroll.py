@@ -19,6 +19,7 @@ from speechvq.prior_folder import load_prior, save_prior
 from speechvq.sampling import SamplingOptions, sample
 from speechvq.speaker_weights import MEL_TABLE, TABLES
 from speechvq.training import enroll as enrolling
+from speechvq.training.add_speaker import check_new_speaker
 from speechvq.training.corpus import Corpus
 from speechvq.training.enroll import enroll, fit_speaker
 from speechvq.training.recordings import read_recordings
@@ -297,6 +298,19 @@ def test_a_copy(folder, wavs, tmp_path):
     assert contents(done.folder).keys() == files.keys()
 
 
+@pytest.mark.parametrize(
+    "name", ["README.md", "config.yaml", "model.safetensors", "prior/README.md"]
+)
+def test_a_copy_overwrites_nothing(folder, wavs, tmp_path, name):
+    mine = tmp_path / "mine" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(FileExistsError, match=f"{name}: would be overwritten; name another folder"):
+        enroll(folder, "me", wavs, steps=2, out=tmp_path / "mine")
+    assert [path for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"
+
+
 def test_a_copy_has_the_prior(folder, wavs, tmp_path):
     model = model_folder.load_model(folder)
     codebook = model_folder.codebook_of(model)
@@ -401,7 +415,7 @@ def test_names_that_are_not_fit_for_files(folder, wavs, name):
 
 @pytest.mark.parametrize("name", ["me", "p225.2", "José", "7", "a_b-c", "x" * 50])
 def test_names_that_are(folder, name):
-    model_folder.check_new_speaker(folder, name)
+    check_new_speaker(folder, name)
 
 
 class TestHear:

@@ -85,6 +85,16 @@ def test_a_finished_training_is_published_again_on_a_resume(tmp_path):
     assert again == ([True], [published[-1]], weight)
 
 
+@pytest.mark.parametrize("name", ["README.md", "config.yaml", "speakers.json"])
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}], ids=str)
+def test_somebody_elses_files_are_not_lost(tmp_path, name, how):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"{name}: would be overwritten; name another folder"):
+        train(tmp_path, **how)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
 def test_a_training_is_not_lost(tmp_path):
     train(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
