@@ -33,8 +33,6 @@ UNIFORM, ENTROPY = "uniform", "entropy"
 RUNS, RUNS_ENTROPY, MERGED = "run lengths", "run lengths, entropy", "merged, entropy"
 CODINGS = (UNIFORM, ENTROPY, RUNS, RUNS_ENTROPY, MERGED)
 
-MAPS = ("tsne", "pca")
-
 
 @dataclass(frozen=True)
 class Coded:

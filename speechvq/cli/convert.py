@@ -224,7 +224,8 @@ def _encode_sources(
                 part = job.source, job.start, job.seconds
         except (audio.AudioError, OSError) as error:
             message = one_line(error)
-            report("%s", message)
+            if not failed or message != failed[-1]["error"]:  # once for all speakers
+                report("%s", message)
             failed.append(_described(job) | {"error": message})
             continue
         assert source is not None

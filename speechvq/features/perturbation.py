@@ -122,7 +122,7 @@ def _recorded(
         noise = random.standard_normal(len(waveform))
         if random.random() < 0.5:  # more at low frequencies, as in most rooms
             low = np.convolve(noise, np.full(24, 0.2), "same")[: len(noise)]
-            noise = 0.6 * noise + 0.8 * low
+            noise = (0.6 * noise + 0.8 * low) / 1.08  # of power 1
         waveform = waveform + rms * 10 ** (-ratio / 20) * noise
     if random.random() < config.codec:
         waveform = mp3_round_trip(waveform, sample_rate, random.choice(COMPRESSIONS))

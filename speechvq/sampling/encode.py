@@ -16,7 +16,7 @@ import torch
 from speechvq import audio
 from speechvq.audio.level import frame_powers
 from speechvq.model import Model
-from speechvq.sampling.level import NO_GAIN, gains_between
+from speechvq.sampling.level import NO_GAIN, SOFTEST, gains_between
 
 ENCODED_SECONDS = 10.0
 """Seconds of a recording that are encoded at a time."""
@@ -135,7 +135,8 @@ class BlockEncoder:
 
     An encoder with a method `stream` waits for none of it: blocks are encoded as they come. What
     depends on the level of the recording, `gains` and `powers`, is then known only of blocks that
-    can be iterated over again.
+    can be iterated over again. Of these, speech that is more than `level.SOFTEST` below the
+    training speech is raised to there.
 
     Parameters
     ----------
@@ -174,11 +175,12 @@ class BlockEncoder:
             level = audio.speech_level(self._checked(), model.sample_rate)
             self.gains = gains_between(level, usual)
             self.samples = 0
+        raised = max(1.0, self.gains.to_model * 10 ** (-SOFTEST / 20))
         stream = model.vqvae.encoder.stream()
         for block in self._checked():
             if usual is not None:
                 self._held = np.concatenate([self._held, self.gains.to_model * block])
-            yield from self._known(stream.add(block))
+            yield from self._known(stream.add(block if raised == 1 else raised * block))
         if not self.samples:
             raise ValueError(NO_SAMPLES)
         yield from self._known(stream.end())

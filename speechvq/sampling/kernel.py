@@ -640,7 +640,6 @@ def compiled(precision: Any) -> Any:
         draw = numba.njit(nogil=True, error_model="numpy")(_draw)
         draw.compile(signature)
     draw.disable_compile()
-    seconds = time.perf_counter() - began
-    if seconds > 1.5:  # reading the cache takes a fraction of a second
-        logger.info("compiled the sampler in %.1f s", seconds)
+    if not draw.stats.cache_hits:
+        logger.info("compiled the sampler in %.1f s", time.perf_counter() - began)
     return draw

@@ -13,6 +13,8 @@ import numpy as np
 
 MAX_LEVEL = -20.0
 """Level of converted speech, dB, that is not exceeded: its peaks would be clipped."""
+SOFTEST = 20.0
+"""dB below the training speech that a streaming encoder hears as well; softer speech is raised."""
 
 
 class Gains(NamedTuple):

@@ -37,9 +37,9 @@ def stream(
     """Draw speech while its codes arrive: the samples of `sample`, chunk by chunk.
 
     A chunk is given as soon as the codes that it depends on have come. The lookahead of the
-    decoder is `conditions.Conditions(model).lookahead` codes; 80 ms in the default model. The
-    post-filter looks another 15 ms ahead. A decoder with a method `sample` of its own waits for
-    all codes.
+    decoder is `conditions.Conditions(model).lookahead` codes, 50 ms in the model in the package,
+    whose post-filters hold a sample for some 41 ms more. A decoder with a method `sample` of its
+    own waits for all codes.
 
     Parameters
     ----------

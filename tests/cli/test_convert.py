@@ -306,6 +306,15 @@ def test_a_recording_with_the_name_of_an_output(capsys):
     assert main(["--src", "b.wav", "--speaker", "p225", "--out", "a-p225.wav"]) == 0
 
 
+def test_a_source_that_cannot_be_used_is_told_once(capsys):
+    record("a.wav")
+    Path("bad.wav").write_bytes(b"no sound")
+    assert main(["--src", "a.wav", "bad.wav", "--speaker", "p225", "p226", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert err.count("bad.wav: ") == 1
+    assert [job["output"] for job in json.loads(out)["failed"]] == ["bad-p225.wav", "bad-p226.wav"]
+
+
 def test_a_piped_source_has_a_name(capsys, monkeypatch):
     """And not that of its temporary file."""
     record("a.wav")
