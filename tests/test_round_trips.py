@@ -119,7 +119,7 @@ def test_pqmf(bands, seed, steps):
     if bands == 1:
         np.testing.assert_array_equal(analysed[:, 0], waveform)
         return
-    back = np.concatenate([synthesis._synthesise(analysed), synthesis.end()])
+    back = np.concatenate([synthesis.add(analysed), synthesis.end()])
     inside = slice(REACH * bands, -REACH * bands)
     assert np.square(back - waveform)[inside].mean() < 1e-5 * np.square(waveform).mean()
 

@@ -10,7 +10,6 @@ it. Source: Nguyen, "Near-perfect-reconstruction pseudo-QMF banks", 1994.
 
 import functools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -82,40 +81,33 @@ class PQMFSynthesis:
     Parameters
     ----------
     pqmf : PQMF
-    first_band : callable, optional
-        Filters the first band: levels (t,) and what they stand for (t,) to (t,).
     """
 
-    def __init__(
-        self, pqmf: PQMF, first_band: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    ):
-        self._first_band = first_band
+    def __init__(self, pqmf: PQMF):
         self._amplitudes = pqmf.amplitudes
         self._filters = synthesis_filters(pqmf.bands)
         self._reach = len(self._filters) // 2
         self._held = np.zeros((self._reach, pqmf.bands))  # steps that later samples depend on
 
-    def add(self, levels: np.ndarray) -> np.ndarray:
-        """Take levels (t, J); give the samples (n,) float32 in [-1, 1] that they complete."""
+    def decode(self, levels: np.ndarray) -> np.ndarray:
+        """The sub-bands (t, J) float32 that levels (t, J) stand for."""
         bands = zip(self._amplitudes, levels.T, strict=True)
-        drawn = np.stack([amplitudes[band] for amplitudes, band in bands], axis=1)
-        if self._first_band is not None:
-            drawn[:, 0] = self._first_band(levels[:, 0], drawn[:, 0])
-        return self._synthesise(drawn)
+        return np.stack([amplitudes[band] for amplitudes, band in bands], axis=1)
 
-    def end(self) -> np.ndarray:
-        """Give the samples (n,) that are left when no more levels come."""
-        return self._synthesise(np.zeros((self._reach, len(self._amplitudes))))
-
-    def _synthesise(self, drawn: np.ndarray) -> np.ndarray:
-        steps = np.concatenate([self._held, drawn])
+    def add(self, bands: np.ndarray) -> np.ndarray:
+        """Take sub-bands (t, J); give the samples (n,) float32 in [-1, 1] that they complete."""
+        steps = np.concatenate([self._held, bands])
         n = max(0, len(steps) - 2 * self._reach)
-        samples = np.zeros((n, drawn.shape[1]))
+        samples = np.zeros((n, bands.shape[1]))
         for i, of_step in enumerate(self._filters):
             for j, of_band in enumerate(of_step):
                 samples += steps[i : i + n, j, None] * of_band
         self._held = steps[n:]
         return samples.ravel().clip(-1, 1).astype(np.float32)
+
+    def end(self) -> np.ndarray:
+        """Give the samples (n,) that are left when no more sub-bands come."""
+        return self.add(np.zeros((self._reach, len(self._amplitudes))))
 
 
 @functools.cache

@@ -116,16 +116,16 @@ class Utterance:
         check_seed(seed)
         parts = wavenet_parts(model)
         self._output, self._each = output, 1
-        self._mel, comb = None, None
+        self._mel, self._comb = None, None
         if post_filter and model.mel_predictor is not None:
             self._mel = MelPostFilter(model.mel_predictor.mel)
             self._each = vectors_per_frame(model)
         if post_filter and (predictor := parts.wavenet.long_term) is not None:
-            comb = LongTermPostFilter(
+            self._comb = LongTermPostFilter(
                 predictor, parts.period, parts.wavenet.bands, model.sample_rate
             )
-        self._synthesis = PQMFSynthesis(parts.pqmf, None if comb is None else comb.first_band)
-        self._filters = [one for one in (self._mel, comb) if one is not None]
+        self._synthesis = PQMFSynthesis(parts.pqmf)
+        self._filters = [one for one in (self._mel, self._comb) if one is not None]
         self._taken = 0  # vectors
         self._channels, self._bands = parts.channels, parts.wavenet.bands
         self._vectors = vectors
@@ -156,7 +156,10 @@ class Utterance:
 
     def write(self, levels: np.ndarray) -> None:
         """Pass on the audio of drawn levels (t, J)."""
-        samples = self._synthesis.add(levels)
+        bands = self._synthesis.decode(levels)
+        if self._comb is not None:
+            bands[:, 0] = self._comb.first_band(levels[:, 0], bands[:, 0])
+        samples = self._synthesis.add(bands)
         for one in self._filters:
             samples = one.add(samples)
         self._output.write(samples)
