@@ -34,8 +34,9 @@ trained here compare them with the recordings:
   pitch    median, range, voiced share; voiced share minus the source's, and correlation with the
            source's log pitch (pyworld)
 Install the judges with: pip install "speechvq[judges]". Missing ones are left out. Intervals are
-95 % bootstrap intervals over utterances. WER and PER are for English only; where the manifest has
-no text, or no phones, the reference is what the recogniser hears of the recording.
+95 % bootstrap intervals over utterances of these people; other people may differ by more. WER and
+PER are for English only; where the manifest has no text, or no phones, the reference is what the
+recogniser hears of the recording.
 
 Writes scores.json, with scores and transcripts of each trial.
 

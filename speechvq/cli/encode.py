@@ -53,7 +53,8 @@ shard names what cannot be encoded, and exits with 0. --join checks that each ut
 once, of one model, and writes OUT as without shards.
 
 {speaking.WHICH_MODEL}
-A recording is scaled to the level of the model's training speech. One that cannot be used is
+A recording is scaled to the level of the model's training speech; a streaming encoder, which hears
+speech of any usual level, is given it as it is unless it is far softer. One that cannot be used is
 reported, the others are encoded, and the exit code is 2.
 """
 
