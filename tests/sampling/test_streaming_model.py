@@ -317,6 +317,21 @@ def test_a_recording_is_read_twice_only_for_its_level(conditioned):
     assert piped.gains.to_source == 1.0 and not piped.powers
 
 
+def test_far_softer_speech_is_raised(conditioned):
+    """To 20 dB below the training speech; what is within that is encoded as it is."""
+    waveform = noise(20_000)
+    level = audio.speech_level([waveform], RATE)
+    model = make_levelled(conditioned, level + 10)
+    usual = BlockEncoder(conditioned, [waveform])
+    np.testing.assert_array_equal(encode(model, waveform), np.concatenate(list(usual)))
+    lower = waveform * 10 ** (-10 / 20)  # 20 dB below
+    for soft in (lower, lower / 8, lower / 1024):
+        source = sampling.encode_source(model, [soft])
+        assert np.mean(source.codes == encode(conditioned, lower)) > 0.99  # up to rounding
+    assert np.mean(encode(conditioned, lower / 1024) == encode(conditioned, lower)) < 0.9
+    assert len(encode(model, np.zeros(2000, np.float32))) == 21
+
+
 def make_levelled(model, level):
     other = Model(model.config, model.speakers).eval()
     other.load_state_dict(model.state_dict())
