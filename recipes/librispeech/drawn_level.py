@@ -4,7 +4,8 @@
 
 A conversion gets the level of its source by the level that the model states, at first that of the
 training speech. A mel predictor that learned by L1 predicts medians, and its speech is some
-decibels softer than what it learned from. Only the one number is written.
+decibels softer than what it learned from. Only the one number is written. Where the encoder
+is no streaming one, recordings are brought to this level before it hears them, so it stays.
 """
 
 import argparse
@@ -43,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         model = load_model(options.model)
+        if not hasattr(model.vqvae.encoder, "stream"):
+            print(f"{options.model}: the level stays, as its encoder is given recordings of it")
+            return 0
         level = drawn_level(model, options.manifest, options.utterances, options.seed)
         tensors, header = read_weights(options.model / WEIGHTS)
         tensors["level"].fill_(level)

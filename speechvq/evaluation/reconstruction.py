@@ -6,6 +6,7 @@ Shapes: T samples, M frames, F mel bands.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def evaluate_reconstruction(
         Show progress; `drawn` gets numbers of samples.
     """
     speech = reconstruct(model, list(encode_utterances(model, utterances)), options, drawn)
-    recordings = Recordings({}, (), real)
+    recordings = Recordings({}, (), functools.cache(real))
     scores: dict[str, Scores] = {}
     each: list[dict[str, float]] = [{} for _ in utterances]
     for judge in judges:

@@ -67,18 +67,30 @@ def test_a_folder_without_a_model_is_refused(half, tmp_path, capsys):
     assert not (tmp_path / "half").exists()
 
 
-def test_the_level_of_drawn_speech(folder, tiny_corpus, capsys, monkeypatch):
+@pytest.fixture
+def drawn_level():
     spec = importlib.util.spec_from_file_location("drawn", SCRIPT.with_name("drawn_level.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_level_that_codes_depend_on_stays(drawn_level, tiny_config, tiny_corpus, tmp_path):
+    save_model(tmp_path / "windows", Model(tiny_config, ["p225"]), {}, "a card")
+    before = (tmp_path / "windows" / "model.safetensors").read_bytes()
+    assert drawn_level.main([str(tmp_path / "windows"), "--manifest", tiny_corpus.valid]) == 0
+    assert (tmp_path / "windows" / "model.safetensors").read_bytes() == before
+
+
+def test_the_level_of_drawn_speech(drawn_level, folder, tiny_corpus, capsys, monkeypatch):
     before = speechvq.load(folder).state_dict()
 
     def tones(model, codes, *_):
         return [0.1 * np.sin(np.arange(8000) * 0.3) for _ in codes]
 
-    monkeypatch.setattr(module, "sample_batch", tones)
+    monkeypatch.setattr(drawn_level, "sample_batch", tones)
     arguments = [str(folder), "--manifest", tiny_corpus.valid, "--utterances", "3"]
-    assert module.main(arguments) == 0
+    assert drawn_level.main(arguments) == 0
     assert "conversions have -23.0 dB" in capsys.readouterr().out
     model = speechvq.load(folder)
     assert model.speech_level == pytest.approx(-23, abs=0.1)
