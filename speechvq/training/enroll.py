@@ -60,7 +60,7 @@ FEW_OF_ONE = 0.2
 """As `validate.FEW`, for one speaker, who uses about half of the codes that chance would use."""
 
 _PROBES = 4  # batches that tell which voice is the nearest
-_LIKELY = 8  # speakers with the least mel error, which are compared by likelihood
+_ROUNDS = (32, 1), (8, _PROBES)  # speakers left by the mel error of so many probes, round by round
 
 
 @dataclass(frozen=True)
@@ -292,21 +292,22 @@ class _Fitting:
         probe = self.segments(STAGE, "probe", _PROBES)
 
         def compared(
-            values: Sequence[Sequence[Tensor]], distance: Callable[[Batch], Tensor]
+            values: Sequence[Sequence[Tensor]], distance: Callable[[Batch], Tensor], probes: int
         ) -> np.ndarray:
             distances = []
             for candidate in track(values, "comparing speakers", " speakers", shown=progress):
                 self.put(candidate)
                 with torch.no_grad():
-                    distances.append(sum(float(distance(probe[i])) for i in range(_PROBES)))
+                    distances.append(sum(float(distance(probe[i])) for i in range(probes)))
             return np.array(distances)
 
         names = list(known)
-        if len(names) > _LIKELY and self.solo.mel_predictor is not None:
-            order = np.argsort(compared(list(known.values()), self.mel_error))
-            names = [names[i] for i in order[:_LIKELY]]
+        for kept, probes in _ROUNDS if self.solo.mel_predictor is not None else ():
+            if len(names) > kept:
+                errors = compared([known[name] for name in names], self.mel_error, probes)
+                names = [names[i] for i in np.argsort(errors)[:kept]]
         candidates = [*(known[name] for name in names), mean]
-        losses = compared(candidates, self.nll)
+        losses = compared(candidates, self.nll, _PROBES)
         return names[int(np.argmin(losses[:-1]))], candidates[int(np.argmin(losses))]
 
     def put(self, values: Sequence[Tensor]) -> None:

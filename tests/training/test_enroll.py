@@ -218,6 +218,23 @@ def test_the_nearest_is_who_spoke(model, tmp_path, speaker):
     assert fit_speaker(model, recordings, SPEAKERS, steps=1).nearest == speaker
 
 
+def test_of_many_voices_the_mel_error_leaves_a_few(streaming, wavs, monkeypatch):
+    """What is left is compared by likelihood, and so is the mean vector."""
+    monkeypatch.setattr(enrolling, "STAGE", replace(enrolling.STAGE, segment_length=800))
+    monkeypatch.setattr(enrolling, "_ROUNDS", ((1, 2),))
+    compared, put = [], enrolling._Fitting.put
+    monkeypatch.setattr(
+        enrolling._Fitting, "put", lambda self, values: (compared.append(values), put(self, values))
+    )
+    fit = fit_speaker(streaming, read_recordings(sorted(wavs.iterdir()), "me", RATE), SPEAKERS, 1)
+    errors = [mel_error(streaming, wavs, speaker) for speaker in SPEAKERS]
+    assert fit.nearest == SPEAKERS[int(np.argmin(errors))]
+    table = streaming.mel_predictor.table.weight
+    rows = [int((table == values[1]).all(1).nonzero()[0]) for values in compared[:3]]
+    assert rows == [0, 1, SPEAKERS.index(fit.nearest)]
+    assert torch.equal(compared[3][1], table.mean(0))
+
+
 def test_all_else_stays_bit_for_bit(folder, model, wavs):
     before = model_folder.load_model(folder)
     files = contents(folder)
