@@ -84,6 +84,9 @@ def demo(folder, tmp_path_factory, monkeypatch):
 
     before = dict(os.environ)
     monkeypatch.setenv("GRADIO_HEARTBEAT_INTERVAL", "0.2")
+    # Tests that run at the same time do not look for a free port among the same ones
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    monkeypatch.setattr("gradio.http_server.INITIAL_PORT_VALUE", 7860 + 100 * worker)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
     seen = SimpleNamespace(drawn=0, ended=threading.Event())
     convert = page.convert_source
