@@ -188,6 +188,8 @@ def evaluate_conversion(
         judged[judge.title] = result = judge_speech(judge, progress(pieces, judge.title))
         found: dict[tuple[str, str | None], dict[str, Score]] = {}
         for piece, score in zip(pieces, result.each, strict=True):
+            if piece.kind == REAL_TARGET:  # of no trial, though its id may be a source's, too
+                continue
             found.setdefault((piece.utterance.id, piece.target), {})[piece.kind] = score
         for of_trial, trial in zip(each, trials.trials, strict=True):
             u = trial.utterance.id

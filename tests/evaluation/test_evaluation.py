@@ -102,13 +102,17 @@ def test_targets_whose_ids_are_those_of_sources(model, utterances, tmp_path):
     for u in utterances:
         path = tmp_path / "long" / f"{u.id}.wav"
         audio.write(path, np.full(8000, 0.1, np.float32), 8000)
-        longer.append(replace(u, path=str(path), duration=1.0))
+        other = {"p225": "p226", "p226": "p225"}[u.speaker]  # ids of the sources of its trials
+        id = u.id.replace(u.speaker, other)
+        longer.append(replace(u, id=id, path=str(path), duration=1.0))
     write_manifest(tmp_path / "test.jsonl", utterances)
     write_manifest(tmp_path / "long" / "targets.jsonl", longer)
     targets = str(tmp_path / "long" / "targets.jsonl")
     trials = choose_trials(str(tmp_path / "test.jsonl"), model, None, 2, 0, targets)
-    found = evaluate_conversion(model, trials, [Duration()]).judged["duration"].scores
+    result = evaluate_conversion(model, trials, [Duration()])
+    found = result.judged["duration"].scores
     assert found[REAL_TARGET]["seconds"].value == pytest.approx(1.0)
+    assert result.each == [{"duration": {}}] * 2
 
 
 def test_synthesised_speech_is_that_of_the_functions(model, utterances, tmp_path):
