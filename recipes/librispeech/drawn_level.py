@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         model = load_model(options.model)
         if not hasattr(model.vqvae.encoder, "stream"):
-            print(f"{options.model}: the level stays, as its encoder is given recordings of it")
+            print(f"{options.model}: the level stays; its encoder is given recordings at it")
             return 0
         level = drawn_level(model, options.manifest, options.utterances, options.seed)
         tensors, header = read_weights(options.model / WEIGHTS)

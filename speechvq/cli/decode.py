@@ -57,10 +57,10 @@ def main(argv: list[str] | None = None) -> int:
     fine = speaking.writable(paths)
     jobs = [(*pair, path) for pair, path in zip(pairs, paths, strict=True) if path in fine]
 
-    model, folder = load(options.model, options.device)
-    speaking.check_speakers(model, speakers)
     from speechvq.model_folder import codebook_of
 
+    model, folder = load(options.model, options.device)
+    speaking.check_speakers(model, speakers)
     codebook.check_same(codebook_of(model), where)
 
     sampling = speaking.sampling_options(options)

@@ -53,9 +53,9 @@ shard names what cannot be encoded, and exits with 0. --join checks that each ut
 once, of one model, and writes OUT as without shards.
 
 {speaking.WHICH_MODEL}
-A recording is scaled to the level of the model's training speech; a streaming encoder, which hears
-speech of any usual level, is given it as it is unless it is far softer. One that cannot be used is
-reported, the others are encoded, and the exit code is 2.
+A recording is scaled to the level of the model's training speech. A streaming encoder is
+given it as it is, unless it is more than 20 dB softer. One that cannot be used is reported, the
+others are encoded, and the exit code is 2.
 """
 
 NAMED = 10
@@ -137,10 +137,9 @@ def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
         recordings = _named(options.format, recordings)
         _check_out(options, recordings)
 
-    model, _ = load(options.model, options.device)
-
     from speechvq.model_folder import codebook_of
 
+    model, _ = load(options.model, options.device)
     codebook = codebook_of(model)
     failed: list[Recording] = []
     found = _encode(model, recordings, failed)

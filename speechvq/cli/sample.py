@@ -75,7 +75,8 @@ def main(argv: list[str] | None = None) -> int:
     paths = _paths(samples, options.out)
     inputs = [] if options.prompt is None else [Path(options.prompt)]
     speaking.check_not_sources(paths, inputs)
-    fine = speaking.writable(paths, named_by_us=paths != [Path(options.out or ".")])
+    given = options.out is not None and paths == [Path(options.out)]
+    fine = speaking.writable(paths, named_by_us=not given)
     kept = [(sample, path) for sample, path in zip(samples, paths, strict=True) if path in fine]
     samples, paths = [sample for sample, _ in kept], [path for _, path in kept]
     if options.codes is not None:
@@ -85,12 +86,11 @@ def main(argv: list[str] | None = None) -> int:
             if path.resolve() == Path(options.codes).resolve():
                 raise ValueError(f"--codes {path}: a sample goes there; name another file")
 
-    model, folder = load(options.model, options.device)
-    speaking.check_speakers(model, speakers)
-
     from speechvq.model_folder import codebook_of
     from speechvq.prior_folder import load_prior
 
+    model, folder = load(options.model, options.device)
+    speaking.check_speakers(model, speakers)
     codebook = codebook_of(model)
     prior = load_prior(options.prior or folder, codebook)
     for speaker in speakers:

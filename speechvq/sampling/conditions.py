@@ -33,7 +33,7 @@ class Conditions:
     mel_frames : bool
         Append to each vector the log-mel frame (F bands) of the mel predictor.
     guidance : float, optional
-        Of the frames that are appended; the mel predictor's own by default.
+        Of the frames that are appended; none by default.
 
     Raises
     ------
@@ -57,8 +57,7 @@ class Conditions:
                 "guidance: this model has no mel predictor of the kind streaming, which it is for; "
                 "leave it at its default"
             )
-        wanted = own if guidance is None else guidance
-        self._guidance = 0.0 if wanted is None or not mel_frames else wanted
+        self._guidance = guidance if guidance and mel_frames else 0.0
 
     @property
     def lookahead(self) -> int:
@@ -162,7 +161,7 @@ class _Stream:
 def conditions_of(model: Model, options: SamplingOptions) -> Conditions:
     """What utterances are drawn from: with the frames of the mel post-filter, if it is applied."""
     mel_frames = options.post_filter and model.mel_predictor is not None
-    return Conditions(model, mel_frames, options.guidance)
+    return Conditions(model, mel_frames, options.of(model).guidance)
 
 
 def vectors_per_frame(model: Model) -> int:

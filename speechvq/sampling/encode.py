@@ -180,7 +180,7 @@ class BlockEncoder:
         for block in self._checked():
             if usual is not None:
                 self._held = np.concatenate([self._held, self.gains.to_model * block])
-            yield from self._known(stream.add(block if raised == 1 else raised * block))
+            yield from self._known(stream.add(raised * block))
         if not self.samples:
             raise ValueError(NO_SAMPLES)
         yield from self._known(stream.end())

@@ -14,7 +14,7 @@ import numpy as np
 MAX_LEVEL = -20.0
 """Level of converted speech, dB, that is not exceeded: its peaks would be clipped."""
 SOFTEST = 20.0
-"""dB below the training speech that a streaming encoder hears as well; softer speech is raised."""
+"""dB below the training speech. Softer speech is raised to there for a streaming encoder."""
 
 
 class Gains(NamedTuple):

@@ -65,8 +65,7 @@ def add_speaker(
     name
         Of the new speaker.
     vectors
-        The row of the decoder's speaker embedding, and that of the mel predictor's if the model has
-        one.
+        As in `speaker_weights.put_speaker`.
     card
         Makes the new model card from the old one; gets "" where there is none.
     out

@@ -167,7 +167,8 @@ def resumes(out: Path, settings: dict[str, Any], resume: bool, overwrite: bool) 
         It holds none, and somebody else's files where those of a training go.
     """
     parts = WEIGHTS, metrics.FILE, FOLDER, metrics.TENSORBOARD
-    if not (holds := any((out / name).exists() for name in parts)):
+    holds = any((out / name).exists() for name in parts)
+    if not holds:
         check_free(out)
     if resume and (out / LAST).exists():
         try:

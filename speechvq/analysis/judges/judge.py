@@ -55,7 +55,7 @@ class Recordings:
     _measured: dict[Hashable, Any] = field(default_factory=dict, compare=False)
 
     def measured(self, measure: Callable[[np.ndarray], Any], utterance: Utterance) -> Any:
-        """Apply a measure to a recording, once for each."""
+        """Apply a measure to a recording, once for each recording."""
         key = (measure, utterance.recording)
         if key not in self._measured:
             self._measured[key] = measure(self.waveform(utterance))
