@@ -289,6 +289,43 @@ def _add_product(rows, y, y_at, y_stride, vectors, x, x_at, x_stride, n, W, W_at
 
 
 # ----------------------------------------------------------------------------------------------
+# Sums of rows. An index that may be negative counts from the end in numba, which is asked for every
+# element; of unsigned ones whole vectors are taken.
+
+
+@numba.njit(error_model="numpy")
+def _put(y, y_at, n, x, x_at):
+    """y[y_at:][:n] = x[x_at:][:n]."""
+    y_at, x_at = np.uintp(y_at), np.uintp(x_at)
+    for i in range(np.uintp(n)):
+        y[y_at + i] = x[x_at + i]
+
+
+@numba.njit(error_model="numpy")
+def _add(y, y_at, n, x, x_at):
+    """y[y_at:][:n] += x[x_at:][:n]."""
+    y_at, x_at = np.uintp(y_at), np.uintp(x_at)
+    for i in range(np.uintp(n)):
+        y[y_at + i] += x[x_at + i]
+
+
+@numba.njit(error_model="numpy")
+def _add_times(y, y_at, n, factor, x, x_at):
+    """y[y_at:][:n] += factor · x[x_at:][:n]."""
+    y_at, x_at = np.uintp(y_at), np.uintp(x_at)
+    for i in range(np.uintp(n)):
+        y[y_at + i] += factor * x[x_at + i]
+
+
+@numba.njit(error_model="numpy")
+def _clear(y, y_at, n):
+    """y[y_at:][:n] = 0."""
+    y_at = np.uintp(y_at)
+    for i in range(np.uintp(n)):
+        y[y_at + i] = np.float32(0)
+
+
+# ----------------------------------------------------------------------------------------------
 # Sampling a level
 
 _ONE, _HALF = np.float32(1), np.float32(0.5)
@@ -459,9 +496,7 @@ def _add_input(w, state, slot, listen, h, h_at):
     """Add the first layer's input of an utterance's next step to h[h_at:]; `listen` for its lag."""
     C_, J, V = up(w.sizes[0]), w.sizes[3], w.sizes[4]
     for j in range(J):
-        row_at = (j * V + state.level[slot * J + j]) * C_
-        for c in range(C_):
-            h[h_at + c] += w.embed[row_at + c]
+        _add(h, h_at, C_, w.embed, (j * V + state.level[slot * J + j]) * C_)
     H = state.history.shape[0] // (state.position.shape[0] * J)
     if not H:
         return
@@ -476,8 +511,7 @@ def _add_input(w, state, slot, listen, h, h_at):
         for j in range(J):
             level = state.history[(slot * J + j) * H + (first + tap) % H]
             row_at = ((tap * J + j) * V + level) * C_
-            for c in range(C_):
-                h[h_at + c] += state.weight[slot] * w.long_term[row_at + c]
+            _add_times(h, h_at, C_, state.weight[slot], w.long_term, row_at)
 
 
 @numba.njit(error_model="numpy")
@@ -555,28 +589,22 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
                 if block == 1:
                     for tap in range(taps):  # the oldest first; its row is the one to be replaced
                         row_at = ring_at + (t + tap * dilation) % length * C_
-                        for c in range(C_):
-                            past[(a * taps + tap) * C_ + c] = state.rings[row_at + c]
-                    for c in range(Z):
-                        z[a * Z + c] = 0
+                        _put(past, (a * taps + tap) * C_, C_, state.rings, row_at)
+                    _clear(z, a * Z, Z)
                 else:
                     # The past taps of the rest of this block are known already: all at once
                     i = t % block
                     pending_at = ((a * L + layer) * AHEAD + i) * Z
                     if i == 0 or n == 0:
                         rows = block - i
-                        for c in range(rows * Z):
-                            pending[pending_at + c] = 0
+                        _clear(pending, pending_at, rows * Z)
                         for tap in range(taps):
                             row_at = ring_at + (t + tap * dilation) % length * C_
                             _add_product(rows, pending, pending_at, Z, Z // LANES,
                                          state.rings, row_at, C_, C,
                                          w.past, W_at + tap * C * Z)  # fmt: skip
-                    for c in range(Z):
-                        z[a * Z + c] = pending[pending_at + c]
-                row_at = ring_at + t % length * C_
-                for c in range(C_):
-                    state.rings[row_at + c] = h[a * H + c]
+                    _put(z, a * Z, Z, pending, pending_at)
+                _put(state.rings, ring_at + t % length * C_, C_, h, a * H)
             if block == 1:
                 for tap in range(taps):
                     _add_product(A, z, 0, Z, Z // LANES, past, tap * C_, taps * C_, C,
@@ -589,8 +617,7 @@ def _draw(w, state, slots, condition, period, uniforms, inverse_temperature, top
                 for c in range(0, C_, LANES):
                     _gate(z, a * Z + c, a * Z + C_ + c, projected, condition_at + c, C_,
                           gated, a * C_ + c)  # fmt: skip
-                for c in range(H):
-                    h[a * H + c] += w.outputs_bias[layer * H + c]
+                _add(h, a * H, H, w.outputs_bias, layer * H)
             _add_product(A, h, 0, H, H // LANES, gated, 0, C_, C, w.outputs, layer * C * H)
 
         _output(w, A, h, skips, hidden, logits)
