@@ -147,13 +147,19 @@ def processes(device: str = "auto") -> Iterator[Processes]:
 def _device(name: str, local_rank: int) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and torch.cuda.is_available():
+        name = f"cuda:{local_rank}"
+    return usable_device(name)
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of a name; ValueError if torch has none of it here."""
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device: {name!r} is none; expected auto, cpu or cuda") from error
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ValueError(f"device: {name!r} asked for, but this torch finds no GPU; take cpu")
-        if device.index is None:
-            device = torch.device("cuda", local_rank)
+        if device.type == "meta":
+            raise RuntimeError("it holds no numbers")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # how torch refuses one
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used here ({reason}); try cpu") from error
     return device

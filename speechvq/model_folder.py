@@ -119,10 +119,10 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu") -> Model:
     FileNotFoundError
         The folder or its weights are missing.
     ValueError
-        The weights are damaged or of another version; the message begins with their path.
+        The weights are damaged or of another version; the message begins with their path. Or a
+        device that cannot be used.
     """
-    import torch
-
+    from speechvq.distributed import usable_device
     from speechvq.model import Model
 
     folder = Path(folder)
@@ -135,11 +135,7 @@ def load_model(folder: str | os.PathLike[str], device: str = "cpu") -> Model:
     except ValueError as error:
         raise ValueError(f"{path}: {error}; {OTHER_PARTS}") from error
     model = filled(lambda: Model(config, speakers), path)
-    try:
-        return model.eval().to(torch.device(device))
-    except (RuntimeError, AssertionError) as error:  # how PyTorch refuses a device
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"device {device!r} cannot be used here ({reason}); try cpu") from error
+    return model.eval().to(usable_device(device))
 
 
 def load(folder: str | os.PathLike[str] | None = None, device: str = "cpu") -> Model:

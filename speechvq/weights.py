@@ -16,6 +16,7 @@ from typing import Any
 
 from speechvq.audio import write_bytes
 from speechvq.codes import check_speaker
+from speechvq.config.training import MOST_LEVEL
 from speechvq.json_reader import parse_json
 from speechvq.settings import plain
 
@@ -24,8 +25,6 @@ if typing.TYPE_CHECKING:
 
 OTHER_VERSION = "it was saved by another version; train again or install that version"
 COPY_AGAIN = "copy it again, or take one of checkpoints/"
-MOST_LEVEL = 200.0
-"""dB on either side of 0: no speech has more."""
 
 
 def make_header(

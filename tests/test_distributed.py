@@ -22,8 +22,8 @@ def test_alone_without_torchrun():
         assert not group.any(False)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda"])
+@pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:99", "mps", "meta"])
 def test_a_device_that_is_not_there(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=f"device: '{device}'"), processes(device):
+    with pytest.raises(ValueError, match=f"device '{device}' cannot be used"), processes(device):
         pass

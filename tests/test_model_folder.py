@@ -285,7 +285,7 @@ def test_weights_of_another_version(folder):
 
 
 def test_a_device_that_is_not_there(folder):
-    for device in ("cuda:99", "toaster"):
+    for device in ("cuda:99", "toaster", "meta"):
         with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
             model_folder.load_model(folder, device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -30,17 +31,19 @@ class FFmpegFile:
         # Tags may hold any bytes; from PyAV 19 on that is the rule
         old = int(av.__version__.split(".")[0]) < 19
         tags: dict[str, Any] = {"metadata_errors": "replace"} if old else {}
-        try:
-            source = str(path) if isinstance(path, Path) else path
-            self._container = av.open(source, "r", **tags)
-            self._stream = self._container.streams.audio[0]
-            context = self._stream.codec_context  # None for a codec that is not known
-            self.samplerate, self.channels = context.sample_rate, context.channels
-            self.frames = self._length()
-        except (av.FFmpegError, LookupError, AttributeError, ArithmeticError) as error:
-            raise ValueError("no audio in it") from error
-        if not self.channels:
-            raise ValueError("no channels in it")
+        with contextlib.ExitStack() as opened:  # closed unless there is audio in it
+            try:
+                source = str(path) if isinstance(path, Path) else path
+                self._container = opened.enter_context(av.open(source, "r", **tags))
+                self._stream = self._container.streams.audio[0]
+                context = self._stream.codec_context  # None for a codec that is not known
+                self.samplerate, self.channels = context.sample_rate, context.channels
+                self.frames = self._length()
+            except (av.FFmpegError, LookupError, AttributeError, ArithmeticError) as error:
+                raise ValueError("no audio in it") from error
+            if not self.channels:
+                raise ValueError("no channels in it")
+            opened.pop_all()
         self._decoded = self._decode()
         self._rest = np.zeros((0, self.channels), np.float32)
 

@@ -93,7 +93,8 @@ def recorded(paths: list[Path]) -> list[Path]:
         "left out %d earlier output%s of speechvq, such as %s; to use them, give them alone",
         len(drawn), "s" * (len(drawn) > 1), drawn[0],
     )  # fmt: skip
-    return [path for path in paths if path not in drawn]
+    outputs = set(drawn)
+    return [path for path in paths if path not in outputs]
 
 
 def walk(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import itertools
 import os
 import re
 import shutil
@@ -245,16 +246,22 @@ def spooled(stream: BinaryIO, pcm_rate: int | None = None) -> Iterator[Path]:
         _temporaries.discard(Path(name))
 
 
+_numbers = itertools.count()
+
+
 class _NewFile:
     """A file under a temporary name in the same folder, until it is kept or discarded."""
 
     def __init__(self, path: Path):
         self.path = path
-        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        number = next(_numbers)  # names may begin alike
+        self.temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}.{number}.tmp")
         _remove_at_termination()
         with naming(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            if path.exists() and not path.is_file():
+                raise OSError(errno.EINVAL, "it is a device or a pipe, where a file was expected")
             path.parent.mkdir(parents=True, exist_ok=True)
             _temporaries.add(self.temporary)
             self.raw = open(self.temporary, "wb")  # noqa: SIM115

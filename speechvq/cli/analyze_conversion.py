@@ -79,7 +79,7 @@ def _trials(text: str) -> int | None:
 
 def _groups(given: list[str]) -> dict[str | None, str]:
     """Manifests by their group; one without a name stands alone."""
-    if len(given) == 1 and "=" not in given[0]:
+    if len(given) == 1 and ("=" not in given[0] or Path(given[0]).is_file()):
         return {None: given[0]}
     groups: dict[str | None, str] = {}
     for text in given:

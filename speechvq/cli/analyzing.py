@@ -40,7 +40,7 @@ def manifest(given: str | None, config: dict[str, Any], split: str, option: str)
 
 def check_max_minutes(options: argparse.Namespace) -> None:
     """Raise ValueError for a --max-minutes that is not above 0."""
-    if options.max_minutes <= 0:
+    if not options.max_minutes > 0:  # NaN too
         raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
 
 

@@ -158,7 +158,9 @@ class SettingsParser(Parser):
             entries = values.get(section)
             tag = getattr(next(iter(get_args(self._sections.get(section))), None), "TAG", None)
             for entry in entries if tag and isinstance(entries, list) else []:
-                option = self._settings.get(f"{section}.{(entry or {}).get(tag)}.{key}")
+                if not isinstance(entry, dict):
+                    continue
+                option = self._settings.get(f"{section}.{entry.get(tag)}.{key}")
                 if settings.label(entry, tag) == name and option is not None:
                     found[path] = option, text if equals else next(words, "")
             if path not in found:

@@ -64,7 +64,7 @@ def add_distribution_options(parser: Parser, elements: str) -> None:
     add("--top-p", type=_top_p, metavar="X",
         help=f"draw from the fewest {elements} with this share of the probability "
         "(default: the model's own, which is 1 for codes)")  # fmt: skip
-    add("--seed", type=_seed, default=0, metavar="N",
+    add("--seed", type=seed, default=0, metavar="N",
         help="seed of the random numbers (default: %(default)s)")  # fmt: skip
 
 
@@ -380,7 +380,8 @@ def _guidance(text: str) -> float:
     return value
 
 
-def _seed(text: str) -> int:
+def seed(text: str) -> int:
+    """A seed of random numbers."""
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text!r}")
     return int(text)

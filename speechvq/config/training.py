@@ -6,6 +6,9 @@ from typing import Literal
 from speechvq.config.checks import STEPS, above_zero, at_least
 from speechvq.config.stages import StageConfig
 
+MOST_LEVEL = 200.0
+"""dB on either side of 0: no speech has more."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -25,6 +28,10 @@ class DataConfig:
     valid: str = "exp/vctk/data/valid.jsonl"
     test: str = "exp/vctk/data/test.jsonl"
     level: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.level is not None and not abs(self.level) < MOST_LEVEL:
+            raise ValueError(f"level: must be less than {MOST_LEVEL:g} dB, got {self.level:g}")
 
 
 @dataclass(frozen=True)

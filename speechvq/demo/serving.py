@@ -110,7 +110,7 @@ def _launched(blocks: Any, host: str, port: int | None, most_minutes: float) -> 
             theme=gradio.themes.Default(**fonts),
             css=CSS,
         )
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # a number that is no port
         raise OSError(
             f"{host}, port {port or 'from 7860 on'}: cannot listen there; pass another --port if "
             "that one is taken, or an address of this machine as --host"

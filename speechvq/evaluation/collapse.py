@@ -42,7 +42,7 @@ from speechvq.config import (
 )
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
-from speechvq.distributed import Processes
+from speechvq.distributed import Processes, usable_device
 from speechvq.evaluation.bottlenecks import Bottleneck, GaussianBottleneck, NoLatents
 from speechvq.evaluation.conversion import for_json
 from speechvq.model import Model
@@ -179,10 +179,11 @@ def evaluate_collapse(
         AUTOENCODER: Bottleneck,
         NOTHING: NoLatents,
     }
+    where = usable_device(device)
     found = {}
     for name, make in bottlenecks.items():
         logger.info("training %d steps, bottleneck: %s", steps, name)
-        model = first_model(config, speech[0], make, seed).to(device)
+        model = first_model(config, speech[0], make, seed).to(where)
         train_model(model, speech, dataclasses.replace(STAGE, steps=steps), seed, show)
         train_part, scored = (list(passed(model, w, seed, progress, name)) for w in speech)
         coded = name in (VQ, NOTHING)
@@ -193,7 +194,7 @@ def evaluate_collapse(
         )
         bits = found[name].own.value, found[name].other.value
         logger.info("%s: %.3f bits per sample, with another's latents %.3f", name, *bits)
-    untrained = first_model(config, speech[0], Bottleneck, seed).to(device).eval()
+    untrained = first_model(config, speech[0], Bottleneck, seed).to(where).eval()
     train_part, scored = (list(passed(untrained, w, seed, progress, UNTRAINED)) for w in speech)
     scores = phone_scores(train_part, scored, K, untrained.frame_rate, False, seed)
     rates = untrained.frame_rate, untrained.bitrate, untrained.sample_rate

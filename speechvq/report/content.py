@@ -77,7 +77,7 @@ def page_of(folder: Path, results: Path) -> Page:
         curves=None if figure is None else rendered(figure, "svg"),
         stages="Stages: " + ", then ".join(stages) + "." if len(stages) > 1 else "",
         facts=list(_facts(config, whole)),
-        card=card.read_text("utf-8") if card.is_file() else "",
+        card=card.read_text("utf-8", "replace") if card.is_file() else "",
         missing={},
     )
     page.missing.update(_missing(page, folder, results))

@@ -97,10 +97,11 @@ def add_speaker(
         config["model"]["mel_predictor"]["speaker_dim"] = tensors[MEL_TABLE].shape[1]
     names[place:] = [name, *names[place + 1 :]]
     old_card = folder / CARD
-    text = card(old_card.read_text(encoding="utf-8") if old_card.is_file() else "")
+    # A card of another encoding keeps its bytes
+    text = card(old_card.read_text("utf-8", "surrogateescape") if old_card.is_file() else "")
     header |= {"config": as_json(config), "speakers": as_json(names)}
     write_weights(target / WEIGHTS, tensors, header)
     export_config(target, config)
     export_speakers(target, names)
-    write_bytes(target / CARD, text.encode())
+    write_bytes(target / CARD, text.encode("utf-8", "surrogateescape"))
     return target

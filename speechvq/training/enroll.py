@@ -44,8 +44,8 @@ from speechvq.training.validate import Validation, validate
 
 logger = logging.getLogger(__name__)
 
-STAGE = DecoderStage(name="enroll", steps=300, batch_size=4, learning_rate=0.1, warmup_steps=10)
-"""How the decoder's vector is learned. The learning rate suits elements of about 1."""
+STAGE = DecoderStage(name="enroll", steps=200, batch_size=4, learning_rate=0.1, warmup_steps=10)
+"""How the decoder's vector is learned. The rate suits elements of about 1."""
 MEL_STAGE = MelPredictorStage(
     name="enroll_mel",
     steps=STAGE.steps,
@@ -175,7 +175,7 @@ def fit_speaker(
     others : sequence of str
         Speakers of the model to compare with and to start from.
     steps : int
-        Optimiser steps of each vector.
+        Optimiser steps; the decoder's vector has half as many where a mel predictor learned before.
     seed : int
         Of the crops.
     progress : bool
@@ -259,8 +259,8 @@ class _Fitting:
             batches = self.corpus.batches(mel_stage, codes=codes)
             title = f"enrolling {name}: mel predictor"
             _learn([*predictors, *self.film], self.mel_error, batches, mel_stage, title, progress)
-        config = dataclasses.replace(STAGE, steps=steps)
-        title = f"enrolling {name}: decoder"
+        after = -(-steps // 2) if predictors else steps  # then its bits stop falling sooner
+        config, title = dataclasses.replace(STAGE, steps=after), f"enrolling {name}: decoder"
         _learn([decoders], self.nll, self.segments(config), config, title, progress)
 
     def nll(self, batch: Batch) -> Tensor:

@@ -292,3 +292,22 @@ def test_a_process_that_ends_removes_its_temporary_files(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], stderr=subprocess.DEVNULL)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(path := tmp_path / "a.wav")
+    with pytest.raises(OSError, match="a device or a pipe"):
+        audio.write(path, tone(), RATE)
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_may_be_as_long_as_the_system_allows_and_begin_alike(tmp_path):
+    paths = [tmp_path / (name * 251 + ".wav") for name in ("a", "b")]
+    paths += [tmp_path / ("a" * 250 + number + ".wav") for number in "12"]
+    with audio.Writer(paths[2], RATE) as first, audio.Writer(paths[3], RATE) as second:
+        first.write(tone())
+        second.write(tone()[:100])
+    for path in paths[:2]:
+        audio.write(path, tone(), RATE)
+    assert [soundfile.info(path).frames for path in paths] == [6400, 6400, 6400, 100]

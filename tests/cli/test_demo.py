@@ -76,6 +76,13 @@ def test_a_port_that_is_taken(capsys, monkeypatch):
     assert error.startswith(f"speechvq-demo: error: 127.0.0.1, port {port}: cannot listen there")
 
 
+def test_a_number_that_is_no_port(capsys, monkeypatch):
+    need_gradio()
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    error = error_of(capsys, "--port", "70000")
+    assert error.startswith("speechvq-demo: error: 127.0.0.1, port 70000: cannot listen there")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_a_server_begins_and_leaves_nothing(tmp_path, host):
     need_gradio()

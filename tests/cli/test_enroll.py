@@ -142,7 +142,7 @@ def test_replace():
         ({"--model": "gone"}, "gone: no such model folder"),
         ({"--steps": "0"}, "argument --steps: must be a whole number, 1 or more, got '0'"),
         ({"--steps": "x"}, "argument --steps: must be a whole number, 1 or more, got 'x'"),
-        ({"--seed": "-1"}, "seed: must be at least 0"),
+        ({"--seed": "-1"}, "argument --seed: must be a whole number, 0 or more"),
         ({"--device": "toaster"}, "device 'toaster' cannot be used here"),
         ({"--out": "wavs/0.wav"}, "wavs/0.wav: a file, where a folder was expected"),
         ({"--out": "wavs/0.wav/x"}, "a file, where a folder for the output was expected"),
@@ -202,3 +202,10 @@ def test_ctrl_c_leaves_the_model(capsys, monkeypatch):
     assert main(["--name", "me", "--wavs", "wavs"]) == 130
     assert capsys.readouterr().err.endswith("speechvq-enroll: interrupted\n")
     assert contents() == before
+
+
+def test_a_card_of_another_encoding_keeps_its_bytes():
+    card = MODEL / "README.md"
+    card.write_bytes(card.read_bytes() + "\nFür Jürgen\n".encode("latin-1"))
+    assert main(["--name", "me", "--wavs", "wavs", "--steps", "1"]) == 0
+    assert "Für Jürgen".encode("latin-1") in card.read_bytes()

@@ -170,3 +170,11 @@ def test_help_is_quick_and_needs_no_heavy_imports():
     assert process.returncode == 0, process.stderr
     assert "usage: speechvq-prepare" in process.stdout
     assert time.monotonic() - begin < 5  # a second on a quiet machine
+
+
+def test_a_speaker_whom_a_manifest_would_refuse(corpus, tmp_path, capsys):
+    (corpus / "bob").rename(corpus / "bob\N{NO-BREAK SPACE}b")
+    out = tmp_path / "data"
+    main([str(corpus), "--out", str(out), "--valid", "0.2", "--test", "0"])
+    assert {u.speaker for u in read_manifest(out / "train.jsonl")} == {"ann"}
+    assert "with a name that cannot be used, skipped" in capsys.readouterr().err

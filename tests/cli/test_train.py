@@ -226,6 +226,7 @@ def test_aliases_do_not_multiply(tmp_path, capsys):
         ),
         (["--model.encoder.strides", "[2"], "model.encoder.strides, line 1: not YAML"),
         (["--stages.decoder.steps", "3"], "stages.decoder: no entry with objective: decoder; the"),
+        (["--data.level", "-250"], "data.level: must be less than 200 dB"),
         (["--config", "/gone.yaml"], "/gone.yaml: No such file or directory"),
         (["more"], "unrecognized arguments: more"),
     ],
@@ -279,6 +280,12 @@ def test_a_stage_that_the_file_has_not(conf, capsys):
     assert message == "stages.decoder: no entry with objective: decoder; there are likelihood\n"
 
 
+def test_a_stage_that_is_no_mapping(tmp_path, capsys):
+    (path := tmp_path / "conf.yaml").write_text("stages: [decoder]")
+    message = failure(capsys, "--config", path, "--stages.decoder.steps", "3")
+    assert message.startswith("stages.decoder: no entry with objective: decoder")
+
+
 def test_a_manifest_that_is_not_there(conf, capsys):
     message = failure(capsys, "--config", conf, "--data.train", "gone.jsonl")
     assert message.startswith("gone.jsonl: no such manifest; speechvq-prepare makes it")
@@ -286,7 +293,7 @@ def test_a_manifest_that_is_not_there(conf, capsys):
 
 def test_mistakes_found_later(conf, tmp_path, capsys):
     always = ["--config", conf, "--out", tmp_path / "out"]
-    assert "device: 'tpu'" in failure(capsys, *always, "--device", "tpu")
+    assert "device 'tpu' cannot be used here" in failure(capsys, *always, "--device", "tpu")
     # A full folder
     assert main([str(a) for a in always]) == 0
     capsys.readouterr()

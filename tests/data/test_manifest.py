@@ -94,6 +94,7 @@ GOOD = {"id": "b", "speaker": "s", "path": "a.wav", "duration": 1.5}
         (json.dumps({**GOOD, "duration": "1"}), "'duration' must be seconds"),
         (json.dumps({**GOOD, "duration": True}), "'duration' must be seconds"),
         (json.dumps({**GOOD, "duration": float("nan")}), "'duration' must be seconds"),
+        (json.dumps({**GOOD, "duration": 10**400}), "'duration' must be seconds"),
         (json.dumps({**GOOD, "start": -1}), "'start' must be seconds"),
         (json.dumps({**GOOD, "text": 3}), "'text' must be a text or null"),
         (json.dumps({**GOOD, "phones": {}}), "'phones' must be a list"),

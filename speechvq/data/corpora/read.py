@@ -20,7 +20,7 @@ from speechvq.data.corpora.reader import CorpusReader, folders_in
 from speechvq.data.corpora.recording import Recording
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.labels import units_that_fit
-from speechvq.data.manifest import CorpusError, Phone, Utterance
+from speechvq.data.manifest import CorpusError, Phone, Utterance, check_speaker
 from speechvq.data.trim import clip_phones, find_sound, trim
 from speechvq.progress import track
 from speechvq.text import EncodingError
@@ -189,12 +189,15 @@ def _with_usable_names(recordings: list[Recording], faults: Faults) -> list[Reco
         wrong = None
         if not audio.is_text(f"{recording.path}{recording.id}{recording.speaker}"):
             wrong = "not UTF-8; rename it"
+        elif not audio.is_text(recording.text or ""):
+            wrong = "its text is not Unicode; correct it"
         elif len(recording.id.encode()) > LONGEST_NAME:
             wrong = f"the id {recording.id[:20]!r}… is too long for the name of a file; rename it"
         else:
             try:
                 check_id(recording.id)
                 check_id(recording.speaker)
+                check_speaker(recording.speaker)
             except ValueError as error:
                 wrong = str(error)
         if wrong is None:
