@@ -73,7 +73,7 @@ if wanted 3; then encode_parts; fi
 if wanted 4; then listen; fi
 
 if wanted 5; then
-    begin 5 "what phonemes the codes stand for, beside two baselines"
+    begin 5 "what phonemes the codes stand for, beside four baselines"
     need "$model/model.safetensors" 2
     need "$data/test.jsonl" 1
     if ! grep -q '"phones"' "$data/train.jsonl"; then

@@ -221,7 +221,7 @@ class CepstraStage(StageConfig):
 
 @dataclass(frozen=True)
 class LabelsStage(StageConfig):
-    """Classification of frame labels, which become the codes (pretext), as in HuBERT.
+    """Classification of frame labels, which become the codes (pretext), as in HuBERT without masks.
 
     Attributes
     ----------

@@ -52,7 +52,7 @@ plausible order, but no words.
 """
 VOICE = """\
 Half a minute to a minute of your speech serves well, recorded in a quiet room. It is learned in one
-to six minutes. Only you can use the voice, and it is gone when you leave or reload this page.
+to three minutes. Only you can use the voice, and it is gone when you leave or reload this page.
 """
 CSS = """
 footer { display: none !important; }

@@ -120,7 +120,7 @@ def evaluate_speakers(
     names = np.array([utterance.speaker for utterance in used])
     fold = folds(names, np.array([utterance.path for utterance in used]), seed)
     K, G = model.codebook_size, model.codebooks
-    # The square root makes distances of histograms those of Hellinger: rare codes weigh less
+    # Square roots of counts have the same variance, whatever their mean
     features = {HISTOGRAM: np.sqrt(histograms(codes, K))}
     if G > 1:
         shares = features[HISTOGRAM].reshape(len(used), G, K)

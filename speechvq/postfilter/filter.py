@@ -17,7 +17,7 @@ from speechvq.features.log_mel import LogMel
 MAX_GAIN = 3.0
 """Largest gain or attenuation of a band in one pass, in nats of amplitude (26 dB)."""
 PASSES = 2
-"""Times that the waveform is filtered; a third pass has no effect (recipes/vctk/RESULTS.md)."""
+"""Times that the waveform is filtered; a third pass adds nothing."""
 
 
 class MelPostFilter:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from speechvq import audio
-from speechvq.codes import check_id
+from speechvq.codes import check_id, check_speaker
 from speechvq.data.corpora import label_files
 from speechvq.data.corpora.faults import Fault, Faults, reason
 from speechvq.data.corpora.label_files import LabelFiles
@@ -20,7 +20,7 @@ from speechvq.data.corpora.reader import CorpusReader, folders_in
 from speechvq.data.corpora.recording import Recording
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.labels import units_that_fit
-from speechvq.data.manifest import CorpusError, Phone, Utterance, check_speaker
+from speechvq.data.manifest import CorpusError, Phone, Utterance
 from speechvq.data.trim import clip_phones, find_sound, trim
 from speechvq.progress import track
 from speechvq.text import EncodingError

@@ -1,4 +1,4 @@
-"""Classification of frame labels, which become the codes: a pretext task, as in HuBERT.
+"""Classification of frame labels, which become the codes: a pretext task, HuBERT without masks.
 
 The labels come from a file of codes, such as HMM units or k-means clusters of features.
 
