@@ -146,3 +146,19 @@ def test_what_lies_there_instead_of_audio_is_named(tmp_path, content, reason):
     (tmp_path / "a.wav").write_bytes(content)
     with pytest.raises(audio.AudioError, match=reason):
         audio.read(tmp_path / "a.wav")
+
+
+def test_a_film_without_sound_is_closed(tmp_path):
+    av = pytest.importorskip("av")
+    with av.open(str(path := tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 16
+        frame = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8))
+        container.mux([*stream.encode(frame), *stream.encode()])
+    before = len(os.listdir("/proc/self/fd"))
+    kept = []
+    for _ in range(3):
+        with pytest.raises(ValueError, match="FFmpeg") as found:
+            audio.read(path, RATE)
+        kept.append(found)  # what the traceback refers to lives on
+    assert len(os.listdir("/proc/self/fd")) == before

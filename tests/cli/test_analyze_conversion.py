@@ -256,6 +256,13 @@ def test_groups_are_printed(strangers, tone_judges, capsys):
     assert (Path("exp/conversion/wavs") / "noisy_p225_0-p225.wav").is_file()
 
 
+def test_a_path_with_an_equals_sign_is_no_group(strangers, tone_judges, capsys):
+    write_manifest("lr=0.1.jsonl", read_manifest("clean.jsonl"))
+    options = ["--manifest", "lr=0.1.jsonl", "--targets", "test.jsonl", "--speaker", "p225"]
+    assert analyze.main(["conversion", *options]) == 0
+    assert "of lr=0.1.jsonl: " in capsys.readouterr().out
+
+
 def test_speakers_left_out_are_named(strangers, tone_judges, capsys):
     both = [*read_manifest("clean.jsonl"), *read_manifest("noisy.jsonl")]
     write_manifest("both.jsonl", both)
