@@ -254,7 +254,7 @@ class _NewFile:
 
     def __init__(self, path: Path):
         self.path = path
-        number = next(_numbers)  # names may begin alike
+        number = next(_numbers)  # the first letters of two names can be the same
         self.temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}.{number}.tmp")
         _remove_at_termination()
         with naming(path):

@@ -8,10 +8,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli import speaking
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import whole_number
+from speechvq.cli.speaking import seed, whole_number
 
 if TYPE_CHECKING:
     from speechvq.analysis.abx import AbxScore
@@ -65,7 +64,7 @@ def parser() -> Parser:
     add("--json", action="store_true", help="print the scores as JSON")
     add(
         "--seed",
-        type=speaking.seed,
+        type=seed,
         default=0,
         help="seed of --max-minutes, --max-group, --max-speakers and intervals (default: 0)",
     )

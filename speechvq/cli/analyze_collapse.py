@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli import speaking
 from speechvq.cli.analyzing import check_max_minutes, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import whole_number
+from speechvq.cli.speaking import seed, whole_number
 
 if TYPE_CHECKING:
     from speechvq.evaluation.collapse import CollapseEvaluation
@@ -45,7 +44,7 @@ def parser() -> Parser:
     add("--max-minutes", type=float, default=60, metavar="M",
         help="draw at most M minutes of speech from each manifest (default: 60)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
-    add("--seed", type=speaking.seed, default=0, help="of all trainings (default: 0)")
+    add("--seed", type=seed, default=0, help="of all trainings (default: 0)")
     add("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
     return parser
 

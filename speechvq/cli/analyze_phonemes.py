@@ -8,9 +8,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli import speaking
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
+from speechvq.cli.speaking import seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ def parser() -> Parser:
     add("--json", action="store_true", help="print the scores as JSON")
     add(
         "--seed",
-        type=speaking.seed,
+        type=seed,
         default=0,
         help="seed of the baselines, of --max-minutes, of random boundaries and of the frames that "
         "the map of product codes is fitted on (default: 0)",

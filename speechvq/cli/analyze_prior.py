@@ -8,10 +8,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli import speaking
 from speechvq.cli.analyzing import beside, manifest, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import whole_number
+from speechvq.cli.speaking import seed, whole_number
 
 if TYPE_CHECKING:
     from speechvq.evaluation.prior import PriorEvaluation
@@ -50,7 +49,7 @@ def parser() -> Parser:
     add("--times", type=whole_number, default=10, metavar="N",
         help="draw N times as many codes as the held-out speech has (default: 10)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
-    add("--seed", type=speaking.seed, default=0,
+    add("--seed", type=seed, default=0,
         help="seed of the random draws (default: %(default)s)")  # fmt: skip
     return parser
 

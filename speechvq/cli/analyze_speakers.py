@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli import speaking
 from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
 from speechvq.cli.errors import Parser
+from speechvq.cli.speaking import seed
 
 if TYPE_CHECKING:
     from speechvq.analysis.bootstrap import Estimate
@@ -41,7 +41,7 @@ def parser() -> Parser:
     add("--max-minutes", type=float, default=60, metavar="M",
         help="draw at most M minutes of speech (default: 60)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
-    add("--seed", type=speaking.seed, default=0,
+    add("--seed", type=seed, default=0,
         help="seed of the folds, the shuffles and of --max-minutes (default: 0)")  # fmt: skip
     add("--device", default="cpu", help="cpu, cuda, cuda:1, … (default: cpu)")
     return parser

@@ -289,8 +289,8 @@ def _add_product(rows, y, y_at, y_stride, vectors, x, x_at, x_stride, n, W, W_at
 
 
 # ----------------------------------------------------------------------------------------------
-# Sums of rows. An index that may be negative counts from the end in numba, which is asked for every
-# element; of unsigned ones whole vectors are taken.
+# Copies and sums of rows. In numba a negative index counts from the end, so a loop over signed
+# indices checks each of them; one over unsigned indices is compiled to vector instructions.
 
 
 @numba.njit(error_model="numpy")

@@ -259,7 +259,7 @@ class _Fitting:
             batches = self.corpus.batches(mel_stage, codes=codes)
             title = f"enrolling {name}: mel predictor"
             _learn([*predictors, *self.film], self.mel_error, batches, mel_stage, title, progress)
-        after = -(-steps // 2) if predictors else steps  # then its bits stop falling sooner
+        after = -(-steps // 2) if predictors else steps  # less is left to learn
         config, title = dataclasses.replace(STAGE, steps=after), f"enrolling {name}: decoder"
         _learn([decoders], self.nll, self.segments(config), config, title, progress)
 
