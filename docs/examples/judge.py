@@ -13,7 +13,8 @@ import speechvq
 from speechvq.analysis.judges.judge import CONVERSION, REAL_TARGET, SOURCE, Judge, Score, Speech
 from speechvq.analysis.judges.level import SAMPLE_RATE
 from speechvq.analysis.judges.table import score_table
-from speechvq.evaluation.conversion import choose_trials, evaluate_conversion
+from speechvq.evaluation.conversion import evaluate_conversion
+from speechvq.evaluation.trials import choose_trials
 
 
 class SpectralCentroid(Judge):

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
+from speechvq.cli.analyzing import (
+    as_json,
+    beside,
+    check_max_minutes,
+    manifest,
+    progress,
+    write_results,
+)
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import seed, whole_number
 
@@ -91,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     scores = {"model": str(folder), **result.to_dict()}
     written = _write(out, result, scores)
     if options.json:
-        print(json.dumps(scores, indent=1))
+        print(as_json(scores))
     else:
         _print(folder, result)
         print(f"\n{written}")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
+from speechvq.cli.analyzing import (
+    as_json,
+    beside,
+    check_max_minutes,
+    manifest,
+    progress,
+    write_results,
+)
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import seed
 
@@ -71,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     scores = {"model": str(folder), **result.to_dict()}
     written = write_results(out, scores, _tables(result), _figures(result))
     if options.json:
-        print(json.dumps(scores, indent=1))
+        print(as_json(scores))
     else:
         _print(folder, result)
         print(written)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import check_max_minutes, progress, write_results
+from speechvq.cli.analyzing import as_json, check_max_minutes, progress, write_results
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import seed, whole_number
 
@@ -73,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         {"collapse": collapse_figure(result.bottlenecks, result.untrained, title)},
     )
     if options.json:
-        print(json.dumps(scores, indent=1))
+        print(as_json(scores))
         return 0
     print(f"trained on {paths[0]} ({len(train)} utterances), {options.steps} steps each")
     print(f"scored on  {paths[1]} ({len(scored)} utterances)\n")

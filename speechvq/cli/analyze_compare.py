@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import write_results
+from speechvq.cli.analyzing import as_json, write_results
 from speechvq.cli.errors import Parser
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ def run(options: argparse.Namespace) -> int:
     """Read, write the table and the figure, and print the table."""
     from speechvq.analysis.table import aligned
     from speechvq.evaluation.compare import FORMATS, compare_models
-    from speechvq.evaluation.conversion import for_json
     from speechvq.report.score_figure import scores_figure
 
     models = compare_models(options.models)
@@ -49,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     scores = {
         str(model.folder): {
             "facts": model.facts,
-            "scores": for_json(model.numbers),
+            "scores": model.numbers,
             "from": [str(path) for path in model.sources],
         }
         for model in models
@@ -65,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     figures = {"compare": scores_figure(shared, "")} if shared else {}
     written = write_results(Path(options.out), scores, {"compare": cells}, figures)
     if options.json:
-        print(json.dumps(scores, indent=1))
+        print(as_json(scores))
     elif options.markdown:
         lines = ["| " + " | ".join(row) + " |" for row in cells]
         print("\n".join([lines[0], "|---" * len(cells[0]) + "|", *lines[1:]]))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import beside, manifest, progress, write_results
+from speechvq.cli.analyzing import as_json, beside, manifest, progress, write_results
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import (
     add_model_options,
@@ -100,10 +99,10 @@ def run(options: argparse.Namespace) -> int:
     from speechvq.analysis.judges import judge_makers
     from speechvq.evaluation.conversion import (
         available_judges,
-        choose_trials,
         evaluate_conversion,
         seconds_to_draw,
     )
+    from speechvq.evaluation.trials import choose_trials
     from speechvq.sampling.griffin_lim import griffin_lim_batch
 
     folder = model_folder.find_model(options.model)
@@ -141,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
     if options.wavs:
         _write_sounds(out / "wavs", result)
     if options.json:
-        print(json.dumps(scores, indent=1))
+        print(as_json(scores))
     else:
         _print(folder, result, scores["sampling"])
         print(f"\n{written}" + (", wavs" if options.wavs else ""))

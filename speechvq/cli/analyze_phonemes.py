@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
+from speechvq.cli.analyzing import (
+    as_json,
+    beside,
+    check_max_minutes,
+    manifest,
+    progress,
+    write_results,
+)
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import seed
 
@@ -115,10 +121,10 @@ def run(options: argparse.Namespace) -> int:
     out = Path(options.out) if options.out else beside(folder, "phonemes")
     scores = {"model": str(folder), **result.to_dict()}
     if curve:
-        scores["checkpoints"] = [found.to_dict() for found in curve]
+        scores["checkpoints"] = curve
     written = _write(out, result, curve, scores)
     if options.json:
-        print(json.dumps(scores, indent=1))
+        print(as_json(scores))
     else:
         _print(folder, result)
         if curve:

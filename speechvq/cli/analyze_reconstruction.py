@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
+from speechvq.cli.analyzing import (
+    as_json,
+    beside,
+    check_max_minutes,
+    manifest,
+    progress,
+    write_results,
+)
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import (
     add_model_options,
@@ -112,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
     if options.wavs:
         _write_sounds(out / "wavs", result)
     if options.json:
-        print(json.dumps(scores, indent=1))
+        print(as_json(scores))
         return 0
     print(f"model      {folder}")
     print(f"compared   {len(utterances)} utterances of {path}")

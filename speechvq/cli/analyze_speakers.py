@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import beside, check_max_minutes, manifest, progress, write_results
+from speechvq.cli.analyzing import (
+    as_json,
+    beside,
+    check_max_minutes,
+    manifest,
+    progress,
+    write_results,
+)
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import seed
 
@@ -69,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     figure = speakers_figure(result.probes, result.information, title)
     written = write_results(out, scores, _tables(result), {"speakers": figure})
     if options.json:
-        print(json.dumps(scores, indent=1))
+        print(as_json(scores))
     else:
         _print(folder, result)
         print(written)

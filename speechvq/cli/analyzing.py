@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -80,7 +82,7 @@ def write_results(
     from speechvq.audio import write_bytes
     from speechvq.report.figures import FILES, rendered
 
-    files = {"scores.json": (json.dumps(scores, indent=1) + "\n").encode()}
+    files = {"scores.json": f"{as_json(scores)}\n".encode()}
     for name, rows in (tables or {}).items():
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
@@ -90,6 +92,21 @@ def write_results(
     for name, content in files.items():
         write_bytes(out / name, content)
     return f"written    {out}/: {', '.join(files)}"
+
+
+def as_json(scores: Mapping[str, Any]) -> str:
+    """The text of a JSON file: dataclasses become mappings, and NaN and infinities null."""
+    return json.dumps(_plain(scores), indent=1, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def progress(items: Iterable[T], what: str, unit: str = "utterances") -> Iterable[T]:

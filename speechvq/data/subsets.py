@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -86,13 +86,41 @@ def sampled(
 def within_minutes(
     utterances: Sequence[Utterance], path: str, max_minutes: float, seed: int
 ) -> list[Utterance]:
-    """Draw whole utterances of the manifest `path` at random, until `max_minutes` are reached."""
+    """Draw whole utterances of the manifest `path` at random, until `max_minutes` are reached.
+
+    Those that cannot be decoded are left out (`decodable`).
+    """
     order = np.random.default_rng(seed).permutation(len(utterances))
     seconds = np.cumsum(Columns.of(utterances).durations[order])
     count = np.searchsorted(seconds, max_minutes * 60) + 1
     if count < len(utterances):
         logger.info("%s: %d of %d utterances drawn (--max-minutes)", path, count, len(utterances))
-    return [utterances[index] for index in sorted(order[:count])]
+    return decodable(utterances[index] for index in sorted(order[:count]))
+
+
+def decodable(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """The utterances whose audio can be decoded, as it is now; each other one is logged.
+
+    Raises
+    ------
+    AudioError, OSError
+        None can be.
+    """
+    found, fault = [], None
+    for utterance in utterances:
+        try:
+            for _ in audio.blocks(
+                utterance.path, start=utterance.start, duration=utterance.duration
+            ):
+                pass
+        except (audio.AudioError, OSError) as error:
+            logger.error("%s; left out", error)
+            fault = fault or error
+        else:
+            found.append(utterance)
+    if fault and not found:
+        raise fault
+    return found
 
 
 def speech_level(waveforms: Waveforms, speakers: Sequence[str]) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -86,7 +85,7 @@ class AbxEvaluation:
     features: dict[str, dict[str, np.ndarray]]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """What `scores.json` has of it."""
         return {
             "score_on": self.manifest,
             **dataclasses.asdict(self.task),
@@ -94,16 +93,7 @@ class AbxEvaluation:
             "tokens": len(self.tokens),
             "tokens_found": self.found,
             "tokens_left_out": self.left_out,
-            "scores": {
-                name: {
-                    mode: {
-                        key: None if isinstance(value, float) and math.isnan(value) else value
-                        for key, value in dataclasses.asdict(score).items()
-                    }
-                    for mode, score in modes.items()
-                }
-                for name, modes in self.scores.items()
-            },
+            "scores": self.scores,
         }
 
 

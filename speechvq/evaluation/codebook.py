@@ -6,7 +6,7 @@ Shapes: K codebook_size, G codebooks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class CodebookEvaluation:
         return [use.counts for use in self.use.values() if use.counts is not None]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """What `scores.json` has of it."""
         return {
             "codebooks": len(self.maps),
             "codebook_size": self.codebook_size,
@@ -80,10 +80,7 @@ class CodebookEvaluation:
             "map": self.how,
             "seed": self.seed,
             "use": {name: self._use(use) for name, use in self.use.items()},
-            "bits_per_second": {
-                name: {coding: asdict(rate) for coding, rate in rates.items()}
-                for name, rates in self.rates.items()
-            },
+            "bits_per_second": self.rates,
         }
 
     def _use(self, use: CodebookUse) -> dict[str, Any]:
@@ -91,8 +88,8 @@ class CodebookEvaluation:
         return {
             "codes_used": use.used,
             "dead_codes": np.flatnonzero(use.counts == 0).tolist() if alone else None,
-            "perplexity": asdict(use.perplexity),
-            "run_seconds": asdict(use.run_seconds),
+            "perplexity": use.perplexity,
+            "run_seconds": use.run_seconds,
             "longest_run_frames": len(use.run_counts) - 1,
         }
 

@@ -44,7 +44,6 @@ from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
 from speechvq.distributed import Processes, usable_device
 from speechvq.evaluation.bottlenecks import Bottleneck, GaussianBottleneck, NoLatents
-from speechvq.evaluation.conversion import for_json
 from speechvq.model import Model
 from speechvq.models.quantizer import Quantizer
 from speechvq.training.corpus import Corpus
@@ -101,8 +100,8 @@ class CollapseEvaluation:
     sample_rate: int
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return for_json(self)
+        """What `scores.json` has of it."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,11 @@
-"""How well a model converts voices: trials, synthesis of the trials, and what judges say of them.
+"""How well a model converts voices: synthesis of trials, and what judges say of them.
 
 Shapes: T samples, N codes.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,9 +27,9 @@ from speechvq.analysis.judges.judge import (
 from speechvq.analysis.judges.level import SAMPLE_RATE, normalised
 from speechvq.analysis.judges.missing import MissingJudge
 from speechvq.analysis.judges.scores import Judged, judge_speech
-from speechvq.analysis.judges.trials import Trial, choose, pools
-from speechvq.data.manifest import CorpusError, Utterance, read_usable
+from speechvq.data.manifest import Utterance
 from speechvq.evaluation.likelihood import bits_per_sample
+from speechvq.evaluation.trials import Trials
 from speechvq.model import Model
 from speechvq.sampling import SamplingOptions, encode_source, sample_batch
 from speechvq.sampling.pauses import at_source_level
@@ -42,33 +39,6 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps an iterable and its name, to show a progress bar."""
-
-
-@dataclass(frozen=True)
-class Trials:
-    """What is to be converted.
-
-    Attributes
-    ----------
-    manifests : dict
-        Paths by the group of sources; one without groups is that of None.
-    trials : list of Trial
-        With groups, the id of an utterance begins with its group.
-    targets : list of str
-        Speakers of the model, sorted, also where few trials leave some out.
-    pools : dict
-        By speaker, the recordings that represent the voice: of targets and sources.
-    """
-
-    manifests: dict[str | None, str]
-    trials: list[Trial]
-    targets: list[str]
-    pools: dict[str, list[Utterance]]
-
-    @property
-    def utterances(self) -> dict[str, Utterance]:
-        """The different utterances of the trials, by id."""
-        return {trial.utterance.id: trial.utterance for trial in self.trials}
 
 
 @dataclass(frozen=True)
@@ -110,7 +80,7 @@ class ConversionEvaluation:
     bits_per_sample: Estimate | None
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; NaN becomes None."""
+        """What `scores.json` has of it."""
         scores: dict[str, Any] = {}
         for title, judged in self.judged.items():
             scores[title] = judged.scores
@@ -130,15 +100,13 @@ class ConversionEvaluation:
             }
             for trial, each in zip(self.trials.trials, self.each, strict=True)
         ]
-        return for_json(
-            {
-                "manifests": {group or "": path for group, path in self.trials.manifests.items()},
-                "judges": {judge.title: judge.name for judge in self.judges},
-                "bits_per_sample": self.bits_per_sample,
-                **scores,
-                "trials": trials,
-            }
-        )
+        return {
+            "manifests": {group or "": path for group, path in self.trials.manifests.items()},
+            "judges": {judge.title: judge.name for judge in self.judges},
+            "bits_per_sample": self.bits_per_sample,
+            **scores,
+            "trials": trials,
+        }
 
 
 def evaluate_conversion(
@@ -158,7 +126,7 @@ def evaluate_conversion(
     model
         Draws the speech.
     trials
-        See :func:`choose_trials`.
+        See :func:`~speechvq.evaluation.trials.choose_trials`.
     judges
         See :func:`available_judges`; any :class:`~speechvq.analysis.judges.judge.Judge` will do.
     options
@@ -206,91 +174,6 @@ def available_judges(makers: Mapping[str, Callable[[], Judge]]) -> list[Judge]:
         except MissingJudge as missing:
             logger.warning("%s not judged: %s", title, missing)
     return judges
-
-
-def choose_trials(
-    manifests: str | Mapping[str | None, str],
-    model: Model,
-    targets: Sequence[str] | None,
-    count: int | None,
-    seed: int,
-    recordings: str | None = None,
-) -> Trials:
-    """Choose trials from manifests, balanced over sources and targets.
-
-    Parameters
-    ----------
-    manifests
-        Path of the utterances to convert, or paths by the name of a group. The model need not know
-        their speakers.
-    model
-        Knows the targets.
-    targets
-        Speakers of the model; by default all that have two recordings or more.
-    count
-        At most so many trials of each manifest; None for each utterance once.
-    seed
-        Of the choice.
-    recordings
-        Path of a manifest with recordings of the targets; by default the manifests themselves.
-
-    Raises
-    ------
-    CorpusError
-        There are too few recordings of the targets, or nobody else to convert.
-    ValueError
-        The model does not know a target.
-    """
-    manifests = {None: manifests} if isinstance(manifests, str) else dict(manifests)
-    groups = {group: _read_group(group, path) for group, path in manifests.items()}
-    sources = [utterance for group in groups.values() for utterance in group]
-    of_targets = read_usable(recordings) if recordings else sources
-    where = recordings or ", ".join(manifests.values())
-    targets = _known_targets(of_targets, model, targets, where)
-    trials: list[Trial] = []
-    for group, utterances in groups.items():
-        convertible = {u.speaker for u in utterances if set(targets) - {u.speaker}}
-        if not convertible:
-            raise CorpusError(
-                f"{manifests[group]}:1: expected another speaker than the target {targets[0]}"
-            )
-        chosen = choose(utterances, targets, count, seed, group)
-        if left := convertible - {trial.utterance.speaker for trial in chosen}:
-            logger.warning(
-                "%s: %d trials are too few for each of %d speakers; left out: %s",
-                manifests[group], len(chosen), len(convertible), ", ".join(sorted(left)),
-            )  # fmt: skip
-        trials += chosen
-    voices = pools(sources, sorted({u.speaker for u in sources}), seed)
-    return Trials(manifests, trials, targets, voices | pools(of_targets, targets, seed))
-
-
-def _read_group(group: str | None, path: str) -> Sequence[Utterance]:
-    utterances = read_usable(path)
-    if group is None:
-        return utterances
-    return [dataclasses.replace(u, id=f"{group}/{u.id}") for u in utterances]
-
-
-def _known_targets(
-    recordings: Sequence[Utterance], model: Model, wanted: Sequence[str] | None, where: str
-) -> list[str]:
-    """Speakers of the model with recordings to compare with, sorted: the wanted ones, else all."""
-    counts = Counter(utterance.speaker for utterance in recordings)
-    for speaker in wanted or ():
-        model.speaker_index(speaker)
-        if counts[speaker] < 2:
-            raise CorpusError(
-                f"{where}:1: fewer than two utterances of {speaker}; the judges compare "
-                "conversions with recordings of the target; give some with --targets"
-            )
-    found = wanted or [s for s, n in counts.items() if n > 1 and s in model.speakers]
-    if not found:
-        raise CorpusError(
-            f"{where}:1: expected two utterances or more of a speaker of the model, to compare "
-            f"conversions with; got {', '.join(sorted(counts)[:5])}; give some with --targets"
-        )
-    return sorted(set(found))
 
 
 def synthesise(
@@ -373,14 +256,3 @@ def _picked(each: Mapping[str, Mapping[str, Score]], of: Callable[[Score], Any])
         for title, kinds in each.items()
     }
     return {title: kinds for title, kinds in found.items() if kinds}
-
-
-def for_json(value: Any) -> Any:
-    """For JSON: dataclasses as dictionaries, and null for NaN and infinities."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if isinstance(value, dict):
-        return {key: for_json(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [for_json(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

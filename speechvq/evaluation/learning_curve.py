@@ -6,12 +6,10 @@ Shapes: N codes, G codebooks, K codebook_size.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -53,10 +51,6 @@ class CheckpointScores:
     started: bool
     perplexity: float
     scores: PhonemeScores
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return dataclasses.asdict(self)
 
 
 def find_checkpoints(folder: Path) -> list[tuple[Path, State]]:

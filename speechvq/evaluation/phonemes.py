@@ -7,7 +7,6 @@ a linear classifier, and each of their codebooks is scored alone, too.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -101,7 +100,7 @@ class PhonemeEvaluation:
         return self.perplexity >= self.codebook_size / WELL_USED
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """What `scores.json` has of it."""
         return {
             "codebooks": self.codebooks,
             "codebook_size": self.codebook_size,
@@ -112,8 +111,8 @@ class PhonemeEvaluation:
             "score_on": self.scored.manifest,
             "seed": self.seed,
             "codebook_well_used": self.codebook_well_used,
-            "scores": {name: dataclasses.asdict(row) for name, row in self.scores.items()},
-            "boundaries": {n: dataclasses.asdict(row) for n, row in self.boundaries.items()},
+            "scores": self.scores,
+            "boundaries": self.boundaries,
         }
 
 

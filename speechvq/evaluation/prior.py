@@ -23,6 +23,7 @@ from speechvq.analysis.generation import Counter, divergences
 from speechvq.analysis.ngrams import NGram
 from speechvq.analysis.phonemes import code_to_phone
 from speechvq.data.manifest import Utterance, read_known
+from speechvq.data.subsets import decodable
 from speechvq.evaluation.likelihood import bits_per_sample
 from speechvq.model import Model
 from speechvq.models.prior import Prior
@@ -97,7 +98,7 @@ class PriorEvaluation:
     divergences: dict[str, dict[str, Estimate]]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """What `scores.json` has of it."""
         return {
             "codebook_size": self.codebook_size,
             "codebooks": self.codebooks,
@@ -105,14 +106,9 @@ class PriorEvaluation:
             "score_on": self.score_on,
             "codes": self.codes[HELD_OUT],
             "seed": self.seed,
-            "bits_per_code": {
-                name: dataclasses.asdict(bits) for name, bits in self.bits_per_code.items()
-            },
+            "bits_per_code": self.bits_per_code,
             "decoder_bits_per_second": self.decoder_bits_per_second,
-            "divergences": {
-                row: {name: dataclasses.asdict(found) for name, found in of_row.items()}
-                for row, of_row in self.divergences.items()
-            },
+            "divergences": self.divergences,
         }
 
 
@@ -192,8 +188,9 @@ def read_codes_of_speech(
     known = read_known(manifest, model.speakers, "the model")
     if kept is not None and kept.is_file():
         return CodesOfSpeech(manifest, known, codes_of(model, known, kept, manifest))
-    encoded = encode_utterances(model, progress(known, f"encode {Path(manifest).name}"))
-    return CodesOfSpeech(manifest, known, [e.codes for e in encoded])
+    utterances = decodable(known)
+    encoded = encode_utterances(model, progress(utterances, f"encode {Path(manifest).name}"))
+    return CodesOfSpeech(manifest, utterances, [e.codes for e in encoded])
 
 
 def of_codebook(utterances: list[np.ndarray], g: int) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from speechvq.analysis.judges.level import normalised
 from speechvq.analysis.judges.quality import DNSMOS
 from speechvq.analysis.judges.scores import Scores, summarise
 from speechvq.data.manifest import Utterance, read_known, read_usable
-from speechvq.evaluation.conversion import for_json, real
+from speechvq.evaluation.conversion import real
 from speechvq.evaluation.likelihood import bits_per_sample
 from speechvq.model import Model
 from speechvq.sampling import SamplingOptions, sample_batch
@@ -69,15 +69,13 @@ class ReconstructionEvaluation:
     bits_per_sample: Estimate | None
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return for_json(
-            {
-                "utterances": len(self.utterances),
-                "judges": {judge.title: judge.name for judge in self.judges},
-                "bits_per_sample": self.bits_per_sample,
-                "scores": self.scores,
-            }
-        )
+        """What `scores.json` has of it."""
+        return {
+            "utterances": len(self.utterances),
+            "judges": {judge.title: judge.name for judge in self.judges},
+            "bits_per_sample": self.bits_per_sample,
+            "scores": self.scores,
+        }
 
 
 def evaluate_reconstruction(

@@ -61,7 +61,7 @@ class SpeakerEvaluation:
     seed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """What `scores.json` has of it."""
         return dataclasses.asdict(self)
 
 

@@ -19,16 +19,13 @@ from speechvq.config import (  # noqa: E402
 )
 from speechvq.data.manifest import Utterance, write_manifest  # noqa: E402
 from speechvq.evaluation import phonemes  # noqa: E402
-from speechvq.evaluation.conversion import (  # noqa: E402
-    choose_trials,
-    evaluate_conversion,
-    synthesise,
-)
+from speechvq.evaluation.conversion import evaluate_conversion, synthesise  # noqa: E402
 from speechvq.evaluation.likelihood import bits_per_sample  # noqa: E402
 from speechvq.evaluation.normalised import (  # noqa: E402
     normalisation_of,
     speaker_normalised_cepstra,
 )
+from speechvq.evaluation.trials import choose_trials  # noqa: E402
 from speechvq.model import Model  # noqa: E402
 from speechvq.model_folder import read_config, save_model  # noqa: E402
 from speechvq.sampling import SamplingOptions, convert, encode  # noqa: E402
@@ -85,7 +82,7 @@ def test_a_judge_from_outside_is_run(model, utterances, tmp_path):
     result = evaluate_conversion(model, trials, [Duration()])
     found = result.to_dict()
     assert found["judges"] == {"duration": "mine 1.0"}
-    assert found["duration"][CONVERSION]["seconds"]["value"] == pytest.approx(0.5)
+    assert found["duration"][CONVERSION]["seconds"].value == pytest.approx(0.5)
 
 
 def test_targets_whose_ids_are_those_of_sources(model, utterances, tmp_path):
