@@ -240,7 +240,6 @@ def start(options: argparse.Namespace) -> list[dict[str, Any]]:
                         f'"path": "{utterances[i % FILES].path}", "duration": {seconds}, '
                         '"text": "he was not there when the train came in at last"}\n'
                     )
-            began = time.process_time()
             if not rows:
                 read_manifest(path)  # what is compiled or cached is, from here on
             found = train(path, "tiny.yaml", folder / "out", steps=2, workers=1)

@@ -27,6 +27,9 @@ SHARE = 0.1
 RECENT = 101
 """Updates whose median rate tells the time that is left."""
 
+Progress = Callable[..., Iterable[Any]]
+"""Wraps an iterable, its name and the name of its items, to show its progress, as `track` does."""
+
 Listener = Callable[[str, float, float | None], None]
 """Called with a title, how much is done and how much there is, None if that is not known."""
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)

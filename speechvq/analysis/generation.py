@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import rel_entr
 
 from speechvq.analysis.bootstrap import Estimate, estimate
 from speechvq.data.labels import SILENCE
@@ -106,6 +107,4 @@ def _divergence_from(fixed: np.ndarray) -> Callable[..., np.ndarray]:
 
 def _information(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """Kullback-Leibler divergence of distributions (…, X), in bits."""
-    p, q = np.broadcast_arrays(p, q)
-    ratio = np.divide(p, q, out=np.ones_like(q), where=p > 0)
-    return (p * np.log2(ratio)).sum(-1)
+    return rel_entr(p, q).sum(-1) / np.log(2)

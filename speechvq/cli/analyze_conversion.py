@@ -122,7 +122,6 @@ def run(options: argparse.Namespace) -> int:
             trials,
             judges,
             drawing,
-            options.device,
             progress,
             drawn,
             griffin_lim_batch if options.griffin_lim else None,

@@ -91,9 +91,7 @@ def run(options: argparse.Namespace) -> int:
     utterances = within_minutes(known, path, options.max_minutes, options.seed)
     judges = available_judges(JUDGES)
     with progress_bar(sum(u.duration for u in utterances), model.sample_rate) as drawn:
-        result = evaluate_reconstruction(
-            model, utterances, judges, drawing, options.device, progress, drawn
-        )
+        result = evaluate_reconstruction(model, utterances, judges, drawing, progress, drawn)
     scores = {
         "model": str(folder),
         "manifest": path,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +33,7 @@ from speechvq.analysis.frames import normalise
 from speechvq.audio import write_bytes
 from speechvq.data.manifest import CorpusError, Phone, Utterance
 from speechvq.model import Model
+from speechvq.progress import Progress
 from speechvq.sampling.encode import latents
 from speechvq.sampling.utterances import read_waveform
 
@@ -46,9 +47,6 @@ DISTANCES = {
     MFCC: "angle of standardised MFCCs",
 }
 """Representations, the last the baseline, and how their frames are compared."""
-
-Progress = Callable[..., Iterable[Any]]
-"""Wraps an iterable, its name and the name of its items, to show a progress bar."""
 
 
 @dataclass(frozen=True)

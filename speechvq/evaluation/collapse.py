@@ -14,7 +14,7 @@ import dataclasses
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +46,7 @@ from speechvq.distributed import Processes, usable_device
 from speechvq.evaluation.bottlenecks import Bottleneck, GaussianBottleneck, NoLatents
 from speechvq.model import Model
 from speechvq.models.quantizer import Quantizer
+from speechvq.progress import Progress
 from speechvq.training.corpus import Corpus
 from speechvq.training.objectives.likelihood import LikelihoodObjective
 from speechvq.training.stage import Stage
@@ -81,9 +82,6 @@ CONFIG = ModelConfig(
 
 STAGE = LikelihoodStage(batch_size=2, segment_length=6400, learning_rate=2e-3, warmup_steps=100)
 """Equation 3, with the KL divergence, of weight 1, in place of its second and third terms."""
-
-Progress = Callable[[Iterable[Any], str], Iterable[Any]]
-"""Wraps an iterable and its name, to show a progress bar."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Shapes: T samples, N codes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,14 +31,12 @@ from speechvq.data.manifest import Utterance
 from speechvq.evaluation.likelihood import bits_per_sample
 from speechvq.evaluation.trials import Trials
 from speechvq.model import Model
+from speechvq.progress import Progress
 from speechvq.sampling import SamplingOptions, encode_source, sample_batch
 from speechvq.sampling.pauses import at_source_level
 from speechvq.sampling.utterances import read_waveform
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[Iterable[Any], str], Iterable[Any]]
-"""Wraps an iterable and its name, to show a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,6 @@ def evaluate_conversion(
     trials: Trials,
     judges: Sequence[Judge],
     options: SamplingOptions = SamplingOptions(),  # noqa: B008
-    device: str = "cpu",
     progress: Progress = lambda items, _: items,
     drawn: Callable[[int], None] | None = None,
     draw: Callable[..., list[np.ndarray]] | None = None,
@@ -131,8 +128,6 @@ def evaluate_conversion(
         See :func:`available_judges`; any :class:`~speechvq.analysis.judges.judge.Judge` will do.
     options
         Of sampling. The seed is that of the first waveform; each further waveform has the next.
-    device
-        Where the model is.
     progress, drawn
         Show progress; `drawn` gets numbers of samples.
     draw
@@ -141,7 +136,7 @@ def evaluate_conversion(
     """
     synthesised = synthesise(model, trials, options, drawn, draw)
     known = [trials.utterances[u] for u in synthesised.reconstructions]
-    bits = None if draw else bits_per_sample(model, progress(known, "bits per sample"), device)
+    bits = None if draw else bits_per_sample(model, progress(known, "bits per sample"))
     read = {u.recording: synthesised.sources[u.id] for u in trials.utterances.values()}
     recordings = Recordings(
         trials.pools,

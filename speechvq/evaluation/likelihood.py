@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
-
 from speechvq.analysis.bootstrap import Estimate, ratio
 from speechvq.config import DecoderStage
 from speechvq.data.manifest import Utterance
@@ -18,9 +16,7 @@ from speechvq.training.objectives.decoder import DecoderObjective
 from speechvq.training.validate import validate
 
 
-def bits_per_sample(
-    model: Model, utterances: Iterable[Utterance], device: str = "cpu"
-) -> Estimate | None:
+def bits_per_sample(model: Model, utterances: Iterable[Utterance]) -> Estimate | None:
     """Bits per sample of utterances given their codes and speakers: the reconstruction term.
 
     Parameters
@@ -29,15 +25,13 @@ def bits_per_sample(
         Knows the speakers of the utterances.
     utterances
         The mean is over all samples of these.
-    device
-        Where the model is.
 
     Returns
     -------
     Estimate or None
         With a 95 % interval over utterances; None without utterances.
     """
-    processes = Processes(torch.device(device))
+    processes = Processes(model.device)
     objective = DecoderObjective(DecoderStage(), model)
     bits, samples = [], []
     for utterance in utterances:

@@ -28,6 +28,7 @@ from speechvq.data.manifest import CorpusError, Utterance, read_usable
 from speechvq.data.subsets import within_minutes
 from speechvq.evaluation.normalised import speaker_normalised_cepstra, whitened_kmeans
 from speechvq.model import Model
+from speechvq.progress import Progress
 from speechvq.sampling.utterances import Encoded, encode_utterances
 
 logger = logging.getLogger(__name__)
@@ -38,9 +39,6 @@ WHITENED = "the same, whitened within clusters"
 CHANGES, PHONE_CHANGES = "changes of learned codes", "changes of their phones"
 WELL_USED = 4
 """A codebook is poorly used if its perplexity is below K divided by this."""
-
-Progress = Callable[[Iterable[Any], str], Iterable[Any]]
-"""Wraps an iterable and its name, to show a progress bar."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from speechvq.data.subsets import decodable
 from speechvq.evaluation.likelihood import bits_per_sample
 from speechvq.model import Model
 from speechvq.models.prior import Prior
+from speechvq.progress import Progress
 from speechvq.sampling.generation import sample_codes
 from speechvq.sampling.utterances import encode_utterances
 from speechvq.training.prior import codes_of, held_out_bits
@@ -37,9 +38,6 @@ UNIFORM, LEARNED = "uniform (log2 K)", "prior"
 TRAINING, HELD_OUT = "training speech", "held-out speech"
 DRAWN, BIGRAM = "drawn from the prior", "drawn from the bigram"
 NGRAMS = {"unigram": 1, "bigram": 2, "trigram": 3}
-
-Progress = Callable[[Iterable[Any], str], Iterable[Any]]
-"""Wraps an iterable and its name, to show a progress bar."""
 
 
 @dataclass(frozen=True)

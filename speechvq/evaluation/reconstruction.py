@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from speechvq.data.manifest import Utterance, read_known, read_usable
 from speechvq.evaluation.conversion import real
 from speechvq.evaluation.likelihood import bits_per_sample
 from speechvq.model import Model
+from speechvq.progress import Progress
 from speechvq.sampling import SamplingOptions, sample_batch
 from speechvq.sampling.griffin_lim import griffin_lim, griffin_lim_batch
 from speechvq.sampling.utterances import Encoded, encode_utterances
@@ -37,9 +38,6 @@ PREDICTED, RECORDED = "Griffin-Lim, predicted mel", "Griffin-Lim, recorded mel"
 
 JUDGES = {judge.title: judge for judge in (SpectralDistance, STOI, ViSQOL, PitchError, DNSMOS)}
 """By title, what compares reconstructions with recordings, and DNSMOS, which hears each alone."""
-
-Progress = Callable[[Iterable[Any], str], Iterable[Any]]
-"""Wraps an iterable and its name, to show a progress bar."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,6 @@ def evaluate_reconstruction(
     utterances: Sequence[Utterance],
     judges: Sequence[Judge],
     options: SamplingOptions = SamplingOptions(),  # noqa: B008
-    device: str = "cpu",
     progress: Progress = lambda items, _: items,
     drawn: Callable[[int], None] | None = None,
 ) -> ReconstructionEvaluation:
@@ -102,8 +99,6 @@ def evaluate_reconstruction(
         Of :data:`JUDGES`, those whose packages are there.
     options
         Of sampling. The seed is that of the first utterance; each further one has the next.
-    device
-        Where the model is.
     progress, drawn
         Show progress; `drawn` gets numbers of samples.
     """
@@ -122,7 +117,7 @@ def evaluate_reconstruction(
                 found[kind].append((utterance.id, judge.score(piece)))
             each[i] |= _numbers(found[RECONSTRUCTION][-1][1])
         scores[judge.title] = summarise(found)
-    bits = bits_per_sample(model, progress(utterances, "bits per sample"), device)
+    bits = bits_per_sample(model, progress(utterances, "bits per sample"))
     return ReconstructionEvaluation(list(utterances), speech, list(judges), scores, each, bits)
 
 

@@ -124,17 +124,10 @@ def synthesis_filters(bands: int) -> np.ndarray:
     """Weights (2·REACH + 1, J, J): of each band of the steps around it, in a step's J samples."""
     if bands == 1:
         return np.ones((1, 1, 1))
-    prototype, time = _prototype(bands)
-    j = np.arange(bands)[:, None]
-    phase = (2 * j + 1) * math.pi / (2 * bands) * time
-    responses = 2 * bands * prototype * np.cos(phase - (-1.0) ** j * math.pi / 4)
-    weights = np.zeros((2 * REACH + 1, bands, bands))
-    for i in range(2 * REACH + 1):
-        for r in range(bands):
-            tap = (REACH - i) * bands + r + len(time) // 2
-            if 0 <= tap < len(time):
-                weights[i, :, r] = responses[:, tap]
-    return weights
+    # As symmetric as the prototype is, the analysis filters serve backwards as they are
+    responses = np.pad(bands * analysis_filters(bands), ((0, 0), (1, bands)))
+    by_step = responses.reshape(bands, 2 * REACH + 1, bands)
+    return by_step[:, ::-1].swapaxes(0, 1)
 
 
 @functools.cache

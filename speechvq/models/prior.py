@@ -63,21 +63,17 @@ class Prior(nn.Module):
             self.wavenet.output.weight[K :: K + 1] = 0.0
             self.wavenet.output.bias[K :: K + 1] = NEVER
 
-    def condition(self, speaker: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Condition vectors (B, M, C) for speaker indices (B,), -1 being the mean of all.
+    def condition(self, speaker: Tensor) -> Tensor:
+        """Condition vectors (B, 1, C) for speaker indices (B,), -1 being the mean of all.
 
-        `extra`, (B, M, C) with M a divisor of T, is a condition of the caller's own; the speaker is
-        added to it. Without either the condition is zero.
+        They are zero in a prior that does not know speakers.
         """
-        C = self.config.condition_channels
-        if extra is None:
-            weight = self.wavenet.condition.weight
-            extra = torch.zeros(len(speaker), 1, C, device=weight.device, dtype=weight.dtype)
         if self.of_speaker is None:
-            return extra
+            weight = self.wavenet.condition.weight
+            return weight.new_zeros(len(speaker), 1, self.config.condition_channels)
         vectors = self.of_speaker.weight
         vectors = torch.cat([vectors, vectors.mean(0, keepdim=True)])  # the last one is index -1
-        return extra + vectors[speaker].unsqueeze(1)
+        return vectors[speaker].unsqueeze(1)
 
     def speaker(self, names: Sequence[str]) -> Tensor:
         """Indices (B,) of speakers; one that is not known gets -1."""

@@ -1,13 +1,10 @@
 """Reconstructions to listen to while a decoder learns."""
 
-import logging
-
 import numpy as np
 import torch
 
+from speechvq.sampling import sample
 from speechvq.training.corpus import Corpus
-
-logger = logging.getLogger(__name__)
 
 SECONDS = 1.0
 """Of each utterance."""
@@ -19,14 +16,8 @@ def draw_beginnings(corpus: Corpus, count: int) -> dict[str, tuple[np.ndarray, i
     Returns
     -------
     dict of str to tuple
-        By utterance id: waveform (T,) and sample rate in Hz. Empty if the sampler cannot be used
-        here.
+        By utterance id: waveform (T,) and sample rate in Hz.
     """
-    try:
-        from speechvq.sampling import sample
-    except ImportError as error:
-        logger.warning("no samples to listen to: %s", error)
-        return {}
     sounds, model, waveforms = {}, corpus.model, corpus.held_out
     assert waveforms is not None
     most = min(count, len(waveforms))

@@ -54,7 +54,7 @@ class Metrics:
     folder : Path
         Created if missing.
     tensorboard : bool
-        Write event files, too; one warning if the package is missing.
+        Write event files, too.
     size : int
         Bytes of `metrics.jsonl` to keep. Records after the checkpoint of a resumed training are
         cut off, since they will be written again.
@@ -71,10 +71,7 @@ class Metrics:
                 self._file.truncate(size)
         self._events: _Events | None = None
         if tensorboard:
-            try:
-                self._events = _Events(folder / TENSORBOARD, global_step)
-            except ImportError:
-                logger.warning("no TensorBoard files: the package tensorboard is not installed")
+            self._events = _Events(folder / TENSORBOARD, global_step)
 
     def size(self) -> int:
         """Bytes of `metrics.jsonl` so far, which then are on the disk."""

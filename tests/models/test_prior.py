@@ -71,17 +71,6 @@ def test_an_unknown_speaker_is_the_mean_of_all():
     torch.testing.assert_close(prior.condition(torch.tensor([-1]))[0, 0], mean)
 
 
-def test_a_condition_of_the_callers_own_is_added():
-    prior = make()
-    codes = torch.randint(K, (1, 12))
-    extra = torch.randn(1, 3, 4)
-    condition = prior.condition(torch.tensor([1]), extra)
-    torch.testing.assert_close(condition, extra + prior.of_speaker.weight[1])
-    logits = prior(codes, condition)
-    plain = prior(codes, prior.condition(torch.tensor([1])))
-    assert logits.shape == plain.shape and not torch.allclose(logits, plain)
-
-
 def test_dropout_is_of_training_alone():
     prior = make(wavenet=dataclasses.replace(CONFIG.wavenet, dropout=0.5))
     codes, speaker = torch.randint(K, (1, 40)), torch.tensor([0])

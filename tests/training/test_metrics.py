@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 
@@ -41,7 +39,6 @@ def test_sounds_are_files(tmp_path):
 
 
 def test_tensorboard_gets_the_same(tmp_path):
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     metrics = Metrics(tmp_path)
@@ -51,12 +48,3 @@ def test_tensorboard_gets_the_same(tmp_path):
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(13, 0.5)]
     assert events.Tags()["audio"] == ["decoder/p225_001"]
-
-
-def test_without_tensorboard_one_warning(tmp_path, monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    metrics = Metrics(tmp_path)
-    metrics.write("train", "a", 1, 1, {"loss": 0.5})
-    metrics.close()
-    assert [r.levelname for r in caplog.records] == ["WARNING"]
-    assert "tensorboard" in caplog.text
