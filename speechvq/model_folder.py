@@ -80,10 +80,7 @@ def save_model(
         The model card, Markdown.
     """
     folder = Path(folder)
-    whole = {
-        "model": plain(model.config),
-        **plain({k: v for k, v in config.items() if k != "model"}),
-    }
+    whole = plain({**config, "model": model.config})
     header = make_header(FORMAT, whole, model.speakers)
     export_config(folder, whole)
     export_speakers(folder, model.speakers)

@@ -92,7 +92,7 @@ class _Sound:
 def plain_name(path: str) -> str:
     """Return the name of a file without suffixes and without the mark of a copy or microphone."""
     name = Path(path).name.lower()
-    while Path(name).suffix in (*audio.SUFFIXES, ".sph", ".aiff"):
+    while Path(name).suffix in audio.SUFFIXES:
         name = Path(name).stem
     return _COPY.sub("", name) or name
 
