@@ -157,7 +157,10 @@ def abx_score(cells: Sequence[Cell], errors: np.ndarray, seed: int = 0) -> AbxSc
     low = high = math.nan
     error = float(np.mean(list(pair_errors(cells, errors).values())))
     if len(contexts) > 1:
-        low, high = np.percentile(list(_redrawn(cells, errors, contexts, seed)), [2.5, 97.5])
+        drawn = np.fromiter(_redrawn(cells, errors, contexts, seed), float)
+        # Pairs of few contexts are missing from many resamples: their mean is another than the
+        # error, their spread is right
+        low, high = np.clip(np.percentile(drawn, [2.5, 97.5]) + error - drawn.mean(), 0, 1)
     return AbxScore(error, float(low), float(high), *counts)
 
 

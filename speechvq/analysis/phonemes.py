@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from speechvq.analysis.bootstrap import ratio
+from speechvq.analysis.bootstrap import Estimate, ratio
 from speechvq.analysis.phone_classes import OTHER, classes_of
 
 FITTED_FRAMES = 300_000
@@ -280,6 +280,24 @@ def score_map(
         frames_score=len(score_labels),
         **_class_scores(predicted, map_labels, score_labels),
     )
+
+
+def accuracy_gain(
+    predicted: np.ndarray, others: np.ndarray, labels: np.ndarray, utterances: np.ndarray
+) -> Estimate:
+    """Accuracy of phones (M,) above that of `others`, paired: both are of the same utterances.
+
+    Parameters
+    ----------
+    predicted, others
+        Phones (M,) of two kinds of codes.
+    labels
+        True phones (M,).
+    utterances
+        Index (M,) of the utterance of each frame; these are resampled for the interval.
+    """
+    gained = (predicted == labels).astype(float) - (others == labels)
+    return ratio(np.bincount(utterances, gained), np.bincount(utterances))
 
 
 def _class_scores(

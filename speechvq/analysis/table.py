@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from speechvq.analysis.bootstrap import Estimate
 from speechvq.analysis.boundaries import BoundaryScores
 from speechvq.analysis.phonemes import PhonemeScores, joint_counts
 
@@ -46,6 +47,15 @@ def score_table(rows: Mapping[str, PhonemeScores]) -> str:
                 known("{} of {}", scores.codes_used, scores.codebook_size),
             ]
         )
+    return aligned(cells)
+
+
+def gain_table(rows: Mapping[str, Estimate]) -> str:
+    """Align what the accuracy of the learned codes is above that of each baseline."""
+    cells = [["accuracy of the learned codes above", "", "(95 % interval)"]]
+    for name, gain in rows.items():
+        interval = "" if np.isnan(gain.low) else f"({gain.low:+.3f} to {gain.high:+.3f})"
+        cells.append([name, f"{gain.value:+.3f}", interval])
     return aligned(cells)
 
 

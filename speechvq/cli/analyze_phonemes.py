@@ -241,7 +241,7 @@ def _codebooks(result: PhonemeEvaluation) -> str:
 
 def _print(folder: Path, result: PhonemeEvaluation) -> None:
     from speechvq.analysis.phonemes import PRODUCT_NOTE
-    from speechvq.analysis.table import boundary_table, score_table
+    from speechvq.analysis.table import boundary_table, gain_table, score_table
     from speechvq.evaluation.phonemes import LEARNED, WELL_USED
 
     G, K = result.codebooks, result.codebook_size
@@ -255,6 +255,8 @@ def _print(folder: Path, result: PhonemeEvaluation) -> None:
     print(score_table(result.scores))
     if G > 1:
         print(f"\n{PRODUCT_NOTE}")
+    if result.accuracy_above:
+        print(f"\n{gain_table(result.accuracy_above)}")
     print(f"\n{boundary_table(result.boundaries)}")
     perplexity = f"{'perplexity' if G == 1 else 'the lowest perplexity'} {result.perplexity:.1f}"
     if result.codebook_well_used:

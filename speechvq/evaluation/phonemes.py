@@ -18,10 +18,17 @@ import numpy as np
 import torch
 
 from speechvq.analysis.baselines import kmeans_codes, mfcc
+from speechvq.analysis.bootstrap import Estimate
 from speechvq.analysis.boundaries import BoundaryScores, segmentations
 from speechvq.analysis.confusion import PhoneRecall, phone_recalls
 from speechvq.analysis.frames import frame_labels, normalise
-from speechvq.analysis.phonemes import PhonemeScores, phone_map, score, score_map
+from speechvq.analysis.phonemes import (
+    PhonemeScores,
+    accuracy_gain,
+    phone_map,
+    score,
+    score_map,
+)
 from speechvq.config import SpeakerNormalisationConfig
 from speechvq.data.label_names import doubt_classes
 from speechvq.data.manifest import CorpusError, Utterance, read_usable
@@ -69,7 +76,8 @@ class LabelledCodes:
 class PhonemeEvaluation:
     """Scores of the learned codes and the baselines, by name, and the data they come from.
 
-    `predicted` are the phones (M,) that the learned codes of the scored frames are mapped to.
+    `predicted` are the phones (M,) that the learned codes of the scored frames are mapped to;
+    `accuracy_above` is their accuracy above that of each baseline, paired by utterance.
     `boundaries` has the agreement of code changes with phone changes by the kind of codes, and
     `recalls` the recall of each phone by the learned codes.
     """
@@ -82,6 +90,7 @@ class PhonemeEvaluation:
     scored: LabelledCodes
     scores: dict[str, PhonemeScores]
     predicted: np.ndarray
+    accuracy_above: dict[str, Estimate]
     seed: int
     boundaries: dict[str, BoundaryScores]
     recalls: list[PhoneRecall]
@@ -110,6 +119,7 @@ class PhonemeEvaluation:
             "seed": self.seed,
             "codebook_well_used": self.codebook_well_used,
             "scores": self.scores,
+            "accuracy_above": self.accuracy_above,
             "boundaries": self.boundaries,
         }
 
@@ -167,19 +177,24 @@ def evaluate_phonemes(
         scores[LEARNED] = score_map(predicted, map_labels, score_labels, K, index)
     by_codebook = map_codes.reshape(-1, G).T, score_codes.reshape(-1, G).T
     codes = dict(zip(codebook_names(G), zip(*by_codebook, strict=True), strict=True))
+    accuracy_above = {}
     if baselines:
         found = baseline_codes(model, mapped, scored, normalisation, seed, progress, others)
         codes |= {
             name: (np.concatenate(to_map), np.concatenate(to_score))
             for name, (to_map, to_score) in found.items()
         }
+        for name in found:
+            to_map, to_score = codes[name]
+            by_baseline = phone_map(to_map, map_labels, K)(to_score)
+            accuracy_above[name] = accuracy_gain(predicted, by_baseline, score_labels, index)
     scores |= {
         name: score(to_map, map_labels, to_score, score_labels, K, index)
         for name, (to_map, to_score) in codes.items()
     }
     rates = model.frame_rate, model.bitrate
     return PhonemeEvaluation(
-        G, K, *rates, mapped, scored, scores, predicted, seed,
+        G, K, *rates, mapped, scored, scores, predicted, accuracy_above, seed,
         _boundaries(scored, predicted, model.frame_rate, seed),
         phone_recalls(score_labels, predicted, index),
     )  # fmt: skip

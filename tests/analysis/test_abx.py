@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from speechvq.analysis.abx import (
+    Cell,
     abx_score,
     cell_errors,
     cells_across,
@@ -99,6 +100,18 @@ def test_the_error_is_that_of_naive_loops(seed, across):
     assert found.triples == triples > 500
     assert found.speakers == 3 and found.pairs == 6
     assert found.low < found.error < found.high
+
+
+def test_pairs_that_resamples_miss_do_not_move_the_interval():
+    """A pair of large errors in many contexts, and thirty of none in one context each."""
+    one = np.arange(1)
+    cells = [Cell("a", "b", ("x", str(i)), "s", one, one, one, False) for i in range(30)]
+    cells += [Cell("c", str(i), ("y", str(i)), "s", one, one, one, False) for i in range(30)]
+    found = abx_score(cells, np.r_[np.tile([0.4, 0.6], 15), np.zeros(30)])
+    assert found.error == pytest.approx(0.5 / 31)
+    assert found.low < found.error < found.high
+    middle = (found.low + found.high) / 2
+    assert abs(found.error - middle) < (found.high - found.low) / 4
 
 
 def test_warping_is_the_best_of_all_paths():

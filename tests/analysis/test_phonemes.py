@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import homogeneity_score, mutual_info_score, v_measure_score
 
 from speechvq.analysis import phonemes
-from speechvq.analysis.phonemes import code_to_phone, joint_counts, phone_map, score, score_map
+from speechvq.analysis.phonemes import (
+    accuracy_gain,
+    code_to_phone,
+    joint_counts,
+    phone_map,
+    score,
+    score_map,
+)
 from speechvq.analysis.table import code_table, score_table
 
 PHONES = np.array(["a", "b", "sil"])
@@ -234,6 +241,18 @@ def test_scores_of_a_map_alone():
     assert score_table({"codes": scores}).splitlines()[1].split() == [
         "codes", "0.500", "0.500", "0.750", *"------"
     ]  # fmt: skip
+
+
+def test_a_gain_is_paired():
+    """Of each utterance one frame in ten more is right, however hard the utterance is."""
+    labels = np.tile("a", 400)
+    index = np.repeat(np.arange(4), 100)
+    wrong = np.concatenate([np.arange(100) < n for n in (10, 30, 50, 70)])
+    fewer = np.concatenate([np.arange(100) < n - 10 for n in (10, 30, 50, 70)])
+    others, predicted = np.where(wrong, "b", "a"), np.where(fewer, "b", "a")
+    gain = accuracy_gain(predicted, others, labels, index)
+    assert (gain.value, gain.low, gain.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert accuracy_gain(others, predicted, labels, index).value == pytest.approx(-0.1)
 
 
 def test_code_table():

@@ -113,7 +113,14 @@ def test_without_options(exp, capsys):
     assert (written / "confusion.png").read_bytes().startswith(b"\x89PNG")
     assert ElementTree.parse(written / "confusion.svg").getroot().tag.endswith("}svg")
     assert len((written / "codes.csv").read_text().splitlines()) == CODEBOOK_SIZE + 1
-    scores = json.loads((written / "scores.json").read_text())["scores"]
+    found = json.loads((written / "scores.json").read_text())
+    scores = found["scores"]
+    for name, above in found["accuracy_above"].items():
+        gain = scores["learned codes"]["accuracy"] - scores[name]["accuracy"]
+        assert above["value"] == pytest.approx(gain)
+        assert above["low"] <= above["value"] <= above["high"]
+        assert f"{gain:+.3f}  ({above['low']:+.3f} to" in out
+    assert list(found["accuracy_above"]) == list(scores)[1:]
     assert scores["MFCC k-means"]["accuracy"] > 0.9  # three sounds that MFCCs tell apart
     assert scores["MFCC k-means"]["frames_map"] == 300
     assert scores["k-means of speaker-normalised cepstra"]["accuracy"] > 0.9
