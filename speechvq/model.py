@@ -1,8 +1,8 @@
 """The model: features, VQ-VAE and mel predictor of one configuration, for named speakers.
 
-`build_features`, `build_encoder` and `build_decoder` make a part from its settings. They dispatch
-on the settings' class, so that a part from outside of the package is registered with
-``@build_encoder.register`` (docs/extending.md).
+`build_features`, `build_encoder`, `build_decoder` and `build_mel_predictor` make a part from its
+settings. They dispatch on the settings' class, so that a part from outside of the package is
+registered with ``@build_encoder.register`` (docs/extending.md).
 
 Shapes: B batch, T samples, N codes, D codebook_dim, K codebook_size.
 """
@@ -122,16 +122,13 @@ class Model(nn.Module):
 
     @property
     def kl_bits_per_code(self) -> float:
-        """KL(q(z|x) ‖ p(z)) = log K for a one-hot q and a uniform p (section 3.1), in bits.
-
-        For the G codebooks of a product code together.
-        """
-        return self.codebooks * math.log2(self.codebook_size)
+        """As `QuantizerConfig.bits`."""
+        return self.config.quantizer.bits
 
     @property
     def bitrate(self) -> float:
         """Bits per second of the codes under the uniform prior."""
-        return self.frame_rate * self.kl_bits_per_code
+        return self.config.bitrate
 
     @property
     def speech_level(self) -> float | None:

@@ -17,18 +17,13 @@ WINDOW = 0.025
 STEP = 0.01
 """Seconds between MFCC windows, about: a frame is cut into whole steps near to this."""
 
-DELTA_REACH = 0.045
-"""Seconds before and after a window that the regression of deltas covers."""
-
 COEFFICIENTS = 13
 MEL_BANDS = 40
 FITTED_FRAMES = 60_000
 """k-means is fitted on at most this many frames, drawn at random."""
 
 
-def mfcc(
-    waveform: np.ndarray, sample_rate: int, hop_length: int, n_frames: int, deltas: int = 0
-) -> np.ndarray:
+def mfcc(waveform: np.ndarray, sample_rate: int, hop_length: int, n_frames: int) -> np.ndarray:
     """Compute MFCCs at the frame rate of codes: means over the 25 ms windows in each frame.
 
     Frame i covers samples ``i * hop_length`` to ``(i + 1) * hop_length``. Windows are about
@@ -44,30 +39,24 @@ def mfcc(
         Samples per code.
     n_frames
         N, the number of codes of the utterance.
-    deltas
-        How many orders of derivatives follow the 13 coefficients: 0, 1 or 2.
 
     Returns
     -------
-    ndarray of float32, shape (N, 13 * (1 + deltas))
+    ndarray of float32, shape (N, 13)
     """
     numba_cache.provide()
     import librosa
 
-    width = COEFFICIENTS * (1 + deltas)
     if n_frames == 0:
-        return np.zeros((0, width), dtype=np.float32)
+        return np.zeros((0, COEFFICIENTS), dtype=np.float32)
     window = round(WINDOW * sample_rate)
     n_fft = 1 << (window - 1).bit_length()
     steps = _steps_per_frame(hop_length, sample_rate)
     step = hop_length // steps
-    # Windows before the first frame and after the last, for the deltas' regressions.
-    margin = max(1, round(DELTA_REACH * sample_rate / step))
-    windows = n_frames * steps + 2 * margin
     # librosa's window j starts at sample j * step with center=False, and lies in the middle of its
-    # n_fft samples; window `margin` is to be centred half a step into the first frame.
-    first = step // 2 - margin * step - n_fft // 2
-    padded = np.zeros((windows - 1) * step + n_fft, dtype=np.float32)
+    # n_fft samples; the first is to be centred half a step into the first frame.
+    first = step // 2 - n_fft // 2
+    padded = np.zeros((n_frames * steps - 1) * step + n_fft, dtype=np.float32)
     begin, end = max(first, 0), min(first + len(padded), len(waveform))
     padded[begin - first : end - first] = waveform[begin:end]
     coefficients = librosa.feature.mfcc(
@@ -80,13 +69,8 @@ def mfcc(
         hop_length=step,
         center=False,
     )
-    orders = [coefficients]
-    orders += [
-        librosa.feature.delta(coefficients, width=2 * margin + 1, order=order + 1)
-        for order in range(deltas)
-    ]
-    inside = np.concatenate(orders)[:, margin : windows - margin]
-    return inside.reshape(width, n_frames, steps).mean(axis=2).T.astype(np.float32)
+    by_frame = coefficients.reshape(COEFFICIENTS, n_frames, steps)
+    return by_frame.mean(axis=2).T.astype(np.float32)
 
 
 def kmeans_codes(

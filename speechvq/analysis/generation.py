@@ -23,6 +23,7 @@ import numpy as np
 from scipy.special import rel_entr
 
 from speechvq.analysis.bootstrap import Estimate, estimate
+from speechvq.analysis.codebook import runs
 from speechvq.data.labels import SILENCE
 
 DISTRIBUTIONS = ("phones", "bigrams", "durations", "pauses")
@@ -57,9 +58,8 @@ class Counter:
         found: dict[str, list[np.ndarray]] = {name: [] for name in DISTRIBUTIONS}
         for codes in utterances:
             phones = self._place[codes]
-            starts = np.flatnonzero(np.diff(phones, prepend=-1))
-            segments = phones[starts]
-            lengths = np.minimum(np.diff(starts, append=len(phones)), longest) - 1
+            segments, lengths = runs(phones)
+            lengths = np.minimum(lengths, longest) - 1
             pause = segments == self._silence
             inner = pause & (np.arange(len(segments)) < len(segments) - 1)
             pairs = segments[:-1] * Y + segments[1:]

@@ -29,7 +29,6 @@ Shapes: N and M frames, G codebooks, K codebook_size, Y phones.
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -179,23 +178,16 @@ def phone_map(
         return lambda codes: np.repeat(labels[:1], len(codes))
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
 
-    classifier = LogisticRegression()
+    known = [np.arange(codebook_size)] * codes.shape[1]
+    classifier = make_pipeline(OneHotEncoder(categories=known), LogisticRegression())
     with warnings.catch_warnings():
         # Few phones change after its 100 iterations
         warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier.fit(_one_hot(codes, codebook_size), labels)
-    return lambda codes: classifier.predict(_one_hot(codes, codebook_size))
-
-
-def _one_hot(codes: np.ndarray, codebook_size: int) -> Any:
-    """The one-hot vectors of product codes (N, G) side by side: a sparse matrix (N, G K)."""
-    from scipy.sparse import csr_matrix
-
-    N, G = codes.shape
-    columns = codes + codebook_size * np.arange(G)
-    rows = np.arange(0, N * G + 1, G)
-    return csr_matrix((np.ones(N * G), columns.ravel(), rows), (N, G * codebook_size))
+        classifier.fit(codes, labels)
+    return classifier.predict
 
 
 def score(
@@ -219,25 +211,21 @@ def score(
     score_utterances
         The utterance of every scored frame (M,), as any kind of name; gives the interval.
     """
+    from sklearn.metrics import homogeneity_completeness_v_measure
+
     counts, _ = joint_counts(score_codes, score_labels, codebook_size)
     predicted = phone_map(map_codes, map_labels, codebook_size)(score_codes)
 
     joint = counts / counts.sum()  # p(z, y)
-    # From integer counts, so that the entropy of a single phone is exactly 0
-    p_code, p_phone = counts.sum(axis=1) / counts.sum(), counts.sum(axis=0) / counts.sum()
-    phone_entropy, code_entropy = _entropy(p_phone), _entropy(p_code)
-    mutual_information = max(0.0, phone_entropy + code_entropy - _entropy(joint))
-    homogeneity = mutual_information / phone_entropy if phone_entropy > 0 else 1.0
-    completeness = mutual_information / code_entropy if code_entropy > 0 else 1.0
-    both = homogeneity + completeness
+    homogeneity, _, v_measure = homogeneity_completeness_v_measure(score_labels, score_codes)
     return replace(
         score_map(predicted, map_labels, score_labels, codebook_size, score_utterances),
         phone_purity=float(joint.max(axis=1).sum()),
         cluster_purity=float(joint.max(axis=0).sum()),
         pnmi=float(homogeneity),
-        v_measure=float(2 * homogeneity * completeness / both) if both > 0 else 0.0,
-        codes_used=int((p_code > 0).sum()),
-        perplexity=float(np.exp(code_entropy)),
+        v_measure=float(v_measure),
+        codes_used=int(counts.any(axis=1).sum()),
+        perplexity=perplexity(counts.sum(axis=1)),
     )
 
 
@@ -314,10 +302,11 @@ def _class_scores(
     }
 
 
-def _entropy(p: np.ndarray) -> float:
-    """Entropy in nats of probabilities in any shape."""
-    p = p[p > 0]
-    return float(-(p * np.log(p)).sum())
+def perplexity(counts: np.ndarray) -> float:
+    """The exponential of the entropy of the codes, by the counts of each."""
+    from scipy.stats import entropy
+
+    return float(np.exp(entropy(counts)))
 
 
 def _interval(right: np.ndarray, utterances: np.ndarray) -> tuple[float, float] | None:

@@ -57,8 +57,7 @@ def spectral_distances(
     lsd, mcd : float
         NaN for a silent recording.
     """
-    T = min(len(recording), len(reconstruction))
-    spectra = [power_spectra(x[:T], sample_rate) for x in (recording, reconstruction)]
+    spectra = [power_spectra(x, sample_rate) for x in (recording, reconstruction)]
     loudness = spectra[0].sum(1)
     if not loudness.any():
         return np.nan, np.nan
@@ -99,7 +98,7 @@ def pitch_errors(recording: np.ndarray, reconstruction: np.ndarray) -> dict[str,
         ``gross``: frames voiced in both whose pitch is wrong by more than 20 %, of those voiced
         in both; ``voicing``: frames voiced in one of them only, of all.
     """
-    one, other = _same_length(recording, reconstruction)
+    one, other = recording, reconstruction
     both = (one > 0) & (other > 0)
     gross = np.abs(other[both] / one[both] - 1) > GROSS
     voicing = (one > 0) != (other > 0)
@@ -114,15 +113,10 @@ def pitch_rmse(recording: np.ndarray, reconstruction: np.ndarray) -> float:
 
     NaN where there is no such frame.
     """
-    one, other = _same_length(recording, reconstruction)
+    one, other = recording, reconstruction
     both = (one > 0) & (other > 0)
     one, other = one[both], other[both]
     fine = np.abs(other / one - 1) <= GROSS
     if not fine.any():
         return np.nan
     return float(np.sqrt(np.mean((1200 * np.log2(other[fine] / one[fine])) ** 2)))
-
-
-def _same_length(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    frames = min(len(one), len(other))
-    return one[:frames], other[:frames]

@@ -4,7 +4,7 @@ Audio is read as mono float32 in [-1, 1] and written as 16-bit integers. A file 
 raises an `AudioError`: one line that begins with the path of the file.
 """
 
-from speechvq.audio.checks import SHORTEST, SILENT_PEAK, check_speech, checked
+from speechvq.audio.checks import SHORTEST, SILENT_PEAK, checked
 from speechvq.audio.errors import AudioError
 from speechvq.audio.finding import DRAWN, SUFFIXES, find, is_drawn, is_text, recorded, walk
 from speechvq.audio.level import Speech, find_speech, speech_level
@@ -38,7 +38,6 @@ __all__ = [
     "absolute",
     "as_url",
     "blocks",
-    "check_speech",
     "checked",
     "fetched",
     "find",

@@ -50,20 +50,3 @@ def checked(
         raise AudioError(f"{path}: too short, {duration:.3f} s; at least {shortest:g} s is needed")
     if peak < SILENT_PEAK:
         raise AudioError(f"{path}: silent from beginning to end")
-
-
-def check_speech(
-    waveform: np.ndarray,
-    sample_rate: int,
-    path: str | os.PathLike[str],
-    shortest: float = SHORTEST,
-) -> None:
-    """Raise an error for a waveform (T,) that cannot hold speech, as `checked` does.
-
-    Raises
-    ------
-    AudioError
-        The waveform is too short, or silent throughout (peak below `SILENT_PEAK`).
-    """
-    for _ in checked([waveform], sample_rate, path, shortest):
-        pass

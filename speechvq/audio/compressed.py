@@ -23,10 +23,6 @@ def id3_end(raw: BinaryIO) -> int:
     return 10 + (a << 21 | b << 14 | c << 7 | d) + 10 * (head[5] >> 4 & 1)
 
 
-def _crc8_table() -> list[int]:
-    return [_crc(byte, 0x107, 8) for byte in range(256)]
-
-
 def _crc(value: int, polynomial: int, width: int) -> int:
     value <<= width
     for bit in range(width + 7, width - 1, -1):
@@ -35,7 +31,7 @@ def _crc(value: int, polynomial: int, width: int) -> int:
     return value
 
 
-_CRC8 = _crc8_table()
+_CRC8 = [_crc(byte, 0x107, 8) for byte in range(256)]
 _CRC16 = [_crc(byte, 0x18005, 16) for byte in range(256)]
 
 

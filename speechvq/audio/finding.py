@@ -98,7 +98,7 @@ def recorded(paths: list[Path]) -> list[Path]:
 
 
 def walk(
-    folder: Path, suffixes: tuple[str, ...] = SUFFIXES, report: Report | None = None
+    folder: Path, suffixes: tuple[str, ...] = SUFFIXES, report: Report = lambda line: None
 ) -> Iterator[Path]:
     """Yield the files below a folder whose names end with one of `suffixes`, in any case.
 
@@ -106,7 +106,6 @@ def walk(
     Hidden files and folders are ignored. A folder that cannot be entered and a name that is no
     text are reported, in one line each, and left out.
     """
-    report = report or _ignore
     linked: set[tuple[int, int]] = set()  # folders entered by a link, or below one
     waiting = [_Step(folder)]
     while waiting:
@@ -125,7 +124,7 @@ def walk(
             linked.add(here)
         for entry in entries:
             inside = _is_folder(entry)
-            if entry.name.startswith(".") or not (inside or _ends(entry.name, suffixes)):
+            if entry.name.startswith(".") or not (inside or entry.name.lower().endswith(suffixes)):
                 continue
             path = step.folder / entry.name
             if not is_text(entry.name):
@@ -159,14 +158,6 @@ def bad_name(path: str | os.PathLike[str]) -> str:
     """Describe a path that is not text."""
     shown = os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return f"{shown}: a name that is not UTF-8; rename it"
-
-
-def _ignore(line: str) -> None:
-    pass
-
-
-def _ends(name: str, suffixes: tuple[str, ...]) -> bool:
-    return name.lower().endswith(suffixes)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

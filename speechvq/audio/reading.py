@@ -66,7 +66,7 @@ def read(
         There is no such file.
     AudioError
         The file is empty, not audio, truncated or damaged, or holds NaN or infinite samples.
-        Silent and short audio is no error here; see `check_speech`.
+        Silent and short audio is no error here; see `checked`.
     """
     path = Path(path)
     with opened(path) as file:
@@ -111,7 +111,7 @@ def blocks(
 class Recording:
     """A file, or a part of it, whose speech can be read in blocks again and again.
 
-    Iterating raises the errors of `blocks`, and after the last block those of `check_speech`.
+    Iterating raises the errors of `blocks`, and after the last block those of `checked`.
     """
 
     path: Path

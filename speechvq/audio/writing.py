@@ -313,9 +313,8 @@ def _remove_at_termination() -> None:
     """Let SIGTERM and SIGHUP, where nothing else handles them, remove the temporary files first."""
     if threading.current_thread() is not threading.main_thread():
         return  # Python handles signals in the main thread alone
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _terminated)
 
 

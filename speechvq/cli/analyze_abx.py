@@ -7,16 +7,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import (
-    as_json,
-    beside,
-    check_max_minutes,
-    manifest,
-    progress,
-    write_results,
-)
+from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import seed, whole_number
+from speechvq.cli.speaking import above_zero, seed, whole_number
 
 if TYPE_CHECKING:
     from speechvq.analysis.abx import AbxScore
@@ -65,7 +58,7 @@ def parser() -> Parser:
         metavar="N",
         help="across speakers, at most N speakers of X for each A and B (default: 5)",
     )
-    add("--max-minutes", type=float, default=60, metavar="M",
+    add("--max-minutes", type=above_zero, default=60, metavar="M",
         help="draw at most M minutes of speech from the manifest (default: 60)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
     add(
@@ -80,7 +73,6 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Compare tokens, write tables, figures and what was asked for, and print the scores."""
-    check_max_minutes(options)
     from speechvq import model_folder
     from speechvq.evaluation.abx import AbxTask, evaluate_abx, export_abx
     from speechvq.evaluation.phonemes import labelled_utterances
@@ -93,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     )
     model = model_folder.load_model(folder, options.device)
     result = evaluate_abx(model, path, utterances, task, progress)
-    out = Path(options.out) if options.out else beside(folder, "abx")
+    out = out_folder(options.out, folder, "abx")
     scores = {"model": str(folder), **result.to_dict()}
     written = _write(out, result, scores)
     if options.json:

@@ -6,16 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import (
-    as_json,
-    beside,
-    check_max_minutes,
-    manifest,
-    progress,
-    write_results,
-)
+from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import seed
+from speechvq.cli.speaking import above_zero, seed
 
 if TYPE_CHECKING:
     from speechvq.analysis.bootstrap import Estimate
@@ -50,7 +43,7 @@ def parser() -> Parser:
     add("--out", metavar="DIR", help="folder to write to (default: codebook beside the model)")
     add("--map", choices=("tsne", "pca"), default="tsne",
         help="how the map places code vectors in a plane (default: tsne)")  # fmt: skip
-    add("--max-minutes", type=float, default=60, metavar="M",
+    add("--max-minutes", type=above_zero, default=60, metavar="M",
         help="draw at most M minutes of speech (default: 60)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
     add("--seed", type=seed, default=0,
@@ -61,7 +54,6 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Measure the use of the codebook, write tables and figures, and print the scores."""
-    check_max_minutes(options)
     from speechvq import model_folder
     from speechvq.data.manifest import read_usable
     from speechvq.data.subsets import within_minutes
@@ -73,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     model = model_folder.load_model(folder, options.device)
     shown = progress(utterances, f"encode {Path(path).name}")
     result = evaluate_codebook(model, path, shown, options.map, options.seed)
-    out = Path(options.out) if options.out else beside(folder, "codebook")
+    out = out_folder(options.out, folder, "codebook")
     scores = {"model": str(folder), **result.to_dict()}
     written = write_results(out, scores, _tables(result), _figures(result))
     if options.json:

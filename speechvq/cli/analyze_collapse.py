@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import as_json, check_max_minutes, progress, write_results
+from speechvq.cli.analyzing import as_json, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import seed, whole_number
+from speechvq.cli.speaking import above_zero, seed, whole_number
 
 if TYPE_CHECKING:
     from speechvq.evaluation.collapse import CollapseEvaluation
@@ -40,7 +40,7 @@ def parser() -> Parser:
     add("--steps", type=whole_number, default=2000, metavar="N",
         help="of each of the four trainings (default: 2000)")  # fmt: skip
     add("--out", metavar="DIR", default="collapse", help="folder to write to (default: collapse)")
-    add("--max-minutes", type=float, default=60, metavar="M",
+    add("--max-minutes", type=above_zero, default=60, metavar="M",
         help="draw at most M minutes of speech from each manifest (default: 60)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
     add("--seed", type=seed, default=0, help="of all trainings (default: 0)")
@@ -50,7 +50,6 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Train, measure, write the results and print them."""
-    check_max_minutes(options)
     from speechvq.data.manifest import read_known, read_usable
     from speechvq.data.subsets import within_minutes
     from speechvq.evaluation.collapse import evaluate_collapse

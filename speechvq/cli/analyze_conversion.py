@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import as_json, beside, manifest, progress, write_results
+from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import (
     add_model_options,
@@ -134,7 +134,7 @@ def run(options: argparse.Namespace) -> int:
         "seconds": round(time.monotonic() - started, 1),
         **result.to_dict(),
     }
-    out = Path(options.out) if options.out else beside(folder, "conversion")
+    out = out_folder(options.out, folder, "conversion")
     written = write_results(out, scores)
     if options.wavs:
         _write_sounds(out / "wavs", result)
@@ -174,8 +174,6 @@ def _print(folder: Path, result: ConversionEvaluation, sampling: dict[str, Any])
         bits = formatted(result.bits_per_sample, ".3f")
         print(f"bits       {bits} per sample of the recordings, given their codes")
     for judge in result.judges:
-        if judge.title not in result.judged:
-            continue
         judged = result.judged[judge.title]
         print(f"\n{judge.title}, by {judge.name}\n{score_table(judge.formats, judged.scores)}")
         for parts in (judged.by_group, judged.by_target):

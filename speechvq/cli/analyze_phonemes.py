@@ -7,16 +7,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import (
-    as_json,
-    beside,
-    check_max_minutes,
-    manifest,
-    progress,
-    write_results,
-)
+from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import seed
+from speechvq.cli.speaking import above_zero, seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +51,7 @@ def parser() -> Parser:
     add("--map-on", metavar="FILE", help="manifest to map on (default: the training data)")
     add("--score-on", metavar="FILE", help="manifest to score on (default: the test data)")
     add("--out", metavar="DIR", help="folder to write to (default: phonemes beside the model)")
-    add("--max-minutes", type=float, default=60, metavar="M",
+    add("--max-minutes", type=above_zero, default=60, metavar="M",
         help="draw at most M minutes of speech from each manifest (default: 60)")  # fmt: skip
     add("--no-baselines", action="store_true", help="score the learned codes only")
     add("--ssl", nargs="+", default=[], metavar="NAME[:LAYER]",
@@ -83,7 +76,6 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Score the codes, write tables and pictures, and print the scores."""
-    check_max_minutes(options)
     if options.no_baselines and options.ssl:
         raise ValueError("--ssl is a baseline, and --no-baselines leaves them out")
     if options.ssl_weights and len(options.ssl) != 1:
@@ -118,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
     )
     shown = progress(checkpoints, "checkpoints", "checkpoints")
     curve = learning_curve(model, shown, result.mapped, result.scored, options.seed)
-    out = Path(options.out) if options.out else beside(folder, "phonemes")
+    out = out_folder(options.out, folder, "phonemes")
     scores = {"model": str(folder), **result.to_dict()}
     if curve:
         scores["checkpoints"] = curve

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import as_json, beside, manifest, progress, write_results
+from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import seed, whole_number
 
@@ -26,7 +26,7 @@ with as many codes drawn from the bigram, and with as much training speech. Code
 their most likely phones in the training data, product codes by the first codebook alone; without
 phone labels this part is left out.
 
-Writes scores.json and babble.png.
+Writes scores.json, and the figure babble as PNG and as SVG.
 """
 
 
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     train = read_codes_of_speech(model, train_on, kept, progress)
     held_out = read_codes_of_speech(model, score_on, progress=progress)
     result = evaluate_prior(model, prior, train, held_out, options.times, options.seed, progress)
-    out = Path(options.out) if options.out else beside(folder, "babble")
+    out = out_folder(options.out, folder, "babble")
     scores = {"model": str(folder), **result.to_dict()}
     written = _write(out, result, scores)
     if options.json:

@@ -7,16 +7,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import (
-    as_json,
-    beside,
-    check_max_minutes,
-    manifest,
-    progress,
-    write_results,
-)
+from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
 from speechvq.cli.speaking import (
+    above_zero,
     add_model_options,
     add_sampling_options,
     progress_bar,
@@ -57,7 +51,7 @@ def parser() -> Parser:
     add("--speaker", metavar="NAME",
         help="speaker of the model who reconstructs those utterances whose speakers the model does "
         "not know (default: they are left out)")  # fmt: skip
-    add("--max-minutes", type=float, default=2, metavar="M",
+    add("--max-minutes", type=above_zero, default=2, metavar="M",
         help="draw at most M minutes of speech from the manifest (default: 2)")  # fmt: skip
     add("--out", metavar="DIR",
         help="folder to write to (default: reconstruction beside the model)")  # fmt: skip
@@ -69,7 +63,6 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Reconstruct, compare, write the results and print them."""
-    check_max_minutes(options)
     drawing = sampling_options(options)
     from speechvq import model_folder
     from speechvq.data.subsets import within_minutes
@@ -100,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     }
     longest = max(range(len(utterances)), key=lambda i: utterances[i].duration)
     title = f"{len(utterances)} utterances, {model.frame_rate:g} codes/s, {model.bitrate:g} bits/s"
-    out = Path(options.out) if options.out else beside(folder, "reconstruction")
+    out = out_folder(options.out, folder, "reconstruction")
     written = write_results(
         out,
         scores,

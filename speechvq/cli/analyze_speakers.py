@@ -6,16 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechvq.cli.analyzing import (
-    as_json,
-    beside,
-    check_max_minutes,
-    manifest,
-    progress,
-    write_results,
-)
+from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import seed
+from speechvq.cli.speaking import above_zero, seed
 
 if TYPE_CHECKING:
     from speechvq.analysis.bootstrap import Estimate
@@ -44,7 +37,7 @@ def parser() -> Parser:
     add("--manifest", metavar="FILE",
         help="speech of two speakers or more (default: the test data)")  # fmt: skip
     add("--out", metavar="DIR", help="folder to write to (default: speakers beside the model)")
-    add("--max-minutes", type=float, default=60, metavar="M",
+    add("--max-minutes", type=above_zero, default=60, metavar="M",
         help="draw at most M minutes of speech (default: 60)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
     add("--seed", type=seed, default=0,
@@ -55,7 +48,6 @@ def parser() -> Parser:
 
 def run(options: argparse.Namespace) -> int:
     """Probe codes and latents, write tables and the figure, and print the scores."""
-    check_max_minutes(options)
     from speechvq import model_folder
     from speechvq.data.manifest import read_usable
     from speechvq.data.subsets import within_minutes
@@ -69,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     model = model_folder.load_model(folder, options.device)
     shown = progress(utterances, f"encode {Path(path).name}")
     result = evaluate_speakers(model, path, shown, options.seed)
-    out = Path(options.out) if options.out else beside(folder, "speakers")
+    out = out_folder(options.out, folder, "speakers")
     scores = {"model": str(folder), **result.to_dict()}
     title = f"What is left of the speaker\n{_speakers(result)}"
     figure = speakers_figure(result.probes, result.information, title)

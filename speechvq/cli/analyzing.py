@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import dataclasses
 import io
@@ -40,12 +39,6 @@ def manifest(given: str | None, config: dict[str, Any], split: str, option: str)
     return str(path)
 
 
-def check_max_minutes(options: argparse.Namespace) -> None:
-    """Raise ValueError for a --max-minutes that is not above 0."""
-    if not options.max_minutes > 0:  # NaN too
-        raise ValueError(f"--max-minutes must be above 0, got {options.max_minutes:g}")
-
-
 def beside(folder: Path, name: str) -> Path:
     """Path of ``name`` beside the model; in the working folder if that is not the user's own."""
     from speechvq.hub import is_fetched
@@ -53,6 +46,11 @@ def beside(folder: Path, name: str) -> Path:
 
     foreign = folder.resolve() == PRETRAINED.resolve() or is_fetched(folder)
     return Path(name) if foreign else folder.parent / name
+
+
+def out_folder(given: str | None, model: Path, name: str) -> Path:
+    """The folder to write to: the given one, else ``name`` beside the model (`beside`)."""
+    return Path(given) if given else beside(model, name)
 
 
 def write_results(

@@ -13,7 +13,7 @@ from pathlib import Path
 from speechvq import audio
 from speechvq.cli import speaking
 from speechvq.cli.errors import ERROR, OK, one_line
-from speechvq.data.code_shards import fingerprint
+from speechvq.data.code_shards import file_fingerprint
 from speechvq.data.manifest import Utterance, write_manifest
 from speechvq.json_reader import parse_json
 
@@ -52,8 +52,8 @@ def check_settings(options: argparse.Namespace, weights: Path) -> None:
         Conversions with other settings are there.
     """
     now = {
-        "model": fingerprint(weights),
-        "manifest": fingerprint(Path(options.manifest)),
+        "model": file_fingerprint(weights),
+        "manifest": file_fingerprint(Path(options.manifest)),
         **{name: getattr(options, name) for name in _OF_DRAWING},
     }
     path = Path(options.out, SETTINGS)

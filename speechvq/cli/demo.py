@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
-import math
 import threading
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def parser() -> Parser:
         help="to listen on; 0.0.0.0 for all addresses (default: %(default)s)")  # fmt: skip
     add("--port", type=speaking.whole_number, metavar="N",
         help="(default: the first free one from 7860 on)")  # fmt: skip
-    add("--max-minutes", type=_minutes, default=3.0, metavar="M",
+    add("--max-minutes", type=speaking.above_zero, default=3.0, metavar="M",
         help="of a recording, longer ones are refused (default: %(default)g)")  # fmt: skip
     add("--prior", metavar="DIR", help="prior folder (default: prior in the model folder)")
     speaking.add_model_options(parser)
@@ -83,13 +82,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _minutes(text: str) -> float:
-    value = float(text)
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(text)
-    return value
 
 
 if __name__ == "__main__":

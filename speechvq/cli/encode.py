@@ -155,14 +155,14 @@ def _run(options: argparse.Namespace, recordings: list[Recording]) -> int:
 
 def _run_shard(options: argparse.Namespace) -> int:
     """Encode a part of a manifest, or what is left of it."""
-    from speechvq.data.code_shards import ShardWriter, fingerprint
+    from speechvq.data.code_shards import ShardWriter, file_fingerprint
     from speechvq.data.manifest import read_manifest
     from speechvq.model_folder import codebook_of
 
     _check_out(options, [])
     utterances = options.shard.of(read_manifest(options.manifest))
     model, _ = load(options.model, options.device)
-    manifest = fingerprint(Path(options.manifest))
+    manifest = file_fingerprint(Path(options.manifest))
     with ShardWriter(Path(options.out), options.shard, codebook_of(model), manifest) as writer:
         if writer.whole:
             logger.info("%s: is whole already", writer.path)
@@ -188,13 +188,13 @@ def _run_shard(options: argparse.Namespace) -> int:
 
 def _join(options: argparse.Namespace) -> int:
     """Join the shards of a manifest."""
-    from speechvq.data.code_shards import fingerprint, join_shards
+    from speechvq.data.code_shards import file_fingerprint, join_shards
     from speechvq.data.manifest import read_manifest
 
     _check_out(options, [])
     left_out: list[tuple[str, str]] = []
     ids = (utterance.id for utterance in read_manifest(options.manifest))
-    join_shards(Path(options.out), fingerprint(Path(options.manifest)), ids, left_out)
+    join_shards(Path(options.out), file_fingerprint(Path(options.manifest)), ids, left_out)
     for id, reason in left_out[:NAMED]:
         logger.error("%s: left out, %s", id, reason)
     if len(left_out) > NAMED:

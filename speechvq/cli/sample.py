@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +48,7 @@ def parser() -> Parser:
     parser = Parser("sample", "Generate new speech from a prior.", EXAMPLES)
     add = parser.add_argument
     add("--speaker", required=True, nargs="+", metavar="NAME", help="speakers, such as p225")
-    add("--seconds", type=_seconds, default=5.0, metavar="S",
+    add("--seconds", type=speaking.above_zero, default=5.0, metavar="S",
         help="seconds of new speech (default: %(default)g)")  # fmt: skip
     add("--count", type=speaking.whole_number, default=1, metavar="N",
         help="samples of each speaker, with seeds from --seed on (default: 1)")  # fmt: skip
@@ -185,13 +184,6 @@ def _write(
     for output in written:
         if output.peak < 10 ** (SILENT / 20):
             logger.warning("%s: silent; another --seed may help", output.path)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
-    return value
 
 
 if __name__ == "__main__":

@@ -366,6 +366,14 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def above_zero(text: str) -> float:
+    """An option above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+    return value
+
+
 def _top_p(text: str) -> float:
     value = float(text)
     if not 0 < value <= 1:

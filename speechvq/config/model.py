@@ -5,6 +5,7 @@ a subclass that is imported, in the package or outside of it, is known by the va
 `kind`.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -66,6 +67,14 @@ class QuantizerConfig:
             at_least(0, name, getattr(self, name))
         if not 0 < self.decay < 1:
             raise ValueError(f"decay: must lie between 0 and 1, got {self.decay}")
+
+    @property
+    def bits(self) -> float:
+        """KL(q(z|x) ‖ p(z)) = log K for a one-hot q and a uniform p (section 3.1), in bits.
+
+        For the G codebooks of a product code together.
+        """
+        return self.codebooks * math.log2(self.codebook_size)
 
     @property
     def description(self) -> str:
@@ -340,6 +349,11 @@ class ModelConfig:
     def frame_rate(self) -> float:
         """Codes per second."""
         return self.sample_rate / self.hop_length
+
+    @property
+    def bitrate(self) -> float:
+        """Bits per second of the codes under the uniform prior."""
+        return self.frame_rate * self.quantizer.bits
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ LEFT_OUT = "# left out\t"
 _NAMED = 5  # shards that are named
 
 
-def fingerprint(file: Path) -> str:
+def file_fingerprint(file: Path) -> str:
     """Twelve hexadecimal digits that change when a file does."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:12]
@@ -54,7 +54,7 @@ class ShardWriter:
     shard : Shard
     codebook : Codebook
     manifest : str
-        Its `fingerprint`.
+        Its `file_fingerprint`.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ def join_shards(
     out : Path
         The file to write; its shards lie beside it.
     manifest : str
-        Its `fingerprint`.
+        Its `file_fingerprint`.
     ids : iterable of str
         Ids of all utterances of the manifest.
     left_out : list

@@ -6,8 +6,8 @@
                :data:`TIERS`
 ``.phn``       TIMIT: start, end, phone; times in samples
 ``.lab``       HTK: start, end, phone; times in units of 100 ns, or, if any time in the file has a
-               decimal point, in seconds (what :func:`write_lab` writes); Festival's xlabel, too:
-               after a line ``#``, end in seconds, colour, phone
+               decimal point, in seconds; Festival's xlabel, too: after a line ``#``, end in
+               seconds, colour, phone
 ``.ctm``       utterance, channel, start, duration, phone; times in seconds; one file may hold many
                utterances (:func:`read_ctm`)
 ``.mlf``       HTK: the .lab files of many utterances in one (:func:`read_mlf`)
@@ -15,8 +15,8 @@
 
 Every label of silence becomes :data:`SILENCE`; context is cut from labels of HTK, HTS and Kaldi
 (`speechvq.data.label_names`); other labels are kept as written. All formats are text as
-`speechvq.text` decodes it. A time without a
-label in the file gets no phone, and counts as silence in the analysis.
+`speechvq.text` decodes it. A time without a label in the file gets no phone, and counts as silence
+in the analysis.
 """
 
 import math
@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechvq.audio import write_bytes
 from speechvq.data.label_names import SILENCE, SILENCES, without_context
 from speechvq.data.manifest import CorpusError, Phone
 from speechvq.data.textgrid import UNKNOWN, read_textgrid
@@ -42,13 +41,11 @@ __all__ = [
     "read_ctm",
     "read_labels",
     "read_mlf",
-    "read_phones",
     "units_that_fit",
-    "write_lab",
 ]
 
 SUFFIXES = (".textgrid", ".phn", ".lab", ".ctm", ".mlf")
-"""Suffixes, in lower case, of the files that :func:`read_phones` understands."""
+"""Suffixes, in lower case, of the files that :func:`read_labels` understands."""
 
 TIERS = ("phones", "phone", "mau", "phoneme", "phonemes", "phon", "phn", "segment", "segments")
 """Names of tiers of phones, in lower case; the Munich aligner's is MAU."""
@@ -81,7 +78,9 @@ class Labels:
     unit: float = 1.0
 
 
-def read_phones(path: str | os.PathLike[str], sample_rate: int = 16000) -> tuple[Phone, ...]:
+def read_labels(
+    path: str | os.PathLike[str], sample_rate: int = 16000, tier: str | None = None
+) -> Labels:
     """Read the phones of one utterance from a label file, in the format of the suffix.
 
     Parameters
@@ -90,11 +89,13 @@ def read_phones(path: str | os.PathLike[str], sample_rate: int = 16000) -> tuple
         A ``.TextGrid``, ``.phn``, ``.lab``, ``.ctm`` or ``.mlf`` file (suffixes in any case).
     sample_rate
         Hz; times in ``.phn`` files are in samples.
+    tier
+        Of a TextGrid, the tier that holds the phones; by default it is one of `TIERS`.
 
     Returns
     -------
-    tuple of Phone
-        In temporal order, without overlap; times in seconds.
+    Labels
+        Phones in temporal order, without overlap, with times in seconds; and the unit of the times.
 
     Raises
     ------
@@ -102,16 +103,6 @@ def read_phones(path: str | os.PathLike[str], sample_rate: int = 16000) -> tuple
         There is no such file.
     CorpusError
         The file is not in the format of the suffix, or times are negative, reversed or overlapping.
-    """
-    return read_labels(path, sample_rate).phones
-
-
-def read_labels(
-    path: str | os.PathLike[str], sample_rate: int = 16000, tier: str | None = None
-) -> Labels:
-    """Read the phones of one utterance and the unit of the times, as `read_phones` does.
-
-    `tier` names the tier of a TextGrid that holds the phones; by default it is one of `TIERS`.
     """
     path = Path(path)
     if not path.is_file():
@@ -248,16 +239,6 @@ def _ctm_phones(lines: list[tuple[str, str]]) -> tuple[Phone, ...]:
         intervals.append((where, start, start + duration, fields[4]))
     # Sorted by start time alone; the line number is for error messages
     return _checked(sorted(intervals, key=lambda interval: interval[1]))
-
-
-def write_lab(path: str | os.PathLike[str], phones: Iterable[Phone]) -> None:
-    """Write ``start end label`` a line, in seconds, for :func:`read_phones` to read back.
-
-    Times have six decimals, which resolves a sample at any usual rate. The file appears whole or
-    not at all.
-    """
-    lines = [f"{phone.start:.6f} {phone.end:.6f} {phone.label}\n" for phone in phones]
-    write_bytes(path, "".join(lines).encode())
 
 
 def _checked(intervals: Iterable[tuple[str, float, float, str]]) -> tuple[Phone, ...]:

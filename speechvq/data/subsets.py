@@ -21,16 +21,6 @@ STRETCH_SECONDS = 20.0
 """A longer utterance counts as several, of at most this length."""
 
 
-def sample_utterances(
-    waveforms: Waveforms, speakers: Sequence[str], seconds: float, total: float = np.inf
-) -> list[list[np.ndarray]]:
-    """Utterances (T,) of each speaker, spread evenly over the corpus.
-
-    As `sampled` yields them.
-    """
-    return list(sampled(waveforms, speakers, seconds, total))
-
-
 def sampled(
     waveforms: Waveforms, speakers: Sequence[str], seconds: float, total: float = np.inf
 ) -> Iterator[list[np.ndarray]]:
@@ -65,9 +55,8 @@ def sampled(
         picks = np.linspace(0, count - 1, int(np.clip(np.ceil(count * most / samples), 1, count)))
         found: dict[int, np.ndarray] = {}
         for pick in picks.round().astype(int).tolist():
-            for stretch in itertools.chain(
-                range(pick, count), range(pick)
-            ):  # the next, if it is not decoded
+            # The next, if it is not decoded
+            for stretch in itertools.chain(range(pick, count), range(pick)):
                 if stretch in found:
                     continue
                 at = int(np.searchsorted(ends, stretch, side="right"))
@@ -109,9 +98,7 @@ def decodable(utterances: Iterable[Utterance]) -> list[Utterance]:
     found, fault = [], None
     for utterance in utterances:
         try:
-            for _ in audio.blocks(
-                utterance.path, start=utterance.start, duration=utterance.duration
-            ):
+            for _ in audio.blocks(utterance.path, None, utterance.start, utterance.duration):
                 pass
         except (audio.AudioError, OSError) as error:
             logger.error("%s; left out", error)

@@ -6,11 +6,11 @@ Shapes: T samples, N codes, G codebooks.
 from __future__ import annotations
 
 import io
-import wave
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from speechvq import audio
 from speechvq.model import Model
@@ -72,9 +72,5 @@ def in_blocks(chunks: Iterable[np.ndarray], sample_rate: int) -> Iterator[np.nda
 def wav_bytes(waveform: np.ndarray, sample_rate: int) -> bytes:
     """A waveform (T,) as a 16-bit WAV file in memory."""
     file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(sample_rate)
-        writer.writeframes(audio.to_pcm(waveform).tobytes())
+    soundfile.write(file, audio.to_pcm(waveform), sample_rate, format="WAV")
     return file.getvalue()

@@ -19,7 +19,7 @@ from speechvq.analysis.codebook import (
     codebook_use,
     side_by_side,
 )
-from speechvq.analysis.frames import frame_labels, normalise
+from speechvq.analysis.frames import frame_labels
 from speechvq.analysis.phone_classes import classes_of
 from speechvq.analysis.phonemes import joint_counts
 from speechvq.data.manifest import Phone, Utterance
@@ -151,8 +151,7 @@ def evaluate_codebook(
 
 def _classes(phones: Iterable[Phone] | None, n_frames: int, frame_rate: float) -> np.ndarray:
     """The phone class (N,) at the centre of each code's frame."""
-    labels = frame_labels(normalise(phones), n_frames, 1 / frame_rate)
-    return classes_of(labels)
+    return classes_of(frame_labels(phones, n_frames, 1 / frame_rate))
 
 
 def _classes_of_codes(

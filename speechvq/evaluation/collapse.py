@@ -27,7 +27,7 @@ from torch import Tensor
 from speechvq.analysis.baselines import kmeans_codes
 from speechvq.analysis.bootstrap import Estimate, estimate, ratio
 from speechvq.analysis.collapse import Behind, code_bits
-from speechvq.analysis.frames import frame_labels, normalise
+from speechvq.analysis.frames import frame_labels
 from speechvq.analysis.phonemes import PhonemeScores, score
 from speechvq.config import (
     ConditionerConfig,
@@ -317,7 +317,7 @@ def phone_scores(
             return None
         codes = list(kmeans_codes(vectors[0], vectors[1], codebook_size, seed))
     labels = [
-        [frame_labels(normalise(u.utterance.phones), len(u.codes), 1 / frame_rate) for u in part]
+        [frame_labels(u.utterance.phones, len(u.codes), 1 / frame_rate) for u in part]
         for part in parts
     ]
     index = np.repeat(np.arange(len(codes[1])), [len(own) for own in codes[1]])

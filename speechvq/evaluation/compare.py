@@ -98,12 +98,11 @@ def _compared(folder: Path) -> Compared:
     values, speakers = model_folder.read_config(folder), model_folder.read_speakers(folder)
     config = model_folder.build_config(values["model"])
     quantizer = config.quantizer
-    bits = quantizer.codebooks * math.log2(quantizer.codebook_size)
     facts = {
         "codes a second": f"{config.frame_rate:g}",
         "K": f"{quantizer.codebook_size}",
         "G": f"{quantizer.codebooks}",
-        "bits/s": f"{config.frame_rate * bits:,.0f}",
+        "bits/s": f"{config.bitrate:,.0f}",
         "weights": f"{_weights(folder):,}",
         "speakers": f"{len(speakers)}",
         "training steps": ", ".join(model_folder.steps_of_stages(values)) or "-",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speechvq.analysis.phonemes import PhonemeScores, phone_map, score_map
+from speechvq.analysis.phonemes import PhonemeScores, perplexity, phone_map, score_map
 from speechvq.evaluation.phonemes import LabelledCodes, one_thread
 from speechvq.model import Model
 from speechvq.sampling.encode import encode, latents
@@ -129,7 +129,7 @@ def _score(
         state.step,
         state.global_step,
         started,
-        min(_perplexity(own) for own in codes[1].reshape(len(codes[1]), -1).T),
+        min(perplexity(np.bincount(own)) for own in codes[1].reshape(len(codes[1]), -1).T),
         score_map(predicted, labels[0], labels[1], K, index),
     )
 
@@ -144,9 +144,3 @@ def _start(model: Model, mapped: LabelledCodes, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model.vqvae.quantizer.initialise(torch.from_numpy(z).to(model.device))
-
-
-def _perplexity(codes: np.ndarray) -> float:
-    counts = np.unique(codes, return_counts=True)[1]
-    p = counts / counts.sum()
-    return float(np.exp(-(p * np.log(p)).sum()))

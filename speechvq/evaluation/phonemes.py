@@ -21,7 +21,7 @@ from speechvq.analysis.baselines import kmeans_codes, mfcc
 from speechvq.analysis.bootstrap import Estimate
 from speechvq.analysis.boundaries import BoundaryScores, segmentations
 from speechvq.analysis.confusion import PhoneRecall, phone_recalls
-from speechvq.analysis.frames import frame_labels, normalise
+from speechvq.analysis.frames import frame_labels
 from speechvq.analysis.phonemes import (
     PhonemeScores,
     accuracy_gain,
@@ -220,10 +220,7 @@ def _boundaries(
 def label_codes(model: Model, manifest: str, utterances: Iterable[Utterance]) -> LabelledCodes:
     """Encode utterances and label each code with a phone."""
     speech = list(encode_utterances(model, utterances))
-    labels = [
-        frame_labels(normalise(e.utterance.phones), len(e.codes), 1 / model.frame_rate)
-        for e in speech
-    ]
+    labels = [frame_labels(e.utterance.phones, len(e.codes), 1 / model.frame_rate) for e in speech]
     return LabelledCodes(manifest, speech, labels)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from speechvq.analysis.bootstrap import Estimate, ratio
-from speechvq.analysis.frames import frame_labels, normalise
+from speechvq.analysis.frames import frame_labels
 from speechvq.analysis.generation import Counter, divergences
 from speechvq.analysis.ngrams import NGram
 from speechvq.analysis.phonemes import code_to_phone
@@ -234,9 +234,7 @@ def phone_counts(
         )  # fmt: skip
         return None
     labels = [
-        frame_labels(
-            normalise(train.utterances[i].phones), len(train.codes[i]), 1 / model.frame_rate
-        )
+        frame_labels(train.utterances[i].phones, len(train.codes[i]), 1 / model.frame_rate)
         for i in labelled
     ]
     codes = np.concatenate([train.codes[i] for i in labelled])

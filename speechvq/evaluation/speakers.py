@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from speechvq.analysis.baselines import kmeans_codes, mfcc
-from speechvq.analysis.frames import frame_labels, normalise
+from speechvq.analysis.frames import frame_labels
 from speechvq.analysis.speakers import (
     ProbeScores,
     SpeakerInformation,
@@ -165,10 +165,7 @@ def _information(
     if len(set(names.tolist())) < 2:
         return {}
     phones = np.concatenate(
-        [
-            frame_labels(normalise(utterances[i].phones), len(codes[i]), 1 / model.frame_rate)
-            for i in labelled
-        ]
+        [frame_labels(utterances[i].phones, len(codes[i]), 1 / model.frame_rate) for i in labelled]
     )
     index = np.repeat(np.arange(len(labelled)), [len(codes[i]) for i in labelled])
     by_codebook = np.concatenate([codes[i] for i in labelled]).T

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from speechvq.config import SpeakerNormalisationConfig
 from speechvq.data.segments import Waveforms
-from speechvq.data.subsets import sample_utterances
+from speechvq.data.subsets import sampled
 from speechvq.distributed import broadcast_from_rank0
 from speechvq.features.inca import inca_transforms
 from speechvq.features.log_mel import LogMel, floor_log_mel, speech_level_nats
@@ -64,7 +64,7 @@ def fit_speaker_transforms(
         The normalised cepstra (T, D) of each speaker that were fitted to.
     """
     device = transforms.mean.device
-    some = sample_utterances(waveforms, speakers, config.seconds_per_speaker, config.seconds)
+    some = sampled(waveforms, speakers, config.seconds_per_speaker, config.seconds)
     recordings = [
         [torch.from_numpy(np.pad(x, (0, -len(x) % mfcc.hop_length))).to(device) for x in utterances]
         for utterances in some

@@ -139,11 +139,9 @@ class StackStream:
 
     def end(self, x: Tensor | None = None) -> Tensor:
         """Take the last steps (1, n, C), if there are any; give the remaining ones (B, m, C)."""
-        if x is not None:
-            x = x.expand(self._batch, -1, -1)
+        x = self._layers[0]._held[:, :0] if x is None else x.expand(self._batch, -1, -1)
         for layer in self._layers:
             x = layer.end(x)
-        assert x is not None
         return x
 
 
@@ -160,13 +158,9 @@ class _LayerStream:
         self._held = torch.cat([self._held, x], dim=1)
         return self._known(self._layer.normed(x))
 
-    def end(self, x: Tensor | None) -> Tensor:
-        batch, _, channels = self._normed.shape
-        zeros = self._normed.new_zeros(batch, self._layer.lookahead, channels)
-        if x is None:
-            return self._known(zeros)
+    def end(self, x: Tensor) -> Tensor:
         self._held = torch.cat([self._held, x], dim=1)
-        return self._known(torch.cat([self._layer.normed(x), zeros], dim=1))
+        return self._known(F.pad(self._layer.normed(x), (0, 0, 0, self._layer.lookahead)))
 
     def _known(self, normed: Tensor) -> Tensor:
         self._normed = torch.cat([self._normed, normed], dim=1)

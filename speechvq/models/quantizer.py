@@ -64,9 +64,8 @@ class Quantizer(nn.Module):
 
     def nearest(self, latents: Tensor) -> Tensor:
         """Equation 1: codes (B, N) with k = argmin_j ‖z_e(x) - e_j‖ for latents (B, N, D)."""
-        with torch.autocast(
-            latents.device.type, enabled=False
-        ):  # codes must not depend on rounding
+        # Codes must not depend on rounding
+        with torch.autocast(latents.device.type, enabled=False):
             z, e = latents.float(), self.codebook.float()
             # ‖z - e‖² without ‖z‖², which is the same for every code
             distance = torch.addmm(e.square().sum(1), z.flatten(0, -2), e.T, alpha=-2)
@@ -102,7 +101,8 @@ class Quantizer(nn.Module):
         sums = torch.zeros_like(self.code_sums).index_add_(0, codes, z)
         sum_over_processes(counts)
         sum_over_processes(sums)
-        # Appendix A.1, equations 6 to 8
+        # Appendix A.1, equations 6 to 8: N_i ← γ N_i + (1 - γ) n_i, m_i ← γ m_i + (1 - γ) Σ_j z_ij,
+        # and e_i = m_i / N_i below
         self.code_counts.lerp_(counts, 1 - self.decay)
         self.code_sums.lerp_(sums, 1 - self.decay)
         if self.update == "ema":

@@ -1,1 +1,1 @@
-"""The mel post-filter: drawn speech is filtered to the log-mel frames that the model predicts."""
+"""Post-filters of drawn speech: to the log-mel frames that the mel predictor gives, and a comb."""

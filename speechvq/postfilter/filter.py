@@ -122,7 +122,6 @@ class _Pass:
         """Window frames (M, W) and scale their bands to the target log-mel spectra (M, F)."""
         spectrum = np.fft.rfft(frames * self._window, self._n_fft)
         mel = np.log(np.square(np.abs(spectrum)) @ self._filters.T + self._floor)
-        gains = ((targets - mel) / 2).clip(
-            -MAX_GAIN, MAX_GAIN
-        ) @ self._bin_weights  # nats of amplitude
+        # In nats of amplitude
+        gains = ((targets - mel) / 2).clip(-MAX_GAIN, MAX_GAIN) @ self._bin_weights
         return np.fft.irfft(spectrum * np.exp(gains), self._n_fft)[:, : self._size]

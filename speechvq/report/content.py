@@ -117,12 +117,10 @@ def _highlights(
     config: ModelConfig, analyses: Mapping[str, Analysis], records: list[dict[str, Any]]
 ) -> Iterable[Highlight]:
     """The most important numbers that there are."""
-    rate = config.frame_rate * config.quantizer.codebooks
-    bits = rate * math.log2(config.quantizer.codebook_size)
     yield Highlight(
-        f"{bits:,.0f} bit/s",
+        f"{config.bitrate:,.0f} bit/s",
         "rate of the codes",
-        f"16-bit samples have {16 * config.sample_rate / bits:,.0f} times as many bits.",
+        f"16-bit samples have {16 * config.sample_rate / config.bitrate:,.0f} times as many bits.",
     )
     for name, path, form, title, meaning in HIGHLIGHTS:
         found = stored(analyses[name].scores, *path) if name in analyses else None

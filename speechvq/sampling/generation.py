@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from speechvq.data.interchange import run_starts
 from speechvq.models.prior import Prior, delayed, undelayed
 from speechvq.sampling.options import SamplingOptions, check_seed
 
@@ -131,7 +132,4 @@ def _draw(
 
 def longest_run(codes: np.ndarray) -> int:
     """Length of the longest run of one code in codes (N,), or of one product code in (N, G)."""
-    others = tuple(range(1, codes.ndim))
-    changes = np.flatnonzero(np.diff(codes, axis=0).any(axis=others)) + 1
-    edges = np.concatenate([[0], changes, [len(codes)]])
-    return int(np.diff(edges).max(initial=0))
+    return int(np.diff(run_starts(codes), append=len(codes)).max(initial=0)) if len(codes) else 0

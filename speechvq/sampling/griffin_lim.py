@@ -61,9 +61,8 @@ def griffin_lim_batch(
 @torch.inference_mode()
 def _frames(model: Model, codes: np.ndarray, speaker: str) -> np.ndarray:
     """Log-mel frames (M, F) that the mel predictor predicts."""
-    device = next(model.parameters()).device
-    quantized = model.vqvae.quantizer.lookup(torch.from_numpy(codes).unsqueeze(0).to(device))
-    index = torch.tensor([model.speaker_index(speaker)], device=device)
+    quantized = model.vqvae.quantizer.lookup(torch.from_numpy(codes)[None].to(model.device))
+    index = torch.tensor([model.speaker_index(speaker)], device=model.device)
     assert model.mel_predictor is not None
     return model.mel_predictor(quantized, index)[0].cpu().numpy()
 

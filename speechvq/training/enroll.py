@@ -201,7 +201,7 @@ def fit_speaker(
     fitting.learn(steps, model, others, seed, progress)
     learned = [vector.detach().clone()[0] for vector in fitting.vectors]
     film = [change.detach().clone() for change in fitting.film]
-    bits_after = fitting.held_out_bits(learned)
+    bits_after = fitting.held_out(learned).metrics["bits_per_sample"]
     if not bits_after < bits_before:  # NaN too
         logger.warning(
             "no vector was found that is better than that of %s, which is taken; more recordings "
@@ -315,10 +315,6 @@ class _Fitting:
         with torch.no_grad():
             for vector, value in zip(self.vectors, values, strict=True):
                 vector.copy_(value)
-
-    def held_out_bits(self, values: Sequence[Tensor]) -> float:
-        """Bits per sample of the held-out recordings with these vectors."""
-        return self.held_out(values).metrics["bits_per_sample"]
 
     def held_out(self, values: Sequence[Tensor]) -> Validation:
         """Scores of the held-out recordings with these vectors."""

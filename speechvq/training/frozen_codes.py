@@ -96,9 +96,8 @@ class FrozenCodes:
         try:
             with safe_open(path, framework="np") as file:
                 lengths, codes = file.get_tensor("lengths"), file.get_tensor("codes")
-                fault = (
-                    None if file.metadata()["source"] == source else "of another encoder or corpus"
-                )
+                same = file.metadata()["source"] == source
+                fault = None if same else "of another encoder or corpus"
         except (SafetensorError, OSError, TypeError, KeyError) as error:
             fault = f"damaged ({error})"
         if fault:

@@ -87,7 +87,7 @@ def run_training(
     settings
         All settings as plain values; a resume must have the same, but for paths, intervals and
         more steps of a stage. The key `fingerprint` has those of the files that are read, by
-        setting (`fingerprint`, `file_fingerprint`).
+        setting (`fingerprint`, `code_shards.file_fingerprint`).
     config
         Seed and intervals.
     build
@@ -120,7 +120,7 @@ def run_training(
         )
     torch.manual_seed(config.seed)
     plan = build(resume)
-    last = [stage.name for stage in plan.stages][-1]
+    last = plan.stages[-1].name
 
     def publish(state: State) -> None:
         if state.stage == last:  # an unfinished model must not be taken for a finished one
@@ -219,14 +219,6 @@ def fingerprint(utterances: Iterable[Utterance]) -> str:
         found.update(line.encode())
         between = "\n"
     return found.hexdigest()[:12]
-
-
-def file_fingerprint(path: str | Path | None) -> str | None:
-    """Twelve hexadecimal digits that change when a file does; None if there is no file."""
-    if path is None or not Path(path).is_file():
-        return None
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def device_name(device: torch.device) -> str:

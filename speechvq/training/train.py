@@ -24,6 +24,7 @@ from speechvq.config import (
     check_stages,
     doubts,
 )
+from speechvq.data.code_shards import file_fingerprint
 from speechvq.data.manifest import Utterance, read_checked, read_known, read_manifest
 from speechvq.data.segments import SegmentBatches, Waveforms
 from speechvq.data.subsets import speech_level
@@ -44,7 +45,6 @@ from speechvq.training.objectives import build_objective
 from speechvq.training.run import (
     Plan,
     device_name,
-    file_fingerprint,
     fingerprint,
     run_training,
 )
@@ -302,15 +302,15 @@ def _fingerprints(
     train_set: Sequence[Utterance],
     stages: Sequence[StageConfig],
     training: TrainingConfig,
-) -> dict[str, str | None]:
+) -> dict[str, str]:
     """What is in the files that a training reads, by the settings that name them."""
-    found: dict[str, str | None] = {
+    found = {
         "data.train": fingerprint(train_set),
         "data.valid": fingerprint(read_manifest(data.valid)),
     }
     for stage in stages:
         if (path := getattr(stage, "labels", None)) is not None:
-            found[f"stages.{stage.label}.labels"] = file_fingerprint(path)
+            found[f"stages.{stage.label}.labels"] = file_fingerprint(Path(path))
     if training.init_from is not None:
         found["training.init_from"] = file_fingerprint(Path(training.init_from, WEIGHTS))
     return found

@@ -12,7 +12,7 @@ pytest.importorskip("pocketsphinx")
 
 from speechvq.analysis.align import SAMPLE_RATE, Aligner, AlignmentError  # noqa: E402
 from speechvq.cli import align as command  # noqa: E402
-from speechvq.data.labels import SILENCE, read_phones  # noqa: E402
+from speechvq.data.labels import SILENCE, read_labels  # noqa: E402
 from speechvq.data.manifest import Utterance, read_manifest, write_manifest  # noqa: E402
 
 STANDIN = Path(__file__).parents[2] / "recipes/vctk/standin"
@@ -35,7 +35,7 @@ def known(aligner):
             if not aligner.unknown(text):
                 waveform, sample_rate = soundfile.read(audio, dtype="float32")
                 assert sample_rate == SAMPLE_RATE
-                labels = read_phones(STANDIN / "phones" / speaker / f"{name}.lab")
+                labels = read_labels(STANDIN / "phones" / speaker / f"{name}.lab").phones
                 found.append((str(audio), waveform, text, labels))
                 break
     if len(found) < 2:

@@ -12,18 +12,17 @@ def noise(n_samples, seed=0):
 
 @pytest.mark.parametrize("hop_length", [64, 128, 160, 320, 640, 637])
 @pytest.mark.parametrize("n_samples", [1, 640, 6401])
-@pytest.mark.parametrize("deltas", [0, 2])
-def test_any_length_gives_as_many_frames_as_asked(hop_length, n_samples, deltas):
+def test_any_length_gives_as_many_frames_as_asked(hop_length, n_samples):
     n_frames = -(-n_samples // hop_length)
-    features = mfcc(noise(n_samples), SAMPLE_RATE, hop_length, n_frames, deltas)
-    assert features.shape == (n_frames, 13 * (1 + deltas))
+    features = mfcc(noise(n_samples), SAMPLE_RATE, hop_length, n_frames)
+    assert features.shape == (n_frames, 13)
     assert features.dtype == np.float32
     assert np.isfinite(features).all()
 
 
 def test_silence_and_no_frames():
-    assert np.isfinite(mfcc(np.zeros(6400, np.float32), SAMPLE_RATE, 640, 10, 2)).all()
-    assert mfcc(noise(10), SAMPLE_RATE, 640, 0, 1).shape == (0, 26)
+    assert np.isfinite(mfcc(np.zeros(6400, np.float32), SAMPLE_RATE, 640, 10)).all()
+    assert mfcc(noise(10), SAMPLE_RATE, 640, 0).shape == (0, 13)
 
 
 def test_windows_lie_on_the_centres_of_frames():
@@ -42,9 +41,9 @@ def test_windows_lie_on_the_centres_of_frames():
 
 def test_slow_frames_are_means_of_fast_ones():
     waveform = noise(6400)
-    fast = mfcc(waveform, SAMPLE_RATE, 160, 40, deltas=1)
-    slow = mfcc(waveform, SAMPLE_RATE, 640, 10, deltas=1)
-    assert slow == pytest.approx(fast.reshape(10, 4, 26).mean(axis=1), abs=1e-3)
+    fast = mfcc(waveform, SAMPLE_RATE, 160, 40)
+    slow = mfcc(waveform, SAMPLE_RATE, 640, 10)
+    assert slow == pytest.approx(fast.reshape(10, 4, 13).mean(axis=1), abs=1e-3)
 
 
 def test_a_burst_falls_into_its_own_frame():

@@ -47,19 +47,18 @@ def test_equals_a_naive_search(gaps, n_frames):
 
 
 @pytest.mark.parametrize(
-    ("label", "stress", "expected"),
+    ("label", "expected"),
     [
-        ("AA1", False, "aa"),
-        ("AA1", True, "aa1"),
-        ("ah0", False, "ah"),
-        ("HH", False, "hh"),
-        ("sil", False, "sil"),
-        ("a5", False, "a5"),
-        ("AA3", False, "aa3"),
-        ("TS2", False, "ts2"),
-        ("AXR0", False, "axr"),
+        ("AA1", "aa"),
+        ("ah0", "ah"),
+        ("HH", "hh"),
+        ("sil", "sil"),
+        ("a5", "a5"),
+        ("AA3", "aa3"),
+        ("TS2", "ts2"),
+        ("AXR0", "axr"),
     ],
 )
-def test_normalise(label, stress, expected):
+def test_normalise(label, expected):
     phone = Phone(0.0, 1.0, label)
-    assert normalise([phone], stress=stress) == (Phone(0.0, 1.0, expected),)
+    assert normalise([phone]) == (Phone(0.0, 1.0, expected),)

@@ -12,14 +12,14 @@ def tone():
     return (0.5 * np.sin(0.2 * np.arange(6400))).astype(np.float32)
 
 
-def test_check_speech():
-    audio.check_speech(tone(), RATE, "a.wav")
+def test_what_cannot_hold_speech():
+    list(audio.checked([tone()], RATE, "a.wav"))
     with pytest.raises(audio.AudioError, match=r"a\.wav: too short, 0\.050 s"):
-        audio.check_speech(tone()[:800], RATE, "a.wav")
+        list(audio.checked([tone()[:800]], RATE, "a.wav"))
     with pytest.raises(audio.AudioError, match="too short"):
-        audio.check_speech(np.zeros(0, np.float32), RATE, "a.wav")
+        list(audio.checked([np.zeros(0, np.float32)], RATE, "a.wav"))
     with pytest.raises(audio.AudioError, match=r"a\.wav: silent"):
-        audio.check_speech(np.full(RATE, 2e-5, np.float32), RATE, "a.wav")
+        list(audio.checked([np.full(RATE, 2e-5, np.float32)], RATE, "a.wav"))
 
 
 def test_pieces_are_passed_on_and_judged_together_at_the_end():

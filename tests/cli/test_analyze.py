@@ -300,8 +300,8 @@ def test_a_collapsed_codebook_is_named(exp, capsys):
     [
         ([], "QUESTION"),
         (["colours"], "colours"),
-        (["phonemes", "--max-minutes", "0"], "--max-minutes must be above 0"),
-        (["phonemes", "--max-minutes", "nan"], "--max-minutes must be above 0"),
+        (["phonemes", "--max-minutes", "0"], "--max-minutes: must be above 0"),
+        (["phonemes", "--max-minutes", "nan"], "--max-minutes: must be above 0"),
         (["phonemes", "--seed", "-1"], "--seed: must be a whole number, 0 or more"),
         (["phonemes", "--score-on", "none.jsonl"], "none.jsonl: no such manifest"),
         (["phonemes", "--model", "none"], "none: no such model folder"),

@@ -137,8 +137,9 @@ def test_what_cannot_be_scored_is_one_line(exp, capsys):
     assert analyze.main(["abx", "--score-on", "few.jsonl"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "few.jsonl: none of 2 tokens make a triple" in error and "--context any" in error
-    assert analyze.main(["abx", "--score-on", "few.jsonl", "--max-minutes", "0"]) == 2
-    assert "--max-minutes must be above 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        analyze.main(["abx", "--score-on", "few.jsonl", "--max-minutes", "0"])
+    assert "--max-minutes: must be above 0" in capsys.readouterr().err
     mute = [Utterance("m", "p225", utterances[0].path, 0.72)]
     write_manifest(exp / "mute.jsonl", mute)
     assert analyze.main(["abx", "--score-on", "mute.jsonl"]) == 2

@@ -80,7 +80,7 @@ def test_phones_colour_the_map_and_runs_are_reproducible(model, tiny_corpus, tmp
     [
         (["--manifest", "none.jsonl"], "none.jsonl: no such manifest"),
         (["--manifest", "empty.jsonl"], "no utterances in it"),
-        (["--max-minutes", "0"], "--max-minutes must be above 0"),
+        (["--max-minutes", "0"], "--max-minutes: must be above 0"),
         (["--map", "umap"], "umap"),
     ],
 )

@@ -69,7 +69,7 @@ def test_without_phones(manifests, tiny_corpus, capsys):
     ("options", "complaint"),
     [
         (["--steps", "0"], "--steps"),
-        (["--max-minutes", "-1"], "--max-minutes must be above 0"),
+        (["--max-minutes", "-1"], "--max-minutes: must be above 0"),
         (["--train", "none.jsonl"], "none.jsonl"),
         (["--score-on", "others.jsonl"], "no utterance by a speaker of the training data"),
         (["--score-on", "one.jsonl"], "1 utterance to score"),

@@ -88,10 +88,15 @@ def test_a_speaker_with_one_recording_is_left_out_by_name(model, tiny_corpus, ca
         ([], "pass --manifest FILE"),
         (["--manifest", "none.jsonl"], "none.jsonl: no such manifest"),
         (["--manifest", "one.jsonl"], "one.jsonl: 1 of 1 speakers have two recordings or more"),
-        (["--max-minutes", "-1"], "--max-minutes must be above 0"),
     ],
 )
 def test_mistakes_are_one_line(model, tiny_corpus, capsys, options, complaint):
     write_manifest("one.jsonl", read_manifest(tiny_corpus.train)[:3], ["/"])
     assert analyze.main(["speakers", *options]) == 2
     assert complaint in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_no_minutes(model, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        analyze.main(["speakers", "--max-minutes", "-1"])
+    assert "--max-minutes: must be above 0" in capsys.readouterr().err

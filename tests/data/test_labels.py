@@ -9,9 +9,7 @@ from speechvq.data.labels import (
     read_ctm,
     read_labels,
     read_mlf,
-    read_phones,
     units_that_fit,
-    write_lab,
 )
 from speechvq.data.manifest import CorpusError, Phone
 
@@ -85,13 +83,13 @@ Object class = "TextGrid"
 def test_textgrid(tmp_path, text, encoding, prefix):
     path = tmp_path / "a.TextGrid"
     path.write_text(text.format(prefix=prefix), encoding=encoding)
-    assert read_phones(path) == EXPECTED
+    assert read_labels(path).phones == EXPECTED
 
 
 def test_textgrid_big_endian_and_suffix_in_lower_case(tmp_path):
     path = tmp_path / "a.textgrid"
     path.write_bytes(b"\xfe\xff" + LONG.format(prefix="").encode("utf-16-be"))
-    assert read_phones(path) == EXPECTED
+    assert read_labels(path).phones == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -108,7 +106,7 @@ def test_bad_textgrid(tmp_path, change, complaint):
     path = tmp_path / "a.TextGrid"
     path.write_text(LONG.format(prefix="").replace(*change), encoding="utf-8")
     with pytest.raises(CorpusError, match=complaint) as caught:
-        read_phones(path)
+        read_labels(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
@@ -118,7 +116,7 @@ def test_textgrid_that_is_none(tmp_path, content):
     path = tmp_path / "a.TextGrid"
     path.write_bytes(content)
     with pytest.raises(CorpusError, match="TextGrid"):
-        read_phones(path)
+        read_labels(path)
 
 
 def test_textgrid_tier_of_points(tmp_path):
@@ -129,7 +127,7 @@ def test_textgrid_tier_of_points(tmp_path):
         encoding="utf-8",
     )
     with pytest.raises(CorpusError, match="points"):
-        read_phones(path)
+        read_labels(path)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +143,7 @@ def test_textgrid_tier_of_points(tmp_path):
 def test_line_formats(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8", newline="")
-    phones = read_phones(path, sample_rate=16000)
+    phones = read_labels(path, sample_rate=16000).phones
     assert [phone.label for phone in phones] == [phone.label for phone in EXPECTED]
     for phone, expected in zip(phones, EXPECTED, strict=True):
         assert (phone.start, phone.end) == pytest.approx((expected.start, expected.end))
@@ -154,7 +152,7 @@ def test_line_formats(tmp_path, name, text):
 def test_phn_counts_samples_at_the_given_rate(tmp_path):
     path = tmp_path / "a.phn"
     path.write_text("0 12000 aa\n", encoding="utf-8")
-    assert read_phones(path, sample_rate=48000) == (Phone(0.0, 0.25, "aa"),)
+    assert read_labels(path, sample_rate=48000).phones == (Phone(0.0, 0.25, "aa"),)
 
 
 def test_ctm_of_several_utterances(tmp_path):
@@ -165,13 +163,13 @@ def test_ctm_of_several_utterances(tmp_path):
         "u2": (Phone(0.0, 0.2, "B"),),
     }
     with pytest.raises(CorpusError, match="2 utterances"):
-        read_phones(path)
+        read_labels(path)
 
 
 def test_rounding_overlap_is_given_to_the_earlier_phone(tmp_path):
     path = tmp_path / "a.ctm"
     path.write_text("u 1 0.00 0.11 AA1\nu 1 0.10 0.10 B\n", encoding="utf-8")
-    assert read_phones(path) == (Phone(0.0, 0.11, "AA1"), Phone(0.11, 0.2, "B"))
+    assert read_labels(path).phones == (Phone(0.0, 0.11, "AA1"), Phone(0.11, 0.2, "B"))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +195,7 @@ def test_bad_lines(tmp_path, name, text, line, complaint):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CorpusError, match=complaint) as caught:
-        read_phones(path)
+        read_labels(path)
     assert str(caught.value).startswith(f"{path}:{line}: ")
 
 
@@ -205,9 +203,9 @@ def test_binary_file_and_missing_file(tmp_path):
     path = tmp_path / "a.lab"
     path.write_bytes(b"\xff\xfe\x00\xd8")
     with pytest.raises(CorpusError, match="UTF-8"):
-        read_phones(path)
+        read_labels(path)
     with pytest.raises(FileNotFoundError, match="no such label file"):
-        read_phones(tmp_path / "none.lab")
+        read_labels(tmp_path / "none.lab")
     with pytest.raises(FileNotFoundError, match="no such label file"):
         read_ctm(tmp_path / "none.ctm")
 
@@ -218,24 +216,7 @@ def test_binary_file_and_missing_file(tmp_path):
 def test_every_silence_is_one(tmp_path, label):
     path = tmp_path / "a.lab"
     path.write_text(f"0.0 1.0 {label}\n", encoding="utf-8")
-    assert read_phones(path) == (Phone(0.0, 1.0, SILENCE),)
-
-
-def test_write_lab(tmp_path):
-    path = tmp_path / "a.lab"
-    write_lab(path, EXPECTED)
-    assert path.read_text() == (
-        "0.000000 0.250000 sil\n0.250000 0.400000 HH\n0.400000 0.750000 AH0\n"
-    )
-    assert read_phones(path) == EXPECTED
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.lab"]
-
-
-def test_write_lab_leaves_nothing_behind_when_it_fails(tmp_path):
-    (tmp_path / "a.lab").mkdir()
-    with pytest.raises(OSError):
-        write_lab(tmp_path / "a.lab", EXPECTED)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.lab"]
+    assert read_labels(path).phones == (Phone(0.0, 1.0, SILENCE),)
 
 
 # ---- forms of aligners and editors
@@ -253,7 +234,7 @@ def test_xlabel(tmp_path, text):
     path = tmp_path / "a.lab"
     path.write_bytes(text.encode())
     expected = [(0.0, 0.25, SILENCE), (0.25, 0.5, "ah"), (0.5, 0.75, "t")]
-    assert [(p.start, p.end, p.label) for p in read_phones(path)] == expected
+    assert [(p.start, p.end, p.label) for p in read_labels(path).phones] == expected
     assert has_times(text)
 
 
@@ -331,7 +312,7 @@ def textgrid(intervals, tier="phones"):
 def test_textgrids_that_praat_opens(tmp_path, intervals, tier, encoding):
     path = tmp_path / "a.TextGrid"
     path.write_bytes(textgrid(intervals, tier).encode(encoding))
-    assert [(p.end, p.label) for p in read_phones(path)] == [(0.5, SILENCE), (2.0, "t")]
+    assert [(p.end, p.label) for p in read_labels(path).phones] == [(0.5, SILENCE), (2.0, "t")]
 
 
 def test_textgrid_with_quotes_and_comments(tmp_path):
@@ -339,7 +320,7 @@ def test_textgrid_with_quotes_and_comments(tmp_path):
     text = textgrid([(0, 0.5, 'a""b 7'), (0.5, 2, "t! 3")])
     text = text.replace("<exists>", "! five 5\n<exists>")
     path.write_text(text)
-    assert [p.label for p in read_phones(path)] == ['a"b 7', "t! 3"]
+    assert [p.label for p in read_labels(path).phones] == ['a"b 7', "t! 3"]
 
 
 def test_chronological_and_binary_textgrids(tmp_path):
@@ -349,7 +330,7 @@ def test_chronological_and_binary_textgrids(tmp_path):
         '"IntervalTier" "words" 0 2\n"IntervalTier" "phones" 0 2\n'
         '1 0 2\n"at"\n2 0 0.5\n""\n2 0.5 2\n"t"\n'
     )
-    assert [(p.end, p.label) for p in read_phones(path)] == [(0.5, SILENCE), (2.0, "t")]
+    assert [(p.end, p.label) for p in read_labels(path).phones] == [(0.5, SILENCE), (2.0, "t")]
 
     def string(text):
         return struct.pack(">H", len(text)) + text.encode()
@@ -359,10 +340,10 @@ def test_chronological_and_binary_textgrids(tmp_path):
     tier += struct.pack(">HH", 0xFFFF, 1) + "\u0259".encode("utf-16-be")
     head = b"ooBinaryFile\x08TextGrid" + struct.pack(">ddBi", 0, 2, 1, 1)
     path.write_bytes(head + tier)
-    assert [(p.end, p.label) for p in read_phones(path)] == [(0.5, SILENCE), (2.0, "\u0259")]
+    assert [(p.end, p.label) for p in read_labels(path).phones] == [(0.5, SILENCE), (2.0, "\u0259")]
     path.write_bytes((head + tier)[:-1])
     with pytest.raises(CorpusError, match="ends too early"):
-        read_phones(path)
+        read_labels(path)
 
 
 @pytest.mark.parametrize(
@@ -429,11 +410,11 @@ def test_letters_of_an_unknown_encoding_in_a_textgrid(tmp_path):
     words = textgrid([(0, 2, "M\u00fcller")], "words").partition('"IntervalTier"')[2]
     text = textgrid([(0, 0.5, ""), (0.5, 2, "t")]).replace("<exists>\n1", "<exists>\n2")
     path.write_bytes((text + '"IntervalTier"' + words).encode("latin-1"))
-    assert [p.label for p in read_phones(path)] == [SILENCE, "t"]
+    assert [p.label for p in read_labels(path).phones] == [SILENCE, "t"]
     path.write_bytes(textgrid([(0, 0.5, "y\u02d0"), (0.5, 2, "\u00f8")]).replace("\u02d0", "")
                      .encode("latin-1"))  # fmt: skip
     with pytest.raises(CorpusError, match="save it as UTF-8"):
-        read_phones(path)
+        read_labels(path)
 
 
 @pytest.mark.parametrize(
@@ -451,4 +432,4 @@ def test_letters_of_an_unknown_encoding_in_a_textgrid(tmp_path):
 def test_textgrids_of_other_programs(tmp_path, text):
     path = tmp_path / "a.TextGrid"
     path.write_text(text)
-    assert [(p.end, p.label) for p in read_phones(path)] == [(0.5, SILENCE), (2.0, "t")]
+    assert [(p.end, p.label) for p in read_labels(path).phones] == [(0.5, SILENCE), (2.0, "t")]

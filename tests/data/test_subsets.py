@@ -6,7 +6,7 @@ from voices import RATE, speech
 
 from speechvq.data.manifest import Utterance
 from speechvq.data.segments import Waveforms
-from speechvq.data.subsets import sample_utterances, speech_level
+from speechvq.data.subsets import sampled, speech_level
 
 
 def corpus(stretches: dict[str, float], count: int = 4, seconds: float = 5.0) -> Waveforms:
@@ -21,33 +21,33 @@ def corpus(stretches: dict[str, float], count: int = 4, seconds: float = 5.0) ->
 
 def test_some_utterances_of_each_speaker():
     waveforms = corpus({"a": 1.0, "b": 1.0}, count=6, seconds=2.0)
-    assert [len(x) for x in sample_utterances(waveforms, ["a", "b"], 5.0)] == [3, 3]
-    assert [len(x) for x in sample_utterances(waveforms, ["a", "b"], 100.0)] == [6, 6]
-    assert [len(x) for x in sample_utterances(waveforms, ["a", "b"], 100.0, 8.0)] == [2, 2]
-    (spread, _) = sample_utterances(waveforms, ["a", "b"], 3.9)
+    assert [len(x) for x in sampled(waveforms, ["a", "b"], 5.0)] == [3, 3]
+    assert [len(x) for x in sampled(waveforms, ["a", "b"], 100.0)] == [6, 6]
+    assert [len(x) for x in sampled(waveforms, ["a", "b"], 100.0, 8.0)] == [2, 2]
+    (spread, _) = sampled(waveforms, ["a", "b"], 3.9)
     np.testing.assert_array_equal(spread[0], waveforms.crop(0, 0, 16000))  # spread over the whole
     np.testing.assert_array_equal(spread[1], waveforms.crop(10, 0, 16000))
 
 
 def test_the_next_utterance_stands_in_for_one_that_is_left_out():
     waveforms = corpus({"a": 1.0, "b": 1.0}, count=6, seconds=2.0)
-    (before, _) = sample_utterances(waveforms, ["a", "b"], 5.0)
+    (before, _) = sampled(waveforms, ["a", "b"], 5.0)
     waveforms.leave_out(0)
-    (after, others) = sample_utterances(waveforms, ["a", "b"], 5.0)
+    (after, others) = sampled(waveforms, ["a", "b"], 5.0)
     np.testing.assert_array_equal(after[0], waveforms.crop(2, 0, 16000))
     for one, other in zip(before[1:], after[1:], strict=True):
         np.testing.assert_array_equal(one, other)
     for i in range(0, 12, 2):
         waveforms.leave_out(i)
     with pytest.raises(ValueError, match="nor can any other of a be decoded"):
-        sample_utterances(waveforms, ["a", "b"], 5.0)
+        list(sampled(waveforms, ["a", "b"], 5.0))
     assert len(others) == 3
 
 
 def test_long_utterances_count_as_several():
     """Else an hour would be taken where a minute is wanted."""
     waveforms = corpus({"a": 1.0}, count=1, seconds=100.0)
-    (some,) = sample_utterances(waveforms, ["a"], 50.0)
+    (some,) = sampled(waveforms, ["a"], 50.0)
     assert [len(x) for x in some] == 3 * [20 * RATE]  # from the beginning, the middle, the end
     for stretch, start in zip(some, (0, 40, 80), strict=True):
         np.testing.assert_array_equal(stretch, waveforms.crop(0, start * RATE, 20 * RATE))

@@ -8,7 +8,7 @@ pytest.importorskip("rapidfuzz")
 
 from speechvq.analysis.judges.edits import count_errors  # noqa: E402
 from speechvq.analysis.judges.phones import PhoneErrorRate, reference_phones  # noqa: E402
-from speechvq.data.labels import read_phones  # noqa: E402
+from speechvq.data.labels import read_labels  # noqa: E402
 from speechvq.data.manifest import Phone  # noqa: E402
 
 
@@ -20,7 +20,7 @@ def phones():
 @pytest.mark.parametrize("speaker", ["p225", "p226"])
 def test_most_phones_are_recognised(phones, standin, speaker):
     waveform, _, labels = standin(speaker, 0)
-    expected, recognised = reference_phones(read_phones(labels)), phones.transcribe(waveform)
+    expected, recognised = reference_phones(read_labels(labels).phones), phones.transcribe(waveform)
     assert count_errors(expected, recognised) < 0.6 * len(expected)
     assert count_errors(expected, recognised[::-1]) > 0.6 * len(expected)  # any phones will not do
     assert phones.transcribe(waveform) == recognised
@@ -30,7 +30,7 @@ def test_reference_phones_are_symbols_of_the_recogniser(phones, standin):
     _, _, labels = standin("p225", 0)
     assert all(
         symbol.isalpha() and symbol == symbol.lower()
-        for symbol in reference_phones(read_phones(labels))
+        for symbol in reference_phones(read_labels(labels).phones)
     )
     known = [
         Phone(i, i + 1.0, label) for i, label in enumerate(["AX", "sil", "EL", "DX", "tcl", "AA1"])
