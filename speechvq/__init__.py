@@ -27,6 +27,7 @@ _PUBLIC = {
     "Model": "speechvq.model",
     "ModelConfig": "speechvq.config",
     "audio": "speechvq.audio",
+    "codes": "speechvq.codes",
     "convert": "speechvq.sampling",
     "encode": "speechvq.sampling",
     "load": "speechvq.model_folder",

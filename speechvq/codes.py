@@ -131,7 +131,22 @@ def lines(codebook: Codebook, utterances: Iterable[tuple[str, np.ndarray]]) -> I
     """Yield the text of a file piece by piece: the header, and the line of each utterance."""
     yield header(codebook)
     for id, codes in utterances:
-        yield line(id, codes)
+        yield line(id, checked(id, codes, codebook))
+
+
+def checked(id: str, codes: np.ndarray, codebook: Codebook) -> np.ndarray:
+    """Codes (N,) or (N, G) of an utterance; ValueError for those that are not the codebook's."""
+    codes, K, G = np.asarray(codes), codebook.codebook_size, codebook.codebooks
+    shape = "(N,)" if G == 1 else f"(N, {G})"
+    fits = codes.ndim == 1 if G == 1 else codes.ndim == 2 and codes.shape[1] == G
+    if not fits or not np.issubdtype(codes.dtype, np.integer):
+        raise ValueError(
+            f"utterance {id!r}: expected codes of shape {shape}, integers; got {codes.dtype} of "
+            f"shape {codes.shape}"
+        )
+    if codes.size and not 0 <= codes.min() <= codes.max() < K:
+        raise ValueError(f"utterance {id!r}: codes must be 0 … {K - 1}")
+    return codes
 
 
 def write_codes(
@@ -139,9 +154,27 @@ def write_codes(
     codebook: Codebook,
     utterances: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]],
 ) -> None:
-    """Write the codes (N,) or (N, G) of utterances by id; the file appears whole or not at all."""
+    """Write the codes (N,) or (N, G) of utterances by id; the file appears whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        No utterances, an id twice or not allowed, or codes that are not the codebook's.
+    """
     pairs = utterances.items() if isinstance(utterances, Mapping) else utterances
-    write_bytes(path, (text.encode() for text in lines(codebook, pairs)))
+    write_bytes(path, (text.encode() for text in lines(codebook, _different(pairs))))
+
+
+def _different(utterances: Iterable[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
+    """The utterances; ValueError for an id that comes twice, or if there are none."""
+    seen = set()
+    for id, codes in utterances:
+        if id in seen:
+            raise ValueError(f"utterance {id!r}: is there twice; give each an id of its own")
+        seen.add(id)
+        yield id, codes
+    if not seen:
+        raise ValueError("no utterances to write")
 
 
 def read_codes(path: str | os.PathLike[str]) -> tuple[Codebook, dict[str, np.ndarray]]:

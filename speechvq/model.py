@@ -253,6 +253,8 @@ def _(config: StreamingMelPredictorConfig, model: ModelConfig, n_speakers: int) 
 
 def unknown_speaker(speaker: str, speakers: Sequence[str]) -> str:
     """The message for a speaker that a model does not know."""
+    if not isinstance(speaker, str):
+        return f"speaker: expected a name, got {speaker!r}"
     shown = ", ".join(speakers[:SHOWN_SPEAKERS])
     if len(speakers) > SHOWN_SPEAKERS:
         shown += f" and {len(speakers) - SHOWN_SPEAKERS} more (speakers.json in its folder)"

@@ -10,7 +10,7 @@ from speechvq.audio.finding import DRAWN, SUFFIXES, find, is_drawn, is_text, rec
 from speechvq.audio.level import Speech, find_speech, speech_level
 from speechvq.audio.live import live_blocks
 from speechvq.audio.places import absolute, as_url, fetched
-from speechvq.audio.reading import Recording, blocks, framed, info, read
+from speechvq.audio.reading import Recording, blocks, checked_waveform, framed, info, read
 from speechvq.audio.spool import Spool
 from speechvq.audio.writing import (
     WRITTEN,
@@ -38,6 +38,7 @@ __all__ = [
     "absolute",
     "as_url",
     "blocks",
+    "checked_waveform",
     "checked",
     "fetched",
     "find",

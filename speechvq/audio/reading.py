@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from speechvq.audio.checks import checked
@@ -288,6 +289,24 @@ def check_peak(path: Path | str, block: np.ndarray) -> float:
             f"{path}: samples reach {peak:g} where [-1, 1] was expected; divide them by full scale"
         )
     return peak
+
+
+def checked_waveform(samples: npt.ArrayLike) -> np.ndarray:
+    """Samples (T,) as float32; ValueError for what is no waveform in [-1, 1].
+
+    Integers are refused, which have another full scale; so are NaN and infinite samples.
+    """
+    waveform = np.asarray(samples)
+    if waveform.ndim != 1:
+        raise ValueError(f"waveform: expected shape (T,), T at least 1, got {waveform.shape}")
+    if waveform.size and not np.issubdtype(waveform.dtype, np.floating):
+        raise ValueError(
+            f"waveform: expected floats in [-1, 1], got {waveform.dtype}; divide 16-bit samples by "
+            "32768"
+        )
+    if waveform.size:
+        check_peak("waveform", waveform)
+    return waveform.astype(np.float32, copy=False)
 
 
 def _clipped(block: np.ndarray) -> np.ndarray:

@@ -89,6 +89,11 @@ class Writer:
             raise ValueError(
                 f"{self.path}: expected one channel of shape (T,), got {waveform.shape}"
             )
+        if waveform.size and not np.issubdtype(waveform.dtype, np.floating):
+            raise ValueError(
+                f"{self.path}: expected floats in [-1, 1], got {waveform.dtype}; divide them by "
+                "full scale"
+            )
         if not np.isfinite(waveform).all():
             raise ValueError(f"{self.path}: the waveform to write holds NaN or infinite samples")
         levels = to_pcm(waveform)

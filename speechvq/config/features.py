@@ -101,7 +101,7 @@ class FeatureConfig:
     @property
     def hop_length(self) -> int:
         """Samples per feature frame."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: settings of features need hop_length")
 
 
 @dataclass(frozen=True)

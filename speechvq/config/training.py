@@ -1,5 +1,6 @@
 """Settings of a training that do not belong to a single stage."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,8 @@ class DataConfig:
     level: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("train", "valid", "test"):
+            object.__setattr__(self, name, os.fspath(getattr(self, name)))
         if self.level is not None and not abs(self.level) < MOST_LEVEL:
             raise ValueError(f"level: must be less than {MOST_LEVEL:g} dB, got {self.level:g}")
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from speechvq.codes import Codebook, check_id
+from speechvq.codes import Codebook, check_id, checked
 from speechvq.data.manifest import Phone
 from speechvq.data.textgrid import Tier
 
@@ -96,7 +96,7 @@ def npz(codebook: Codebook, utterances: Iterable[tuple[str, np.ndarray]]) -> byt
     ids, parts = [], []
     for id, codes in utterances:
         ids.append(id)
-        parts.append(codes.astype(np.int32))
+        parts.append(checked(id, codes, codebook).astype(np.int32))
     content = io.BytesIO()
     np.savez_compressed(
         content,

@@ -134,6 +134,9 @@ def evaluate_conversion(
         Makes the speech in place of the decoder, whose bits per sample are then left out:
         :func:`~speechvq.sampling.griffin_lim.griffin_lim_batch`.
     """
+    titles = [judge.title for judge in judges]
+    if len(set(titles)) < len(titles):
+        raise ValueError(f"judges: expected different titles, got {', '.join(titles)}")
     synthesised = synthesise(model, trials, options, drawn, draw)
     known = [trials.utterances[u] for u in synthesised.reconstructions]
     bits = None if draw else bits_per_sample(model, progress(known, "bits per sample"))

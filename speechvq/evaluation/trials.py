@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Trials:
 
 
 def choose_trials(
-    manifests: str | Mapping[str | None, str],
+    manifests: str | os.PathLike[str] | Mapping[str | None, str],
     model: Model,
     targets: Sequence[str] | None,
     count: int | None,
@@ -77,7 +78,8 @@ def choose_trials(
     ValueError
         The model does not know a target.
     """
-    manifests = {None: manifests} if isinstance(manifests, str) else dict(manifests)
+    if not isinstance(manifests, Mapping):
+        manifests = {None: os.fspath(manifests)}
     groups = {group: _read_group(group, path) for group, path in manifests.items()}
     sources = [utterance for group in groups.values() for utterance in group]
     of_targets = read_usable(recordings) if recordings else sources
@@ -99,7 +101,7 @@ def choose_trials(
         trials += chosen
     voices = pools(sources, sorted({u.speaker for u in sources}), seed)
     voices |= pools(of_targets, targets, seed)
-    return _decodable(Trials(manifests, trials, targets, voices))
+    return _decodable(Trials(dict(manifests), trials, targets, voices))
 
 
 def _decodable(trials: Trials) -> Trials:

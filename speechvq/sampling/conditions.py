@@ -91,9 +91,13 @@ class Conditions:
         stream = _Stream(self, torch.tensor([self.model.speaker_index(speaker)]))
         for piece in pieces:
             codes = torch.from_numpy(check_codes(piece, self.model)).unsqueeze(0)
-            if len(vectors := stream.add(codes)):
+            with torch.autocast("cpu", enabled=False):  # of a caller, whose rounding is another
+                vectors = stream.add(codes)
+            if len(vectors):
                 yield vectors
-        if len(vectors := stream.end()):
+        with torch.autocast("cpu", enabled=False):
+            vectors = stream.end()
+        if len(vectors):
             yield vectors
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from speechvq.audio.reading import mixed, resampled
+from speechvq.audio.reading import checked_waveform, mixed, resampled
 from speechvq.data.manifest import Utterance, read_usable
 from speechvq.model import Model
 from speechvq.sampling.encode import encode
@@ -137,7 +137,8 @@ def _mono(waveform: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     """A waveform (T,) or (channels, T) at `rate` as one channel (T,) float32 at `sample_rate`."""
     if waveform.ndim not in (1, 2) or not waveform.size:
         raise ValueError(f"got the shape {waveform.shape}")
-    if not np.issubdtype(waveform.dtype, np.floating):
-        raise ValueError(f"got {waveform.dtype}")
-    mono = mixed(np.atleast_2d(waveform).astype(np.float32).T)
+    channels = np.atleast_2d(waveform)
+    if len(channels) > channels.shape[1]:
+        raise ValueError(f"got the shape {waveform.shape}, in which the channels come last")
+    mono = mixed(np.stack([checked_waveform(channel) for channel in channels], axis=1))
     return np.concatenate(list(resampled([mono], int(rate), sample_rate)))

@@ -101,7 +101,9 @@ class EncodedSource:
     gain: float
     """Factor from drawn speech to the level of the recording."""
     powers: np.ndarray
-    """(N,) mean square of the recording in each code, at the level of the training speech."""
+    """(N,) mean square of the recording in each code, at the level of the training speech.
+
+    (0,) where the level is not known: of an iterator, encoded as it came."""
 
 
 def encode_source(model: Model, blocks: Iterable[np.ndarray]) -> EncodedSource:
@@ -180,10 +182,18 @@ class BlockEncoder:
         for block in self._checked():
             if usual is not None:
                 self._held = np.concatenate([self._held, self.gains.to_model * block])
-            yield from self._known(stream.add(raised * block))
+            with self._exactly():
+                latents = stream.add(raised * block)
+            yield from self._known(latents)
         if not self.samples:
             raise ValueError(NO_SAMPLES)
-        yield from self._known(stream.end())
+        with self._exactly():
+            latents = stream.end()
+        yield from self._known(latents)
+
+    def _exactly(self) -> torch.autocast:
+        """Codes must not depend on what a caller's autocast rounds to."""
+        return torch.autocast(self._model.device.type, enabled=False)
 
     def _known(self, latents: torch.Tensor) -> Iterator[np.ndarray]:
         """Codes of latents (1, n, D), if there are any."""
@@ -228,7 +238,8 @@ class BlockEncoder:
     def _encode(self, waveform: np.ndarray, first: int, count: int) -> np.ndarray:
         """`count` codes from `first` on, of those of a waveform (T,), computed at once."""
         whole = torch.from_numpy(waveform).unsqueeze(0).to(self._model.device)
-        return _own(self._given(self._model.latents(whole))[0, first : first + count])
+        with self._exactly():
+            return _own(self._given(self._model.latents(whole))[0, first : first + count])
 
     def _measure(self, samples: np.ndarray) -> None:
         """Note the power of the samples of the codes that are given next."""
@@ -275,11 +286,7 @@ class BlockEncoder:
         """Count and yield short blocks (t,) float32; ValueError for a block that is no audio."""
         longest = round(ENCODED_SECONDS * self._model.sample_rate)
         for block in self._blocks:
-            block = np.asarray(block, dtype=np.float32)
-            if block.ndim != 1:
-                raise ValueError(f"waveform: expected shape (T,), T at least 1, got {block.shape}")
-            if not np.isfinite(block).all():
-                raise ValueError("waveform: holds NaN or infinite samples")
+            block = audio.checked_waveform(block)
             for first in range(0, len(block), longest):
                 piece = block[first : first + longest]
                 self.samples += len(piece)

@@ -62,6 +62,8 @@ def sample_codes(
     """
     from speechvq.sampling.engine import Engine  # importing numba is slow
 
+    if isinstance(speakers, str):
+        raise ValueError(f"speakers: one name an utterance expected, got the text {speakers!r}")
     if seeds is None:
         seeds = [options.seed + i for i in range(len(speakers))]
     seeds = list(seeds)

@@ -80,7 +80,12 @@ class SourceLevel:
 
 
 def at_source_level(model: Model, source: EncodedSource, drawn: np.ndarray) -> np.ndarray:
-    """Speech (N · hop_length,) drawn for a source, as a conversion (T,) of it."""
+    """Speech (N · hop_length,) drawn for a source, as a conversion (T,) of it.
+
+    A source of unknown level leaves the level as it is drawn.
+    """
+    if not len(source.powers):
+        return drawn[: source.samples]
     level = SourceLevel(model, source.powers, source.gain)
     return np.concatenate([level.add(drawn[: source.samples]), level.end()])
 

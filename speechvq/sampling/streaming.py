@@ -150,12 +150,12 @@ def convert_source(
     ndarray
         (t,) float32 in [-1, 1]; `source.samples` together.
     """
-    level = SourceLevel(model, source.powers, source.gain)
+    level = SourceLevel(model, source.powers, source.gain) if len(source.powers) else None
     left = source.samples
     for chunk in stream(model, [source.codes], speaker, options):
         chunk = chunk[:left]  # the last code may outlast the recording
         left -= len(chunk)
-        if len(ready := level.add(chunk)):
+        if len(ready := chunk if level is None else level.add(chunk)):
             yield ready
-    if len(rest := level.end()):
+    if level is not None and len(rest := level.end()):
         yield rest

@@ -176,3 +176,10 @@ def test_baselines_are_computed_on_one_thread(model, monkeypatch):
     assert phonemes.baseline_codes(model, some, some, None, 0, lambda x, _: x) == {}
     assert found == [(1, {1})] and torch.get_num_threads() == 3
     torch.set_num_threads(1)
+
+
+def test_titles_of_judges_differ(model, utterances, tmp_path):
+    write_manifest(tmp_path / "test.jsonl", utterances)
+    trials = choose_trials(tmp_path / "test.jsonl", model, None, 2, 0)
+    with pytest.raises(ValueError, match="judges: expected different titles, got a, a"):
+        evaluate_conversion(model, trials, [type("A", (Judge,), {"title": "a"})()] * 2)
