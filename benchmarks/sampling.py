@@ -176,7 +176,7 @@ def one(options) -> dict[str, list]:
 def many(options) -> dict[str, list]:
     """Several utterances in parallel on all cores."""
     model = vqvae()
-    codes = np.random.default_rng(0).integers(model.config.codebook_size, size=RATE // HOP_LENGTH)
+    codes = np.random.default_rng(0).integers(model.codebook_size, size=RATE // HOP_LENGTH)
 
     def batch(count: int, precision: str) -> Task:
         def draw(n: int) -> int:

@@ -29,10 +29,12 @@ def sampling(monkeypatch):
 
 
 def test_sampling_parts(sampling, capsys):
-    assert sampling.main(["--quick", "--json", "--only", "one", "shapes", "first"]) == 0
+    assert sampling.main(["--quick", "--json", "--only", "one", "many", "shapes", "first"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert {row["sampler"] for row in result["one"]} >= {"speechvq, float32", "speechvq, bfloat16"}
-    assert all(row["samples_per_second"] > 0 for row in result["one"] + result["shapes"])
+    rows = result["one"] + result["many"] + result["shapes"]
+    assert all(row["samples_per_second"] > 0 for row in rows)
+    assert {row["utterances"] for row in result["many"]} == {1, 2}
     # A sample of one stream fetches all weights but some of the past taps', which samples share
     one, eight = result["shapes"][:2]
     assert 0.75 * one["weights_kb"] < one["weights_kb_per_sample"] < one["weights_kb"]
