@@ -34,7 +34,8 @@ def encode(model: Model, waveform: np.ndarray) -> np.ndarray:
     """Encode a recording.
 
     The recording is scaled to the level of the model's training speech first, where the model
-    knows that level and its encoder does not normalise it (`features/streaming_encoder.py`).
+    knows that level and its encoder is no streaming one: that of a stream is not known. Speech far
+    softer than the training speech is raised for a streaming encoder, too (`BlockEncoder`).
 
     Parameters
     ----------
