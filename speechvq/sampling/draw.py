@@ -5,8 +5,9 @@ Shapes: T samples, N codes, M condition vectors, G condition_channels.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -179,13 +180,22 @@ def _sample_wavenet(
 ) -> None:
     """Draw utterances in threads, by a WaveNet; arguments as those of `sample_into`."""
     conditions = conditions_of(model, options)
-    utterances = []
-    for output, one, speaker, seed in zip(outputs, codes, speakers, seeds, strict=True):
-        vectors = conditions.vectors(cut([one], CONDITIONED_CODES), speaker)
-        utterances.append(Utterance(model, vectors, seed, output, options.post_filter))
     on_cpu = wavenet_parts(model).on_cpu
-    threads = min(len(utterances), threads or cores()) if on_cpu else 1
-    sampler = BatchedSampler(model, utterances, threads, options, progress)
+    available = threads or cores()
+    threads = min(len(codes), available) if on_cpu else 1
+    with contextlib.ExitStack() as stack:
+        utterances = []
+        for output, one, speaker, seed in zip(outputs, codes, speakers, seeds, strict=True):
+            vectors = conditions.vectors(cut([one], CONDITIONED_CODES), speaker)
+            if on_cpu and available > len(codes):  # else every core has an utterance to draw
+                vectors = stack.enter_context(contextlib.closing(ahead(vectors)))
+            utterances.append(Utterance(model, vectors, seed, output, options.post_filter))
+        sampler = BatchedSampler(model, utterances, threads, options, progress)
+        _work(sampler, threads)
+
+
+def _work(sampler: BatchedSampler, threads: int) -> None:
+    """Draw in so many threads, or in this one."""
     if threads <= 1:
         sampler.work()
         return
@@ -235,6 +245,15 @@ def cut(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
     for piece in pieces:
         for first in range(0, len(piece), size):
             yield piece[first : first + size]
+
+
+def ahead(items: Iterator[np.ndarray]) -> Generator[np.ndarray, None, None]:
+    """Yield items; the next one is made in another thread meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
 
 
 def cores() -> int:

@@ -155,9 +155,9 @@ def test_progress_adds_up(model, codes):
     assert len(told) > 10  # a quarter of a second at a time
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_an_interrupt_ends_it_soon(model, threads):
-    long = [np.zeros(100_000, np.int64)] * 4
+@pytest.mark.parametrize(("threads", "count"), [(1, 4), (2, 4), (2, 1)])
+def test_an_interrupt_ends_it_soon(model, threads, count):
+    long = [np.zeros(100_000, np.int64)] * count
     before = threading.active_count()
 
     def interrupt(samples):
@@ -165,7 +165,7 @@ def test_an_interrupt_ends_it_soon(model, threads):
 
     began = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        sampling.sample_batch(model, long, ["p225"] * 4, threads=threads, progress=interrupt)
+        sampling.sample_batch(model, long, ["p225"] * count, threads=threads, progress=interrupt)
     assert time.perf_counter() - began < 2
     assert threading.active_count() == before
 
@@ -372,3 +372,34 @@ def test_bfloat16_is_near(plain, codes):
         exact = sampling.sample(plain, codes[3], "p225", SamplingOptions(seed=seed))
         first.append(np.argmin(near == exact))
     assert 2 < np.median(first) < len(near) - 1
+
+
+def test_pieces_that_are_made_ahead():
+    made = []
+
+    def pieces(count: int):
+        for i in range(count):
+            made.append(threading.current_thread())
+            yield np.full(3, i)
+
+    assert [piece[0] for piece in draw.ahead(pieces(5))] == list(range(5))
+    assert threading.current_thread() not in made
+    one_of_many = draw.ahead(pieces(100))
+    del made[:]
+    assert next(one_of_many)[0] == 0
+    one_of_many.close()
+    assert len(made) <= 3  # and no thread goes on
+
+    def broken():
+        yield np.zeros(1)
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        list(draw.ahead(broken()))
+
+
+def test_more_cores_than_utterances_draw_the_same(model, codes):
+    long = np.tile(codes[0], 300)[: 3 * draw.CONDITIONED_CODES]  # in several pieces
+    (one,) = speechvq.sample_batch(model, [long], ["p225"], threads=1)
+    (two,) = speechvq.sample_batch(model, [long], ["p225"], threads=2)
+    np.testing.assert_array_equal(one, two)
