@@ -52,7 +52,8 @@ def encode(model: Model, waveform: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        Not one channel, empty, or NaN or infinite samples.
+        Not one channel, empty, no floats, or NaN or infinite samples; a model whose weights are not
+        float32.
     """
     return encode_source(model, [waveform]).codes
 
@@ -159,6 +160,11 @@ class BlockEncoder:
     """
 
     def __init__(self, model: Model, blocks: Iterable[np.ndarray], quantize: bool = True):
+        precision = model.vqvae.quantizer.codebooks[0].dtype
+        if precision != torch.float32:
+            raise ValueError(
+                f"the model's weights are {precision}, float32 was expected: model.float()"
+            )
         self._model, self._blocks = model, blocks
         self._given = model.vqvae.quantizer.nearest if quantize else lambda latents: latents
         self.samples, self.gains, self.powers = 0, NO_GAIN, array("d")

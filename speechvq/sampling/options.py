@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class Distribution:
                 f"temperature: must be above 0, got {self.temperature}; 1 is the model's own "
                 "distribution (0 would be argmax, which is not sampling)"
             )
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k: must be 1 or more, got {self.top_k}")
+        if self.top_k is not None and not (isinstance(self.top_k, Integral) and self.top_k >= 1):
+            raise ValueError(f"top_k: must be a whole number, 1 or more, got {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p: must be above 0 and at most 1, got {self.top_p}")
 
@@ -111,9 +112,9 @@ class SamplingOptions(Distribution):
 
 
 def check_seed(seed: int) -> None:
-    """Raise ValueError for a negative seed."""
-    if seed < 0:
-        raise ValueError(f"seed: must be 0 or more, got {seed}")
+    """Raise ValueError for a seed that is negative or no whole number."""
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise ValueError(f"seed: must be a whole number, 0 or more, got {seed}")
 
 
 def check_precision(precision: str) -> None:

@@ -96,5 +96,5 @@ def test_what_is_refused(model, codes):
         sampling.sample(model, codes, "c")
     with pytest.raises(ValueError, match="codes: 9 is out of range"):
         sampling.sample(model, np.array([9]), "a")
-    with pytest.raises(ValueError, match="seed: must be 0 or more"):
+    with pytest.raises(ValueError, match="seed: must be a whole number, 0 or more"):
         sampling.sample_batch(model, [codes], ["a"], seeds=[-1])

@@ -189,7 +189,7 @@ def test_an_interrupt_ends_it_soon(model, threads, count):
         ({"temperature": -1.0}, "temperature: must be above 0"),
         ({"temperature": float("nan")}, "temperature: must be above 0"),
         ({"temperature": float("inf")}, "temperature: must be above 0"),
-        ({"seed": -1}, "seed: must be 0 or more, got -1"),
+        ({"seed": -1}, "seed: must be a whole number, 0 or more, got -1"),
     ],
 )
 def test_what_is_refused(model, change, message):
@@ -337,8 +337,8 @@ def test_a_stream_refuses_at_once(smooth):
     """Not when the first chunk is asked for, except for codes, which are not there yet."""
     for wrong, message in (
         ({"speaker": "b"}, "unknown speaker 'b'"),
-        ({"seed": -1}, "seed: must be 0 or more"),
-        ({"top_k": 0}, "top_k: must be 1 or more, got 0"),
+        ({"seed": -1}, "seed: must be a whole number, 0 or more"),
+        ({"top_k": 0}, "top_k: must be a whole number, 1 or more, got 0"),
         ({"top_p": 0.0}, "top_p: must be above 0 and at most 1, got 0.0"),
         ({"precision": "int8"}, "precision: expected float32 or bfloat16"),
     ):

@@ -138,7 +138,7 @@ def test_a_prior_that_does_not_know_who_speaks():
     [
         ({"length": 0}, "length: must be at least 1 code, got 0"),
         ({"seeds": [1, 2]}, "1 speakers and 2 seeds"),
-        ({"seeds": [-1]}, "seed: must be 0 or more, got -1"),
+        ({"seeds": [-1]}, "seed: must be a whole number, 0 or more, got -1"),
         ({"prompt": np.array([0, K])}, r"prompt: codes must be 0 … 8"),
     ],
 )

@@ -34,9 +34,9 @@ def test_what_is_not_given_is_the_models_own(tiny_streaming_config):
     ("change", "message"),
     [
         ({"temperature": 0.0}, "temperature: must be above 0, got 0.0; 1 is the model's own"),
-        ({"top_k": 0}, "top_k: must be 1 or more, got 0"),
+        ({"top_k": 0}, "top_k: must be a whole number, 1 or more, got 0"),
         ({"top_p": 1.5}, "top_p: must be above 0 and at most 1, got 1.5"),
-        ({"seed": -1}, "seed: must be 0 or more, got -1"),
+        ({"seed": -1}, "seed: must be a whole number, 0 or more, got -1"),
         ({"guidance": -0.1}, "guidance: must be 0 or more, got -0.1"),
         ({"guidance": float("nan")}, "guidance: must be 0 or more, got nan"),
         ({"guidance": 0.3, "post_filter": False}, "guidance: it is what the post-filter does"),

@@ -1,5 +1,6 @@
 """What a caller of the Python API can get wrong, and torch in another state than usual."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +117,14 @@ def test_an_id_twice_and_no_utterances_are_not_written(model, tmp_path):
 
 def test_manifests_may_be_paths():
     assert DataConfig(Path("a/train.jsonl")) == DataConfig("a/train.jsonl")
+
+
+@pytest.mark.parametrize("wrong", [{"seed": 1.5}, {"top_k": 1.5}, {"top_k": "3"}, {"seed": None}])
+def test_whole_numbers(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}: must be a whole number, . or more"):
+        speechvq.SamplingOptions(**wrong)
+
+
+def test_a_model_in_half_precision(model):
+    with pytest.raises(ValueError, match="weights are torch.float16, float32 was expected"):
+        speechvq.encode(copy.deepcopy(model).half(), noise())
