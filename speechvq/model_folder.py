@@ -80,7 +80,8 @@ def save_model(
         The model card, Markdown.
     """
     folder = Path(folder)
-    whole = plain({**config, "model": model.config})
+    others = {key: value for key, value in config.items() if key != "model"}
+    whole = plain({"model": model.config, **others})
     header = make_header(FORMAT, whole, model.speakers)
     export_config(folder, whole)
     export_speakers(folder, model.speakers)

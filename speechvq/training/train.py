@@ -309,8 +309,9 @@ def _fingerprints(
         "data.valid": fingerprint(read_manifest(data.valid)),
     }
     for stage in stages:
-        if (path := getattr(stage, "labels", None)) is not None:
-            found[f"stages.{stage.label}.labels"] = file_fingerprint(Path(path))
+        path = Path(getattr(stage, "labels", None) or "")
+        if path.is_file():  # else it is missed when the stage reads it
+            found[f"stages.{stage.label}.labels"] = file_fingerprint(path)
     if training.init_from is not None:
         found["training.init_from"] = file_fingerprint(Path(training.init_from, WEIGHTS))
     return found

@@ -20,6 +20,8 @@ FIRST = 1e-6
 """Sums of float32 in another order differ by a few times 2^-24, relatively, before any step."""
 LATER = 1e-4
 """Adam scales what is rounding in a gradient near zero up to a whole step."""
+FLIPPED = 1e-2
+"""On some processors a latent between two of the product codes gets the other one by it."""
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +76,10 @@ def test_the_loss_is_that_of_one_process_to_rounding(trained, count, name, read_
     ]
     first = {"loss", "gradient_norm"}
     assert [several[0][k] for k in first] == pytest.approx([one[0][k] for k in first], rel=FIRST)
+    near = FLIPPED if name == "product" else LATER
     for record, expected in zip(several, one, strict=True):
         for key in record.keys() & {"loss", "perplexity", "dead_codes", "commitment_loss"}:
-            assert record[key] == pytest.approx(expected[key], rel=LATER), (expected, key)
+            assert record[key] == pytest.approx(expected[key], rel=near), (expected, key)
 
 
 @pytest.mark.parametrize("count", SEVERAL)
