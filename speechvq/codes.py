@@ -137,16 +137,25 @@ def lines(codebook: Codebook, utterances: Iterable[tuple[str, np.ndarray]]) -> I
 def checked(id: str, codes: np.ndarray, codebook: Codebook) -> np.ndarray:
     """Codes (N,) or (N, G) of an utterance; ValueError for those that are not the codebook's."""
     codes, K, G = np.asarray(codes), codebook.codebook_size, codebook.codebooks
-    shape = "(N,)" if G == 1 else f"(N, {G})"
-    fits = codes.ndim == 1 if G == 1 else codes.ndim == 2 and codes.shape[1] == G
-    if not fits or not np.issubdtype(codes.dtype, np.integer):
+    if not are_codes(codes, G):
         raise ValueError(
-            f"utterance {id!r}: expected codes of shape {shape}, integers; got {codes.dtype} of "
-            f"shape {codes.shape}"
+            f"utterance {id!r}: expected codes of shape {shape_of_codes(G)}, integers; got "
+            f"{codes.dtype} of shape {codes.shape}"
         )
     if codes.size and not 0 <= codes.min() <= codes.max() < K:
         raise ValueError(f"utterance {id!r}: codes must be 0 … {K - 1}")
     return codes
+
+
+def are_codes(array: np.ndarray, codebooks: int) -> bool:
+    """Whether an array has integers, and the shape of codes of so many codebooks."""
+    of_code = () if codebooks == 1 else (codebooks,)
+    return np.issubdtype(array.dtype, np.integer) and array.ndim > 0 and array.shape[1:] == of_code
+
+
+def shape_of_codes(codebooks: int) -> str:
+    """The shape of codes of so many codebooks, for a message."""
+    return "(N,)" if codebooks == 1 else f"(N, {codebooks})"
 
 
 def write_codes(

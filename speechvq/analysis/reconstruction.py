@@ -90,7 +90,7 @@ def pitch_errors(recording: np.ndarray, reconstruction: np.ndarray) -> dict[str,
     Parameters
     ----------
     recording, reconstruction
-        Hz of each frame, 0 where it is not voiced.
+        (N,) Hz of each frame, 0 where it is not voiced.
 
     Returns
     -------
@@ -98,13 +98,12 @@ def pitch_errors(recording: np.ndarray, reconstruction: np.ndarray) -> dict[str,
         ``gross``: frames voiced in both whose pitch is wrong by more than 20 %, of those voiced
         in both; ``voicing``: frames voiced in one of them only, of all.
     """
-    one, other = recording, reconstruction
-    both = (one > 0) & (other > 0)
-    gross = np.abs(other[both] / one[both] - 1) > GROSS
-    voicing = (one > 0) != (other > 0)
+    both = (recording > 0) & (reconstruction > 0)
+    gross = np.abs(reconstruction[both] / recording[both] - 1) > GROSS
+    voicing = (recording > 0) != (reconstruction > 0)
     return {
         "gross": (int(gross.sum()), int(both.sum())),
-        "voicing": (int(voicing.sum()), len(one)),
+        "voicing": (int(voicing.sum()), len(recording)),
     }
 
 
@@ -113,9 +112,8 @@ def pitch_rmse(recording: np.ndarray, reconstruction: np.ndarray) -> float:
 
     NaN where there is no such frame.
     """
-    one, other = recording, reconstruction
-    both = (one > 0) & (other > 0)
-    one, other = one[both], other[both]
+    both = (recording > 0) & (reconstruction > 0)
+    one, other = recording[both], reconstruction[both]
     fine = np.abs(other / one - 1) <= GROSS
     if not fine.any():
         return np.nan

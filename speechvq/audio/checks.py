@@ -50,3 +50,12 @@ def checked(
         raise AudioError(f"{path}: too short, {duration:.3f} s; at least {shortest:g} s is needed")
     if peak < SILENT_PEAK:
         raise AudioError(f"{path}: silent from beginning to end")
+
+
+def check_floats(what: str | os.PathLike[str], waveform: np.ndarray) -> None:
+    """Raise ValueError for samples that are no floats: whole numbers have another full scale."""
+    if waveform.size and not np.issubdtype(waveform.dtype, np.floating):
+        raise ValueError(
+            f"{what}: expected floats in [-1, 1], got {waveform.dtype}; divide them by full "
+            "scale, 16 bits by 32768"
+        )

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from speechvq.audio.checks import checked
+from speechvq.audio.checks import check_floats, checked
 from speechvq.audio.errors import AudioError
 from speechvq.audio.opening import Opened, SoundFile, opened, quiet_mpeg
 
@@ -299,11 +299,7 @@ def checked_waveform(samples: npt.ArrayLike) -> np.ndarray:
     waveform = np.asarray(samples)
     if waveform.ndim != 1:
         raise ValueError(f"waveform: expected shape (T,), T at least 1, got {waveform.shape}")
-    if waveform.size and not np.issubdtype(waveform.dtype, np.floating):
-        raise ValueError(
-            f"waveform: expected floats in [-1, 1], got {waveform.dtype}; divide 16-bit samples by "
-            "32768"
-        )
+    check_floats("waveform", waveform)
     if waveform.size:
         check_peak("waveform", waveform)
     return waveform.astype(np.float32, copy=False)

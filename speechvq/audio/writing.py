@@ -24,6 +24,8 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from speechvq.audio.checks import check_floats
+
 WRITTEN = {".wav": "WAV", ".flac": "FLAC"}
 """Formats of audio files that can be written, by suffix."""
 
@@ -89,11 +91,7 @@ class Writer:
             raise ValueError(
                 f"{self.path}: expected one channel of shape (T,), got {waveform.shape}"
             )
-        if waveform.size and not np.issubdtype(waveform.dtype, np.floating):
-            raise ValueError(
-                f"{self.path}: expected floats in [-1, 1], got {waveform.dtype}; divide them by "
-                "full scale"
-            )
+        check_floats(self.path, waveform)
         if not np.isfinite(waveform).all():
             raise ValueError(f"{self.path}: the waveform to write holds NaN or infinite samples")
         levels = to_pcm(waveform)

@@ -177,7 +177,7 @@ def evaluate_phonemes(
         scores[LEARNED] = score_map(predicted, map_labels, score_labels, K, index)
     by_codebook = map_codes.reshape(-1, G).T, score_codes.reshape(-1, G).T
     codes = dict(zip(codebook_names(G), zip(*by_codebook, strict=True), strict=True))
-    accuracy_above = {}
+    gains = {}
     if baselines:
         found = baseline_codes(model, mapped, scored, normalisation, seed, progress, others)
         codes |= {
@@ -187,14 +187,14 @@ def evaluate_phonemes(
         for name in found:
             to_map, to_score = codes[name]
             by_baseline = phone_map(to_map, map_labels, K)(to_score)
-            accuracy_above[name] = accuracy_gain(predicted, by_baseline, score_labels, index)
+            gains[name] = accuracy_gain(predicted, by_baseline, score_labels, index)
     scores |= {
         name: score(to_map, map_labels, to_score, score_labels, K, index)
         for name, (to_map, to_score) in codes.items()
     }
     rates = model.frame_rate, model.bitrate
     return PhonemeEvaluation(
-        G, K, *rates, mapped, scored, scores, predicted, accuracy_above, seed,
+        G, K, *rates, mapped, scored, scores, predicted, gains, seed,
         _boundaries(scored, predicted, model.frame_rate, seed),
         phone_recalls(score_labels, predicted, index),
     )  # fmt: skip

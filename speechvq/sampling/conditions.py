@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechvq.codes import are_codes, shape_of_codes
 from speechvq.model import Model
 from speechvq.postfilter.guidance import guided
 from speechvq.postfilter.predictor import MelPredictor, PredictorStream
 from speechvq.sampling.decoder import wavenet_parts
-from speechvq.sampling.options import SamplingOptions
+from speechvq.sampling.options import SamplingOptions, check_names
 
 
 class Conditions:
@@ -183,13 +184,11 @@ def check_codes(codes: np.ndarray, model: Model) -> np.ndarray:
     ValueError
         Of another kind or shape, or out of range.
     """
-    codes = np.asarray(codes)
-    K, G = model.codebook_size, model.codebooks
-    shape = "(N,)" if G == 1 else f"(N, {G})"
-    fits = codes.ndim == 1 if G == 1 else codes.ndim == 2 and codes.shape[1] == G
-    if not fits or not np.issubdtype(codes.dtype, np.integer):
+    codes, K, G = np.asarray(codes), model.codebook_size, model.codebooks
+    if not are_codes(codes, G):
         raise ValueError(
-            f"codes: expected integers of shape {shape}; got {codes.dtype} of shape {codes.shape}"
+            f"codes: expected integers of shape {shape_of_codes(G)}; got {codes.dtype} of shape "
+            f"{codes.shape}"
         )
     wrong = codes[(codes < 0) | (codes >= K)]
     if len(wrong):
@@ -205,8 +204,7 @@ def check_batch(
     options: SamplingOptions,
 ) -> tuple[list[np.ndarray], list[int]]:
     """The codes and seeds of utterances to draw, or ValueError before anything is drawn."""
-    if isinstance(speakers, str):
-        raise ValueError(f"speakers: one name an utterance expected, got the text {speakers!r}")
+    check_names(speakers)
     count = len(codes)
     seeds = [options.seed] * count if seeds is None else list(seeds)
     if not count == len(speakers) == len(seeds):

@@ -13,7 +13,7 @@ import torch
 
 from speechvq.data.interchange import run_starts
 from speechvq.models.prior import Prior, delayed, undelayed
-from speechvq.sampling.options import SamplingOptions, check_seed
+from speechvq.sampling.options import SamplingOptions, check_names, check_seed
 
 CHUNK_CODES = 256
 """Codes that are drawn between two checks for interrupts."""
@@ -62,8 +62,7 @@ def sample_codes(
     """
     from speechvq.sampling.engine import Engine  # importing numba is slow
 
-    if isinstance(speakers, str):
-        raise ValueError(f"speakers: one name an utterance expected, got the text {speakers!r}")
+    check_names(speakers)
     if seeds is None:
         seeds = [options.seed + i for i in range(len(speakers))]
     seeds = list(seeds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -115,6 +116,12 @@ def check_seed(seed: int) -> None:
     """Raise ValueError for a seed that is negative or no whole number."""
     if not (isinstance(seed, Integral) and seed >= 0):
         raise ValueError(f"seed: must be a whole number, 0 or more, got {seed}")
+
+
+def check_names(speakers: Sequence[str]) -> None:
+    """Raise ValueError for a text, which would be taken for speakers of one letter each."""
+    if isinstance(speakers, str):
+        raise ValueError(f"speakers: one name an utterance expected, got the text {speakers!r}")
 
 
 def check_precision(precision: str) -> None:

@@ -308,13 +308,15 @@ def _fingerprints(
         "data.train": fingerprint(train_set),
         "data.valid": fingerprint(read_manifest(data.valid)),
     }
-    for stage in stages:
-        path = Path(getattr(stage, "labels", None) or "")
-        if path.is_file():  # else it is missed when the stage reads it
-            found[f"stages.{stage.label}.labels"] = file_fingerprint(path)
+    files = {
+        f"stages.{stage.label}.labels": Path(path)
+        for stage in stages
+        if (path := getattr(stage, "labels", None)) is not None
+    }
     if training.init_from is not None:
-        found["training.init_from"] = file_fingerprint(Path(training.init_from, WEIGHTS))
-    return found
+        files["training.init_from"] = Path(training.init_from, WEIGHTS)
+    # One that is not there is told by what reads it, or by a resume as changed
+    return found | {name: file_fingerprint(file) for name, file in files.items() if file.is_file()}
 
 
 def _facts(waveforms: Waveforms, stages: Sequence[StageConfig], group: Processes) -> Facts:

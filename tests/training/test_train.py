@@ -483,3 +483,10 @@ def test_bfloat16_and_samples(tmp_path, plain_config, tiny_corpus):
     train(plain_config, tiny_corpus, ONE_STEP, training, tmp_path)
     sounds = list((tmp_path / "samples").iterdir())
     assert [p.name for p in sounds] == ["likelihood-0000001-p225_valid0.wav"]
+
+
+def test_a_model_to_begin_with_that_is_not_there(tiny_config, tiny_corpus, tmp_path):
+    """What reads it says so, not what compares it with that of a resume."""
+    missing = replace(TRAINING, init_from=str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError, match="none: no such model folder"):
+        train(tiny_config, tiny_corpus, [MEL_PREDICTOR], missing, tmp_path / "out")
