@@ -16,6 +16,7 @@ from speechvq.model import Model
 from speechvq.models.pqmf import PQMFSynthesis
 from speechvq.postfilter.filter import MelPostFilter
 from speechvq.postfilter.long_term import LongTermPostFilter
+from speechvq.sampling.beside import Beside
 from speechvq.sampling.conditions import vectors_per_frame
 from speechvq.sampling.decoder import WaveNetParts, wavenet_parts
 from speechvq.sampling.options import SamplingOptions, check_seed
@@ -103,6 +104,9 @@ class Utterance:
     output : Output
     post_filter : bool
         Apply the post-filters that the model has.
+    beside : Beside, optional
+        A thread that makes the vectors and the audio while levels are drawn; by default there is
+        none.
     """
 
     def __init__(
@@ -112,10 +116,11 @@ class Utterance:
         seed: int,
         output: Output,
         post_filter: bool,
+        beside: Beside | None = None,
     ):
         check_seed(seed)
         parts = wavenet_parts(model)
-        self._output, self._each = output, 1
+        self._output, self._each, self._beside = output, 1, beside
         self._mel, self._comb = None, None
         if post_filter and model.mel_predictor is not None:
             self._mel = MelPostFilter(model.mel_predictor.mel)
@@ -128,8 +133,9 @@ class Utterance:
         self._filters = [one for one in (self._mel, self._comb) if one is not None]
         self._taken = 0  # vectors
         self._channels, self._bands = parts.channels, parts.wavenet.bands
-        self._vectors = vectors
+        self._vectors = vectors if beside is None else beside.ahead(vectors)
         self._ready: np.ndarray | None = None
+        self._frames: np.ndarray | None = None  # the mel filter's targets of what was taken
         self._random = np.random.Generator(np.random.PCG64(seed))
 
     @property
@@ -148,14 +154,22 @@ class Utterance:
         assert self._ready is not None
         taken, self._ready = self._ready[:vectors], self._ready[vectors:]
         if self._mel is not None:
-            # Vectors of one frame have it in common: it is added with the first of them
-            self._mel.add_targets(taken[-self._taken % self._each :: self._each, self._channels :])
+            # Vectors of one frame have it in common: it comes with the first of them
+            self._frames = taken[-self._taken % self._each :: self._each, self._channels :]
             self._taken += len(taken)
             taken = taken[:, : self._channels]
         return taken, self._random.random((vectors * period, self._bands))
 
     def write(self, levels: np.ndarray) -> None:
-        """Pass on the audio of drawn levels (t, J)."""
+        """Pass on the audio of drawn levels (t, J): those of the vectors that were taken last."""
+        if self._beside is None:
+            self._write(levels, self._frames)
+        else:
+            self._beside.do(self._write, levels, self._frames)
+
+    def _write(self, levels: np.ndarray, frames: np.ndarray | None) -> None:
+        if self._mel is not None and frames is not None:
+            self._mel.add_targets(frames)
         bands = self._synthesis.decode(levels)
         if self._comb is not None:
             bands[:, 0] = self._comb.first_band(levels[:, 0], bands[:, 0])
@@ -166,6 +180,8 @@ class Utterance:
 
     def close(self) -> None:
         """Pass on the remaining audio, and close the output."""
+        if self._beside is not None:
+            self._beside.wait()
         samples = self._synthesis.end()
         for one in self._filters:
             samples = np.concatenate([one.add(samples), one.end()])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -22,6 +22,7 @@ from speechvq.sampling.batched_sampler import (
     Sink,
     Utterance,
 )
+from speechvq.sampling.beside import Beside
 from speechvq.sampling.conditions import check_batch, conditions_of
 from speechvq.sampling.decoder import sample_decoder, samples_itself, wavenet_parts
 from speechvq.sampling.encode import encode_source
@@ -187,9 +188,10 @@ def _sample_wavenet(
         utterances = []
         for output, one, speaker, seed in zip(outputs, codes, speakers, seeds, strict=True):
             vectors = conditions.vectors(cut([one], CONDITIONED_CODES), speaker)
+            beside = None
             if on_cpu and available > len(codes):  # else every core has an utterance to draw
-                vectors = stack.enter_context(contextlib.closing(ahead(vectors)))
-            utterances.append(Utterance(model, vectors, seed, output, options.post_filter))
+                beside = stack.enter_context(Beside())
+            utterances.append(Utterance(model, vectors, seed, output, options.post_filter, beside))
         sampler = BatchedSampler(model, utterances, threads, options, progress)
         _work(sampler, threads)
 
@@ -245,15 +247,6 @@ def cut(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
     for piece in pieces:
         for first in range(0, len(piece), size):
             yield piece[first : first + size]
-
-
-def ahead(items: Iterator[np.ndarray]) -> Generator[np.ndarray, None, None]:
-    """Yield items; the next one is made in another thread meanwhile."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, items, None)
-        while (item := following.result()) is not None:
-            following = pool.submit(next, items, None)
-            yield item
 
 
 def cores() -> int:

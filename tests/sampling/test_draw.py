@@ -374,32 +374,21 @@ def test_bfloat16_is_near(plain, codes):
     assert 2 < np.median(first) < len(near) - 1
 
 
-def test_pieces_that_are_made_ahead():
-    made = []
-
-    def pieces(count: int):
-        for i in range(count):
-            made.append(threading.current_thread())
-            yield np.full(3, i)
-
-    assert [piece[0] for piece in draw.ahead(pieces(5))] == list(range(5))
-    assert threading.current_thread() not in made
-    one_of_many = draw.ahead(pieces(100))
-    del made[:]
-    assert next(one_of_many)[0] == 0
-    one_of_many.close()
-    assert len(made) <= 3  # and no thread goes on
-
-    def broken():
-        yield np.zeros(1)
-        raise ValueError("no more")
-
-    with pytest.raises(ValueError, match="no more"):
-        list(draw.ahead(broken()))
-
-
 def test_more_cores_than_utterances_draw_the_same(model, codes):
     long = np.tile(codes[0], 300)[: 3 * draw.CONDITIONED_CODES]  # in several pieces
     (one,) = speechvq.sample_batch(model, [long], ["p225"], threads=1)
     (two,) = speechvq.sample_batch(model, [long], ["p225"], threads=2)
     np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_sink_that_fails_ends_the_drawing(model, codes, threads):
+    class Full:
+        def write(self, waveform: np.ndarray) -> None:
+            raise OSError("no space left")
+
+        def close(self) -> None:
+            raise AssertionError("the utterance is not complete")
+
+    with pytest.raises(OSError, match="no space left"):
+        draw.sample_into([Full()], model, [np.tile(codes[0], 20)], ["p225"], threads=threads)
