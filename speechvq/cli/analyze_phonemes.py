@@ -247,8 +247,8 @@ def _print(folder: Path, result: PhonemeEvaluation) -> None:
     print(score_table(result.scores))
     if G > 1:
         print(f"\n{PRODUCT_NOTE}")
-    if result.accuracy_above:
-        print(f"\n{gain_table(result.accuracy_above)}")
+    if result.accuracy_gains:
+        print(f"\n{gain_table(result.accuracy_gains)}")
     print(f"\n{boundary_table(result.boundaries)}")
     perplexity = f"{'perplexity' if G == 1 else 'the lowest perplexity'} {result.perplexity:.1f}"
     if result.codebook_well_used:

@@ -77,7 +77,7 @@ class PhonemeEvaluation:
     """Scores of the learned codes and the baselines, by name, and the data they come from.
 
     `predicted` are the phones (M,) that the learned codes of the scored frames are mapped to;
-    `accuracy_above` is their accuracy above that of each baseline, paired by utterance.
+    `accuracy_gains` has their accuracy above that of each baseline, paired by utterance.
     `boundaries` has the agreement of code changes with phone changes by the kind of codes, and
     `recalls` the recall of each phone by the learned codes.
     """
@@ -90,7 +90,7 @@ class PhonemeEvaluation:
     scored: LabelledCodes
     scores: dict[str, PhonemeScores]
     predicted: np.ndarray
-    accuracy_above: dict[str, Estimate]
+    accuracy_gains: dict[str, Estimate]
     seed: int
     boundaries: dict[str, BoundaryScores]
     recalls: list[PhoneRecall]
@@ -119,7 +119,7 @@ class PhonemeEvaluation:
             "seed": self.seed,
             "codebook_well_used": self.codebook_well_used,
             "scores": self.scores,
-            "accuracy_above": self.accuracy_above,
+            "accuracy_gains": self.accuracy_gains,
             "boundaries": self.boundaries,
         }
 

@@ -115,12 +115,12 @@ def test_without_options(exp, capsys):
     assert len((written / "codes.csv").read_text().splitlines()) == CODEBOOK_SIZE + 1
     found = json.loads((written / "scores.json").read_text())
     scores = found["scores"]
-    for name, above in found["accuracy_above"].items():
+    for name, above in found["accuracy_gains"].items():
         gain = scores["learned codes"]["accuracy"] - scores[name]["accuracy"]
         assert above["value"] == pytest.approx(gain)
         assert above["low"] <= above["value"] <= above["high"]
         assert f"{gain:+.3f}  ({above['low']:+.3f} to" in out
-    assert list(found["accuracy_above"]) == list(scores)[1:]
+    assert list(found["accuracy_gains"]) == list(scores)[1:]
     assert scores["MFCC k-means"]["accuracy"] > 0.9  # three sounds that MFCCs tell apart
     assert scores["MFCC k-means"]["frames_map"] == 300
     assert scores["k-means of speaker-normalised cepstra"]["accuracy"] > 0.9

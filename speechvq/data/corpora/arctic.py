@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,9 @@ class Arctic(ByPath):
         )
 
     def _recordings(self, root: Path, faults: Faults) -> Iterator[Recording]:
-        prompts: dict[Path, dict[str, str]] = {}
+        prompts = cache(lambda home: _prompts(home / "etc" / "txt.done.data", faults))
         for found in super()._recordings(root, faults):
-            home = found.path.parent.parent
-            if home not in prompts:
-                prompts[home] = _prompts(home / "etc" / "txt.done.data", faults)
-            text = prompts[home].get(found.path.stem.lower())
+            text = prompts(found.path.parent.parent).get(found.path.stem.lower())
             if text:
                 found = replace(found, text=text, text_path=None)
             yield found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from speechvq.data.corpora.by_path import ByPath
@@ -36,12 +37,10 @@ class ESD(ByPath):
         return Recording(name, speaker, path, label_names=(f"{speaker}/{name}", name))
 
     def _recordings(self, root: Path, faults: Faults) -> Iterator[Recording]:
-        texts: dict[Path, dict[str, str]] = {}
+        texts = cache(lambda home: _texts(home / f"{home.name}.txt", faults))
         for found in super()._recordings(root, faults):
             home = next(p for p in found.path.parents if p.name == found.speaker)
-            if home not in texts:
-                texts[home] = _texts(home / f"{home.name}.txt", faults)
-            yield replace(found, text=texts[home].get(found.id))
+            yield replace(found, text=texts(home).get(found.id))
 
     def sentence(self, utterance: Utterance) -> str | None:
         """Return the language and the number of the sentence."""

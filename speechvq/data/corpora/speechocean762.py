@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from speechvq.data.corpora.by_path import ByPath
@@ -30,12 +31,9 @@ class SpeechOcean762(ByPath):
         return Recording(name, speaker, path, label_names=(f"{speaker}/{name}", name))
 
     def _recordings(self, root: Path, faults: Faults) -> Iterator[Recording]:
-        texts: dict[Path, dict[str, str]] = {}
+        texts = cache(lambda home: _texts(home, faults))
         for found in super()._recordings(root, faults):
-            home = found.path.parents[2]
-            if home not in texts:
-                texts[home] = _texts(home, faults)
-            yield replace(found, text=texts[home].get(found.id))
+            yield replace(found, text=texts(found.path.parents[2]).get(found.id))
 
 
 def _texts(home: Path, faults: Faults) -> dict[str, str]:
