@@ -69,11 +69,11 @@ def main(argv: list[str] | None = None) -> int:
         for id, speaker, output in jobs
     ]
     seconds = len(speakers) * sum(map(len, utterances.values())) / model.frame_rate
-    for _ in speaking.draw(model, drawings, sampling, seconds=seconds, show=not options.json):
-        pass
+    outputs = list(speaking.draw(model, drawings, sampling, seconds=seconds, show=not options.json))
     if options.json:
         written = [
-            {"id": id, "speaker": speaker, "output": str(output)} for id, speaker, output in jobs
+            {"id": id, "speaker": speaker, "output": str(path), "seconds": round(output.seconds, 3)}
+            for (id, speaker, path), output in zip(jobs, outputs, strict=True)
         ]
         print(json.dumps({"model": str(folder), "written": written}, indent=1, ensure_ascii=False))
     return OK

@@ -117,11 +117,12 @@ def main(argv: list[str] | None = None) -> int:
     if options.codes is not None:
         named = [(path.stem, one) for path, one in zip(paths, drawn, strict=True)]
         codes.write_codes(options.codes, codebook, named)
-    _write(model, samples, drawn, paths, options)
+    outputs = _write(model, samples, drawn, paths, options)
     if options.json:
         written = [
-            {"speaker": speaker, "seed": seed, "output": str(path)}
-            for (speaker, seed), path in zip(samples, paths, strict=True)
+            {"speaker": speaker, "seed": seed, "output": str(output.path)}
+            | {"seconds": round(output.seconds, 3)}
+            for (speaker, seed), output in zip(samples, outputs, strict=True)
         ]
         print(json.dumps({"model": str(folder), "written": written}, indent=1, ensure_ascii=False))
     return OK
@@ -162,7 +163,7 @@ def _write(
     drawn: list[np.ndarray],
     paths: list[Path],
     options: argparse.Namespace,
-) -> None:
+) -> list[speaking.Output]:
     """Draw the waveforms and write them; warn of silent files."""
     from speechvq.sampling import SamplingOptions
 
@@ -170,7 +171,7 @@ def _write(
         speaking.Drawing(path, codes, speaker, seed)
         for path, codes, (speaker, seed) in zip(paths, drawn, samples, strict=True)
     ]
-    written = speaking.draw(
+    outputs = speaking.draw(
         model,
         drawings,
         SamplingOptions(
@@ -181,9 +182,12 @@ def _write(
         seconds=sum(map(len, drawn)) / model.frame_rate,
         show=not options.json,
     )
-    for output in written:
+    written = []
+    for output in outputs:
         if output.peak < 10 ** (SILENT / 20):
             logger.warning("%s: silent; another --seed may help", output.path)
+        written.append(output)
+    return written
 
 
 if __name__ == "__main__":

@@ -196,6 +196,7 @@ def test_several_utterances_and_speakers(capsys):
     for i in range(3):
         frames = soundfile.info(f"d/{i}-p226.wav").frames
         assert frames == -(-(i + 1) * 800 // 16) * 16
+        assert outcome["written"][2 * i]["seconds"] == round(frames / RATE, 3)
 
 
 def test_a_bad_recording_among_good_ones(capsys):

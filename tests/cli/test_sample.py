@@ -62,6 +62,7 @@ def test_several_at_once_are_each_as_alone(capsys):
     assert [(w["speaker"], w["seed"]) for w in outcome["written"]] == [
         ("p225", 5), ("p225", 6), ("p226", 5), ("p226", 6),
     ]  # fmt: skip
+    assert [w["seconds"] for w in outcome["written"]] == 4 * [0.25]
     together = Path("sample-p226-6.wav").read_bytes()
     alone = ["--speaker", "p226", "--seconds", "0.25", "--seed", "6", "--out", "alone.wav"]
     assert main(alone) == 0
