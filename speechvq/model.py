@@ -132,7 +132,11 @@ class Model(nn.Module):
 
     @property
     def speech_level(self) -> float | None:
-        """Level, in dB, of the speech that the model has learned from; None if it is not known."""
+        """Level, in dB, that stands for the model's speech; None if it is not known.
+
+        That of the training speech, unless that of the model's own conversions was measured
+        (recipes/librispeech/drawn_level.py).
+        """
         level = self.level.item()
         return None if math.isnan(level) else level
 

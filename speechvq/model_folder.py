@@ -2,7 +2,7 @@
 
 A model folder is ``model.safetensors``: the weights, and a header with the configuration and the
 speakers. Nothing else is needed. ``config.yaml`` and ``speakers.json`` repeat the header for
-people, and nothing reads them; ``README.md`` is the model card. Nothing is pickled.
+people: no model is built from them. ``README.md`` is the model card. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def build_config(values: dict[str, Any]) -> ModelConfig:
     ------
     ValueError
         An unknown key, a wrong type or a value out of range; the message begins with the key's
-        path, such as ``model.wavenet.layers``.
+        path, such as ``model.decoder.wavenet.layers``.
     """
     return build(ModelConfig, values, "model")
 

@@ -38,8 +38,9 @@ examples:
   speechvq-convert --list-speakers
 
 {speaking.WHICH_MODEL}
-Samples are drawn exactly from the model's distribution; argmax, which is not sampling, is not
-offered. A conversion has the level of its source, in pauses too. The files written are printed on
+Samples are drawn from the model's distribution, or from its nucleus (--top-p). argmax, which is not
+sampling, is not offered. A conversion has the level of its source, in pauses too; a live stream has
+the level that is drawn. The files written are printed on
 stdout; a source that cannot be used is reported, the others are converted, and the exit code is 2.
 Earlier outputs, known by a comment in the file, are no sources beside others.
 

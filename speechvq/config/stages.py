@@ -269,7 +269,7 @@ def check_stages(
     Raises
     ------
     ValueError
-        The message begins with the path of a setting, such as ``stages.decoder.codebook``.
+        The message begins with the path of a setting, such as ``stages.mel.codebook``.
     """
     stages = [stage for stage in stages if stage.steps]
     if not stages:

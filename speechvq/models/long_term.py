@@ -1,9 +1,9 @@
 """The long-term predictor: what the voice was a pitch period ago, as an input of the WaveNet.
 
 Voiced speech repeats itself from one pitch period to the next. The dilations of a WaveNet are fixed
-and the pitch is not, so that a small one does not find the period: what it draws is hoarse. Here
-the lag is found at which the past repeats itself best, anew for each condition vector. The elements
-around that lag are another input of the first layer, the more so the better they are repeated:
+and the pitch is not, so a small WaveNet does not find the period, and draws hoarse speech. This
+module finds the lag at which the past repeats itself best, anew for each condition vector. The
+elements around that lag are a further input of the first layer, weighted by how well they repeat:
 
     h_t = embed(x_{t-1}) + ρ Σ_k embed_k(x_{t-λ+k})
 

@@ -2,11 +2,12 @@
 
     y = x + g h * (Σ_k w_k x_{t-kλ} - x),    k = 0, 1
 
-A comb, applied twice to the first sub-band, in which hoarseness is heard, and once to the waveform
-after the mel post-filter, whose gains, from frame to frame, put noise back. For the waveform h is a
-low-pass; for the sub-band it is 1. λ is the lag that the decoder's long-term predictor finds, to a
-fraction of a step: half a step beside the pitch period, the comb would take harmonics at 1 kHz off
-with the noise. g rises with ρ. Speech codecs have such a filter. This is not in the paper.
+The filter is a comb. It is applied twice to the first sub-band, in which hoarseness is heard. It is
+applied once more to the waveform after the mel post-filter, whose gains change from frame to frame
+and so put noise back. For the waveform h is a low-pass; for the sub-band it is 1. λ is the lag that
+the decoder's long-term predictor finds, to a fraction of a step: if it were half a step off the
+pitch period, the comb would also remove harmonics at 1 kHz. g rises with ρ. Speech
+codecs have such a filter. This is not in the paper.
 
 Shapes: t steps, M lags, one for each period, n samples, J samples in a step.
 """

@@ -1,7 +1,8 @@
 """Ancestral sampling from a trained model: codes and a speaker to a waveform; waveforms to codes.
 
-`sample` and its relatives draw exactly the decoder's distribution: on the CPU by the compiled loop
-of `engine`, elsewhere by `reference_step`.
+`sample` and its relatives draw from the decoder's distribution, or from the nucleus of it that the
+model's configuration sets (`decoder.top_p`): on the CPU by the compiled loop of `engine`, elsewhere
+by `reference_step`.
 """
 
 from speechvq.sampling.draw import convert, cores, sample, sample_batch, sample_into

@@ -11,10 +11,10 @@ import numpy as np
 
 
 class Beside:
-    """One thread, which does one thing after another; for a core that is free.
+    """A thread that does one thing after another, for a core that is free.
 
-    The next item is made after all that was given before it, so that what is given cannot pile up.
-    As a context manager it ends the thread, after what it was given.
+    The next item of `ahead` is made after all the work that was given before it, so that work
+    cannot pile up. At the end of a `with` block the thread finishes its work and ends.
     """
 
     def __init__(self) -> None:

@@ -43,16 +43,16 @@ def sample(
 ) -> np.ndarray:
     """Draw speech from the decoder, sample by sample, given codes and a speaker.
 
-    Each sample comes from the model's own distribution; `argmax`, the likeliest level at every
-    step, would not be sampling, and is not offered. The same seed gives the same waveform, alone
-    or in a batch.
+    Each sample is drawn from the decoder's distribution, or from the nucleus of it that the model's
+    configuration sets (`decoder.top_p`). There is no `argmax`: the likeliest level at every step is
+    not a sample. The same seed gives the same waveform, alone or in a batch.
 
     Parameters
     ----------
     model : Model
         In eval mode, as `speechvq.load` gives it.
     codes : ndarray
-        (N,) integers in 0 … K-1.
+        (N,) integers in 0 … K-1; of a product code (N, G).
     speaker : str
         A name among `model.speakers`.
     options : SamplingOptions
@@ -95,7 +95,7 @@ def sample_batch(
     model : Model
         In eval mode.
     codes : sequence of ndarray
-        One array (N,) for each utterance, of any lengths.
+        One array (N,), of a product code (N, G), for each utterance, of any lengths.
     speakers : sequence of str
         One for each utterance.
     options : SamplingOptions

@@ -33,9 +33,9 @@ NO_SAMPLES = "waveform: expected shape (T,), T at least 1, got (0,)"
 def encode(model: Model, waveform: np.ndarray) -> np.ndarray:
     """Encode a recording.
 
-    The recording is scaled to the level of the model's training speech first, where the model
-    knows that level and its encoder is no streaming one: that of a stream is not known. Speech far
-    softer than the training speech is raised for a streaming encoder, too (`BlockEncoder`).
+    The recording is first scaled to the level of the model's training speech, if the model knows
+    that level. It is not scaled for a streaming encoder, since the level of a stream is not known;
+    only speech far softer than the training speech is raised (`BlockEncoder`).
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def encode_blocks(model: Model, blocks: Iterable[np.ndarray]) -> Iterator[np.nda
     Yields
     ------
     ndarray
-        (n,) int64 in 0 … K-1, n at least 1; in all N = ceil(T / hop_length), T samples of all
-        blocks.
+        (n,) int64 in 0 … K-1, n at least 1; of a product code (n, G). In all
+        N = ceil(T / hop_length), T samples of all blocks.
 
     Raises
     ------
@@ -97,7 +97,7 @@ class EncodedSource:
     """A recording as `convert` needs it."""
 
     codes: np.ndarray
-    """(N,) int64."""
+    """(N,) int64; of a product code (N, G)."""
     samples: int
     """T."""
     gain: float

@@ -1,7 +1,7 @@
 """Speech of the mel predictor alone: phases by Griffin-Lim, in place of a decoder.
 
-It tells what codes and mel predictor say while the decoder has not learned yet, which takes
-longer. After Griffin and Lim, "Signal Estimation from Modified Short-Time Fourier Transform", 1984.
+It makes codes and mel predictor audible before the decoder is trained, which takes longer than they
+do. After Griffin and Lim, "Signal Estimation from Modified Short-Time Fourier Transform", 1984.
 
 Shapes: T samples, N codes, M frames, F mel bands, bins of the power spectrum.
 """

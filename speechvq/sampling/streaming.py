@@ -46,7 +46,7 @@ def stream(
     model : Model
         In eval mode.
     pieces : iterable of ndarray
-        Codes (n,) in temporal order, one or several at once.
+        Codes (n,), of a product code (n, G), in temporal order, one or several at once.
     speaker, options
         As in `sample`.
 
@@ -97,7 +97,7 @@ def convert_blocks(
     """Convert a recording while it is read: the samples of `convert`, chunk by chunk.
 
     With a streaming encoder, blocks of an iterator are converted as they come. The level of such a
-    recording is never known, so the conversion has that of the training speech.
+    recording is never known, so the conversion has the level that the decoder draws.
 
     Parameters
     ----------

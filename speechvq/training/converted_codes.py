@@ -1,8 +1,8 @@
 """Codes of utterances, and of the same utterances in other voices.
 
-In the codes there is something of the speaker's voice. A mel predictor that has met a speaker's
-speech in this speaker's own codes alone takes over what the codes have of another's. So it also
-meets the speech in codes of conversions: drawn in another voice, and encoded again.
+Codes keep something of the voice that was encoded. A mel predictor that is trained only on a
+speaker's own codes passes on what the codes of another speaker keep of that voice. So it is also
+trained on codes of conversions: the same speech, drawn in another voice and encoded again.
 
 Shapes: N codes, G codebooks.
 """

@@ -163,8 +163,9 @@ def fit_speaker(
 ) -> Fit:
     """Fit what is a speaker's own in the mel predictor, and then in the decoder, to recordings.
 
-    Vectors start at the likeliest of the `others'` vectors and their mean; of many others, of those
-    with the least mel error. Scales and shifts start at those of the vector.
+    Each vector starts at the likeliest of the vectors of `others` and their mean; with many
+    `others`, only those with the least mel error are compared. Scales and shifts start at those
+    of the vector.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Codes of whole utterances, for stages that learn on frozen codes.
 
-A streaming encoder has heard all of an utterance up to a code. The codes of a segment alone would
-be others than those that the model meets when it is used.
+A code of a streaming encoder depends on all of the utterance before it. The codes of a segment
+alone would differ from those that the model gets in use.
 
 Shapes: T samples, N codes, G codebooks.
 """
