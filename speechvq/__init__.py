@@ -30,6 +30,7 @@ _PUBLIC = {
     "codes": "speechvq.codes",
     "convert": "speechvq.sampling",
     "encode": "speechvq.sampling",
+    "latents": "speechvq.sampling",
     "load": "speechvq.model_folder",
     "sample": "speechvq.sampling",
     "sample_batch": "speechvq.sampling",

@@ -64,11 +64,11 @@ def whole_experiment(folder: Path) -> None:
     ):
         noise = rng.normal(0, 0.02 * (place + 1), round(SECONDS * RATE))
         audio.write(folder / "wavs" / f"{name}.wav", noise, RATE)
-    audio.write(folder / "babble" / "sample-p225-0.wav", rng.normal(0, 0.1, RATE), RATE)
+    audio.write(folder / "generation" / "sample-p225-0.wav", rng.normal(0, 0.1, RATE), RATE)
     book = Codebook(8, 640, RATE, "m")
     codes = {"p225_001": np.arange(25) % 8, INJECTED: np.zeros(25, int)}
     write_codes(folder / "codes" / "test.txt", book, codes)
-    write_codes(folder / "babble" / "codes.txt", book, {"sample-p225-0": np.arange(25) // 5})
+    write_codes(folder / "generation" / "codes.txt", book, {"sample-p225-0": np.arange(25) // 5})
     phones = (Phone(0.1, 0.5, "aa"), Phone(0.5, SECONDS, "s"))
     utterances = [
         Utterance("p225_001", "p225", "a.wav", SECONDS, text="He said </script>.", phones=phones),
@@ -76,7 +76,7 @@ def whole_experiment(folder: Path) -> None:
     ]
     (folder / "data").mkdir()
     write_manifest(folder / "data" / "test.jsonl", utterances, ["/"])
-    for name, scores in (("phonemes", RESULT), ("babble", GENERATION)):
+    for name, scores in (("phonemes", RESULT), ("generation", GENERATION)):
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "scores.json").write_text(json.dumps(scores))
     rows = ["0,9,0.3,sil,sil 0.9; s 0.1", "2,7,0.2,aa,aa 0.60; <b>bold</b> 0.40", "3,0,0,-,-"]

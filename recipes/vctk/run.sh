@@ -3,7 +3,7 @@
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-readonly STAGES=(- prepare train encode "reconstruct and convert" analyze babble report)
+readonly STAGES=(- prepare train encode "reconstruct and convert" analyze generate report)
 
 usage() {
     cat <<'HELP'
@@ -15,7 +15,7 @@ stages:
   3  encode                   codes of train, valid and test          DIR/codes/
   4  reconstruct and convert  held-out sentences to listen to         DIR/wavs/
   5  analyze                  codes beside phonemes: table, pictures  DIR/phonemes/
-  6  babble                   a prior, and new speech from it         DIR/babble/
+  6  generate                 a prior, and new speech from it         DIR/generation/
   7  report                   all of it on one page                   DIR/report/index.html
 
 options:
@@ -98,9 +98,9 @@ if wanted 6; then
     run train prior --model "$model" --config "$prior_conf" --codes "$exp/codes" --resume \
         ${device[@]+"${device[@]}"}
     speaker=$("$python" -m speechvq.cli.convert --model "$model" --list-speakers 2>/dev/null | sed -n 1p)
-    run sample --model "$model" --speaker "$speaker" --count 3 --out "$exp/babble" --codes "$exp/babble/codes.txt"
-    run analyze prior --model "$model" --codes "$exp/codes" --out "$exp/babble"
-    end "$exp/babble/*.wav"
+    run sample --model "$model" --speaker "$speaker" --count 3 --out "$exp/generation" --codes "$exp/generation/codes.txt"
+    run analyze prior --model "$model" --codes "$exp/codes" --out "$exp/generation"
+    end "$exp/generation/*.wav"
 fi
 
 if wanted 7; then report 7; fi

@@ -26,7 +26,7 @@ with as many codes drawn from the bigram, and with as much training speech. Code
 their most likely phones in the training data, product codes by the first codebook alone; without
 phone labels this part is left out.
 
-Writes scores.json, and the figure babble as PNG and as SVG.
+Writes scores.json, and the figure generation as PNG and as SVG.
 """
 
 
@@ -44,7 +44,7 @@ def parser() -> Parser:
     add("--score-on", metavar="FILE", help="manifest to score on (default: the model's test data)")
     add("--codes", metavar="DIR",
         help="folder of the training codes, train.txt (default: codes in the prior)")  # fmt: skip
-    add("--out", metavar="DIR", help="folder to write to (default: babble beside the model)")
+    add("--out", metavar="DIR", help="folder to write to (default: generation beside the model)")
     add("--times", type=whole_number, default=10, metavar="N",
         help="draw N times as many codes as the held-out speech has (default: 10)")  # fmt: skip
     add("--json", action="store_true", help="print the scores as JSON")
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     train = read_codes_of_speech(model, train_on, kept, progress)
     held_out = read_codes_of_speech(model, score_on, progress=progress)
     result = evaluate_prior(model, prior, train, held_out, options.times, options.seed, progress)
-    out = out_folder(options.out, folder, "babble")
+    out = out_folder(options.out, folder, "generation")
     scores = {"model": str(folder), **result.to_dict()}
     written = _write(out, result, scores)
     if options.json:
@@ -89,7 +89,7 @@ def _write(out: Path, result: PriorEvaluation, scores: dict[str, Any]) -> str:
     if (found := result.phone_counts) is not None:
         shown = {name: found.counts[name] for name in (HELD_OUT, DRAWN, BIGRAM)}
         title = "Held-out speech and unconditional generation, as the phones of the codes"
-        figures["babble"] = generation_figure(found.phones, shown, result.frame_rate, title)
+        figures["generation"] = generation_figure(found.phones, shown, result.frame_rate, title)
     return write_results(out, scores, figures=figures)
 
 

@@ -109,7 +109,7 @@ def _print(folder: Path, result: SpeakerEvaluation) -> None:
     if result.known:
         print("           if they are those of its training, other speakers may leave more")
     chance = next(iter(result.probes.values())).chance
-    print(f"\nspeaker named, {result.folds} folds of recordings; chance {chance:.3f}")
+    print(f"\naccuracy of the speaker, {result.folds} folds of recordings; chance {chance:.3f}")
     rows = [["", "linear probe (95 % interval)", f"{NEIGHBOURS} nearest neighbours"]]
     rows += [
         [name, _interval(p.linear), _interval(p.neighbours)] for name, p in result.probes.items()

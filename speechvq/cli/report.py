@@ -20,7 +20,7 @@ inside of it, and so are sounds up to 16 MB in all; more sounds are files in the
 It shows what lies beside the model, or in the folder --results:
   wavs/      sounds: ID-original.wav, ID-reconstruction.wav, ID-to-SPEAKER.wav
   codes/     files of codes, shown under the spectrograms of the sounds with the same ID
-  babble/    samples of speechvq-sample
+  generation/    samples of speechvq-sample
   */scores.json and figures that speechvq-analyze has written
 and texts and phones of the model's test data. What there is not is named with the commands for it.
 Of the model inside the package, the results are in the working folder.

@@ -73,7 +73,7 @@ def add_waveform_options(parser: Parser) -> None:
     add = parser.add_argument
     add("--precision", choices=("float32", "bfloat16"), default="float32",
         help="of the weights: float32 (the default) is exact, bfloat16 faster")  # fmt: skip
-    add("--no-envelope", dest="post_filter", action="store_false",
+    add("--no-post-filter", dest="post_filter", action="store_false",
         help="do not apply the post-filters")  # fmt: skip
     add("--guidance", type=_guidance, metavar="X",
         help="how far the mel post-filter goes in the direction of the speaker: above 0 more of "

@@ -44,14 +44,14 @@ sample, while you listen.
 """
 WARNING = """\
 Speech in someone's voice can deceive. Ask the speaker, and say that the speech is synthetic. The
-files here are kept on the machine that shows this page, for an hour at most.
+files here are kept on the machine that shows this page, for about an hour.
 """
 NEW = """\
 New speech from nothing: codes are drawn from a prior, and speech from the codes. It has phones in a
 plausible order, but no words.
 """
 VOICE = """\
-Half a minute to a minute of your speech serves well, recorded in a quiet room. It is learned in one
+Half a minute to a minute of your speech serves well, recorded in a quiet room. It is learned in two
 to three minutes. Only you can use the voice, and it is gone when you leave or reload this page.
 """
 CSS = """

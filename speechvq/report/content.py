@@ -29,7 +29,7 @@ from speechvq.training.metrics import FILE, read_records
 
 logger = logging.getLogger(__name__)
 
-SAMPLES = "babble"
+SAMPLES = "generation"
 """Folder of samples from a prior."""
 
 
@@ -106,7 +106,7 @@ HIGHLIGHTS: Iterable[tuple[str, tuple[str, ...], Callable[[float], str], str, st
         "Cosine of speaker embeddings; two recordings of one person have some 0.95.",
     ),
     (
-        "babble", ("bits_per_code", "prior"), "{:.2f}".format, "bits per code of the prior",
+        "generation", ("bits_per_code", "prior"), "{:.2f}".format, "bits per code of the prior",
         "Needed for held-out speech: as if it chose among 2 to this power of codes.",
     ),
 )  # fmt: skip

@@ -130,8 +130,8 @@ QUESTIONS = {
             "similarity to target": "Cosine of speaker embeddings; two recordings of one person "
             "have some 0.95.",
             "similarity to source": "Cosine with the speaker who was converted; less is better.",
-            "identification accuracy": "Share of conversions that are named as the target, among "
-            "all targets and the source.",
+            "identification accuracy": "Share of conversions that are identified as the target, "
+            "among all targets and the source.",
             "WER": "Wrong, missing and added words for each word said, by a speech recogniser.",
             "WER / source": "WER as a multiple of the recordings' own.",
             "PER": "Wrong, missing and added phones for each phone said.",
@@ -149,7 +149,7 @@ QUESTIONS = {
             "bits_per_sample": "Bits that the decoder needs for a sample, given the codes.",
         },
     ),
-    "babble": Question(
+    "generation": Question(
         "New speech from a prior",
         "A prior draws codes, one after the other, and the decoder speaks them. The fewer bits it "
         "needs for a code of held-out speech, the better it knows how speech goes on.",
@@ -165,7 +165,7 @@ QUESTIONS = {
             "durations": "Divergence of how long a phone lasts.",
             "pauses": "Divergence of how long a pause lasts.",
         },
-        {"babble": "Codes drawn from the prior beside held-out speech."},
+        {"generation": "Codes drawn from the prior beside held-out speech."},
         OF_PRODUCT_CODES,
     ),
 }  # fmt: skip

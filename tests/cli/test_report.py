@@ -111,6 +111,6 @@ def test_without_the_extra_one_line_says_what_to_install(exp, capsys, monkeypatc
 
 def test_scores_of_unknown_shapes_are_no_mistake(exp):
     whole_experiment(exp)
-    for name, scores in (("phonemes", {"scores": {}}), ("babble", {"bits_per_code": None})):
+    for name, scores in (("phonemes", {"scores": {}}), ("generation", {"bits_per_code": None})):
         (exp / name / "scores.json").write_text(json.dumps(scores))
     assert "phone accuracy" not in report(exp)

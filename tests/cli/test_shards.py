@@ -193,7 +193,7 @@ def test_what_is_converted_is_not_converted_again(place, capsys):
     assert len(errors) == 1 and f"{lost}: is missing, one of up to 2 of 8" in errors[0]
     assert run(convert, [*given, "--shard", "0/1"], capsys)[0] == f"{lost}\n"
     assert files("parts") == expected
-    for change in (["--seed", "1"], ["--model", place / "other"], ["--no-envelope"]):
+    for change in (["--seed", "1"], ["--model", place / "other"], ["--no-post-filter"]):
         _, errors = run(convert, [*given, *change], capsys, code=2)
         assert len(errors) == 1 and "conversions with another" in errors[0]
     Path("parts/conversion.json").write_text("{")

@@ -161,10 +161,10 @@ def test_a_prior(saved, tiny_corpus, capsys):
 
     scored = ["--train", "train.jsonl", "--score-on", tiny_corpus.test, "--times", "2"]
     capsys.readouterr()
-    run(analyze, "prior", "--prior", "prior", *scored, "--out", "babble")
+    run(analyze, "prior", "--prior", "prior", *scored, "--out", "generation")
     printed = capsys.readouterr().out
     assert OF_PRODUCT_CODES in printed and "drawn from the prior" in printed
-    scores = json.loads(Path("babble/scores.json").read_text())
+    scores = json.loads(Path("generation/scores.json").read_text())
     bits = {name: value["value"] for name, value in scores["bits_per_code"].items()}
     assert scores["codebooks"] == 2 and bits["uniform (log2 K)"] == pytest.approx(6)
     learned = list(codes.read_codes("prior/codes/train.txt")[1].values())

@@ -70,12 +70,12 @@ def test_every_stage_leaves_its_results(finished):
         *(f"codes/{part}.txt" for part in ("train", "valid", "test")),
         "phonemes/scores.json",
         *(f"vqvae/prior/{name}" for name in ("config.yaml", "model.safetensors", "README.md")),
-        *(f"babble/{name}" for name in ("codes.txt", "scores.json", "babble.png")),
+        *(f"generation/{name}" for name in ("codes.txt", "scores.json", "generation.png")),
         "report/index.html",
     ):
         assert (exp / name).is_file(), name
     assert list((exp / "phonemes").glob("*.png"))
-    assert len(list((exp / "babble").glob("sample-*.wav"))) == 3
+    assert len(list((exp / "generation").glob("sample-*.wav"))) == 3
 
 
 def test_every_utterance_has_codes(finished):
