@@ -35,9 +35,9 @@ need_stages() { # of stage, stop_stage and n_gpus
     local last=$((${#STAGES[@]} - 1))
     need_number --stage "$stage" 1 "$last"
     need_number --stop-stage "$stop_stage" 1 "$last"
-    stage=$((10#$stage)) stop_stage=$((10#$stop_stage))
-    ((stage <= stop_stage)) || fail "--stage $stage comes after --stop-stage $stop_stage"
     [[ -z $n_gpus ]] || need_number --n-gpus "$n_gpus" 0 1024
+    stage=$((10#$stage)) stop_stage=$((10#$stop_stage)) n_gpus=${n_gpus:+$((10#$n_gpus))}
+    ((stage <= stop_stage)) || fail "--stage $stage comes after --stop-stage $stop_stage"
 }
 
 settings() { # option, file or name in a folder, that folder
@@ -101,8 +101,15 @@ how_to_read() { # root of a corpus: every file, so that a damaged or silent one 
 }
 
 prepare() { # folder of the manifests, root of the corpus, options
-    rm -f "$1/train.jsonl" # written even where recordings cannot be used, which are named
-    run prepare "$2" --out "$1" "${@:3}" || [[ -s $1/train.jsonl ]]
+    local before=$1/train.jsonl.before
+    [[ ! -e $1/train.jsonl ]] || mv "$1/train.jsonl" "$before"
+    # Written even where recordings cannot be used, which are named
+    if run prepare "$2" --out "$1" "${@:3}" || [[ -s $1/train.jsonl ]]; then
+        rm -f "$before"
+    else
+        [[ ! -e $before ]] || mv "$before" "$1/train.jsonl"
+        exit 2
+    fi
 }
 
 train_model() {
@@ -110,10 +117,10 @@ train_model() {
     need "$data/train.jsonl" 1
     local train=(--config "$conf" --data.train "$data/train.jsonl" --data.valid "$data/valid.jsonl"
         --data.test "$data/test.jsonl" --out "$model" --resume ${overrides[@]+"${overrides[@]}"})
-    if ((10#${n_gpus:-0} > 0)); then
+    if ((${n_gpus:-0} > 0)); then
         local there
         there=$("$python" -c 'import torch; print(torch.cuda.device_count())')
-        ((10#$n_gpus <= there)) || fail "--n-gpus $n_gpus: this machine has $there; take so many, or 0 for the CPU"
+        ((n_gpus <= there)) || fail "--n-gpus $n_gpus: this machine has $there; take so many, or 0 for the CPU"
     fi
     case ${n_gpus:-auto} in
         auto) run train "${train[@]}" ;;

@@ -234,6 +234,8 @@ def parse_codes(text: str, where: str) -> tuple[Codebook, dict[str, np.ndarray]]
     fields: dict[str, str] = {}
     while n < len(lines) and lines[n].startswith("#"):
         key, _, value = lines[n][1:].strip().partition(" ")
+        if key in fields:
+            raise ValueError(f"{where}:{n + 1}: a second line '# {key} …'; encode again")
         fields[key] = value.strip()
         n += 1
     codebook = _codebook(fields, where)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from speechvq import hub
 from speechvq.json_reader import parse_json
@@ -18,7 +19,8 @@ from speechvq.model_folder import (
     read_config,
 )
 from speechvq.prior_folder import FOLDER, load_prior
-from speechvq.training.card import UNDECIDED
+from speechvq.training.card import UNDECIDED, enrolled
+from speechvq.weights import parsed, read_header
 from speechvq.yaml_reader import parse_yaml
 
 _HEADING = re.compile(r"(##+)\s+(.+)")
@@ -50,19 +52,21 @@ def faults(folder: Path) -> Iterator[str]:
     except (ValueError, OSError) as error:
         yield str(error)
         return
-    yield from _exports(folder, model.speakers)
+    yield from _exports(folder, {CONFIG: read_config(folder), SPEAKERS: model.speakers})
     yield from card_faults(folder / CARD, model.speakers)
-    if (folder / FOLDER / WEIGHTS).is_file():
+    if (folder / FOLDER).exists():
         try:
             load_prior(folder / FOLDER, codebook_of(model))
+            weights = folder / FOLDER / WEIGHTS
+            config = parsed(weights, read_header(weights), "config", dict)
+            yield from _exports(folder / FOLDER, {CONFIG: config})
         except (ValueError, OSError) as error:
             yield str(error)
         yield from card_faults(folder / FOLDER / CARD)
 
 
-def _exports(folder: Path, speakers: Sequence[str]) -> Iterator[str]:
+def _exports(folder: Path, expected: Mapping[str, Any]) -> Iterator[str]:
     """Faults of the files that repeat the header for people."""
-    expected = {CONFIG: read_config(folder), SPEAKERS: list(speakers)}
     for name, wanted in expected.items():
         path = folder / name
         if not path.is_file():
@@ -99,8 +103,9 @@ def card_faults(path: Path, speakers: Sequence[str] = ()) -> Iterator[str]:
     if UNDECIDED in (_section(card, _SECTIONS["Licence"]) or ""):
         yield f"{path}: the licence is left open; name it in the section '## Licence'"
     named = all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", card) for name in speakers)
-    if not named and not re.search(rf"(?<![\w.,]){len(speakers)}(?![\w.,]*\d)", card):
-        yield f"{path}: names neither the {len(speakers)} speakers nor their number"
+    learned = [name for name in speakers if f"\n{enrolled(name)}" not in card]
+    if not named and not re.search(rf"(?<![\w.,]){len(learned)}(?![\w.,]*\d)", card):
+        yield f"{path}: names neither the {len(learned)} speakers nor their number"
 
 
 def _section(card: str, pattern: str) -> str | None:

@@ -44,5 +44,10 @@ def parse_shard(text: str) -> Shard:
 
 def shard_of_process() -> Shard | None:
     """The shard of this process where torchrun started several, else None."""
-    count = int(os.environ.get("WORLD_SIZE", 1))
-    return Shard(int(os.environ.get("RANK", 0)), count) if count > 1 else None
+    count, index = (os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK"))
+    if count in ("", "1"):
+        return None
+    try:
+        return parse_shard(f"{index or 0}/{count}")
+    except ValueError as error:
+        raise ValueError(f"environment variables RANK and WORLD_SIZE: {error}") from error

@@ -10,9 +10,8 @@ fail() {
     exit 2
 }
 
-case ${1:-} in
-    -h | --help)
-        cat <<'HELP'
+usage() {
+    cat <<'HELP'
 usage: bash recipes/asterisk/run.sh [EXP_DIR] [options of recipes/vctk/run.sh …]
 
 Downloads the prompts (Debian or Ubuntu; on other systems unpack the packages into EXP_DIR/sounds),
@@ -20,14 +19,33 @@ converts them to recordings, aligns the English ones, and runs stages 2 to 7 of 
 with conf/phonemes.yaml. The default of EXP_DIR is exp/asterisk in the working folder.
 The environment variable PYTHON names the Python to use (default: python3).
 HELP
-        exit 0
-        ;;
-esac
+}
 
 exp=exp/asterisk
 if (($#)) && [[ $1 != -* ]]; then
     exp=${1%/} && shift
 fi
+options=("$@") overrides=()
+for i in "${!options[@]}"; do
+    if [[ ${options[i]} == -- ]]; then
+        overrides=("${options[@]:i+1}") options=("${options[@]:0:i}")
+        break
+    fi
+done
+for i in "${!options[@]}"; do # before anything is downloaded; their values are looked at later
+    case ${options[i]} in
+        -h | --help) usage && exit 0 ;;
+        --exp-dir*) fail "${options[i]}: the folder is the first argument: run.sh EXP_DIR" ;;
+        --db-root*) fail "${options[i]}: the data are Asterisk's prompts" ;;
+        --stage | --stage=*)
+            value=${options[i]#--stage} value=${value#=}
+            [[ ! ${value:-${options[i + 1]-}} =~ ^0*1$ ]] ||
+                fail "--stage 1: the data are Asterisk's prompts; stages 2 to 7 of recipes/vctk follow"
+            ;;
+        --stop-stage | --stop-stage=* | --conf | --conf=* | --prior-conf | --prior-conf=* | --n-gpus | --n-gpus=*) ;;
+        -*) fail "unknown option '${options[i]}' (see --help; settings of the training go after --)" ;;
+    esac
+done
 python=${PYTHON:-python3}
 "$python" -c 'import speechvq, av, pocketsphinx' 2>/dev/null ||
     fail "$python needs speechvq, av and pocketsphinx: $python -m pip install '$HERE/../..[align]' av"
@@ -55,13 +73,6 @@ if [[ ! -f $exp/data/train.jsonl ]]; then
 fi
 for part in train valid test; do # utterances with phones are kept as they are
     "$python" -m speechvq.cli.align "$exp/data/$part.jsonl"
-done
-options=("$@") overrides=()
-for i in "${!options[@]}"; do
-    if [[ ${options[i]} == -- ]]; then
-        overrides=("${options[@]:i+1}") options=("${options[@]:0:i}")
-        break
-    fi
 done
 if [[ " ${options[*]-} " != *" --conf"[\ =]* ]]; then
     labels=$exp/units/labels.txt

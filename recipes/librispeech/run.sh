@@ -73,7 +73,7 @@ for kind in ${kinds[@]+"${kinds[@]}"}; do
     [[ -z $only || -f $only/$kind.txt ]] || fail "--only $only: no $kind.txt in it"
 done
 find_python
-mkdir -p "$exp" || fail "--exp-dir $exp: cannot be made"
+mkdir -p "$exp" 2>/dev/null || fail "--exp-dir $exp: cannot be made"
 data=$exp/data model=$exp/vqvae
 
 if wanted 1; then

@@ -59,7 +59,7 @@ check=()
 [[ -z $db_root ]] || check=("$(how_to_read "$corpus")")
 
 find_python
-mkdir -p "$exp" || fail "--exp-dir $exp: cannot be made"
+mkdir -p "$exp" 2>/dev/null || fail "--exp-dir $exp: cannot be made"
 data=$exp/data model=$exp/vqvae
 
 if wanted 1; then

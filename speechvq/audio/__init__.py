@@ -6,7 +6,16 @@ raises an `AudioError`: one line that begins with the path of the file.
 
 from speechvq.audio.checks import SHORTEST, SILENT_PEAK, checked
 from speechvq.audio.errors import AudioError
-from speechvq.audio.finding import DRAWN, SUFFIXES, find, is_drawn, is_text, recorded, walk
+from speechvq.audio.finding import (
+    DRAWN,
+    SUFFIXES,
+    bad_name,
+    find,
+    is_drawn,
+    is_text,
+    recorded,
+    walk,
+)
 from speechvq.audio.level import Speech, find_speech, speech_level
 from speechvq.audio.live import live_blocks
 from speechvq.audio.places import absolute, as_url, fetched
@@ -41,6 +50,7 @@ __all__ = [
     "checked_waveform",
     "checked",
     "fetched",
+    "bad_name",
     "find",
     "find_speech",
     "framed",

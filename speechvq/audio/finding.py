@@ -27,6 +27,8 @@ SUFFIXES = (
 DRAWN = "synthetic speech, drawn by speechvq"
 """Comment in the files that commands write."""
 
+NO_FILE = "not a regular file"
+
 Report = Callable[[str], None]
 """Takes one line about a file or folder that is left out."""
 
@@ -55,7 +57,11 @@ def find(
     report = logger.error if report is None else report
     found: dict[Path, None] = {}
     lines: list[str] = []
-    for path in map(Path, paths):
+    for path in paths:
+        if not os.fspath(path):
+            lines.append("'': an empty path, where a file or folder was expected")
+            continue
+        path = Path(path)
         if not is_text(path):
             lines.append(bad_name(path))
         elif path.is_dir():
@@ -64,8 +70,10 @@ def find(
                 names = ", ".join(SUFFIXES[:4])
                 lines.append(f"{path}: no {names} file in this folder")
             found.update(dict.fromkeys(inside))
-        elif path.exists():
+        elif path.is_file():
             found[path] = None
+        elif path.exists():
+            lines.append(f"{path}: {NO_FILE}")
         else:
             lines.append(str(missing(path)))
     if lines and not found:
@@ -78,6 +86,8 @@ def find(
 def is_drawn(path: Path) -> bool:
     """Return whether a file is speech that a command has drawn, by its comment."""
     try:
+        if not path.is_file():  # a pipe, which would be waited for
+            return False
         with soundfile.SoundFile(os.fsencode(path)) as file:
             return file.comment == DRAWN
     except (soundfile.LibsndfileError, OSError):
@@ -132,6 +142,8 @@ def walk(
             elif inside:
                 by_link = step.by_link or entry.is_symlink()
                 waiting.append(_Step(path, step.above | {here}, by_link))
+            elif path.exists() and not path.is_file():
+                report(f"{path}: {NO_FILE}")
             else:
                 yield path
 
@@ -156,7 +168,10 @@ def is_text(path: str | os.PathLike[str]) -> bool:
 
 def bad_name(path: str | os.PathLike[str]) -> str:
     """Describe a path that is not text."""
-    shown = os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # of JSON, whose strings may be no text at all
+        shown = os.fspath(path).encode("utf-8", "backslashreplace").decode()
     return f"{shown}: a name that is not UTF-8; rename it"
 
 

@@ -28,6 +28,9 @@ VALUES = 1 << 22
 FRAMES = 500
 """Frames of which statistics are computed at a time."""
 
+LACKING = 0.1
+"""Seconds by which a part may be shorter than a manifest states, which rounds."""
+
 CANCELLED = 0.01
 """Channels whose average has less than this part of the power of the loudest cancel out."""
 
@@ -112,7 +115,8 @@ def blocks(
 class Recording:
     """A file, or a part of it, whose speech can be read in blocks again and again.
 
-    Iterating raises the errors of `blocks`, and after the last block those of `checked`.
+    Iterating raises the errors of `blocks`, and after the last block those of `checked`, and
+    AudioError if the file ends before the part does.
     """
 
     path: Path
@@ -126,7 +130,16 @@ class Recording:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield blocks (T,)."""
         read = blocks(self.path, self.sample_rate, self.start, self.duration)
-        yield from checked(read, self.sample_rate, self.path)
+        count = 0
+        for block in checked(read, self.sample_rate, self.path):
+            count += len(block)
+            yield block
+        found = count / self.sample_rate
+        if self.duration is not None and found < self.duration - LACKING:
+            raise AudioError(
+                f"{self.path}: holds {found:.2f} s from {self.start:.2f} s on, where "
+                f"{self.duration:.2f} s were expected; has it changed since its manifest was made?"
+            )
 
 
 def framed(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

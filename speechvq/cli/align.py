@@ -9,6 +9,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechvq import audio
+from speechvq.cli import speaking
 from speechvq.cli.errors import Parser, command, one_line
 from speechvq.progress import track
 
@@ -25,7 +27,8 @@ examples:
 
 Utterances with text and without phones get phones by forced alignment with pocketsphinx, which
 works offline and for American English only. Without --out, the manifest is rewritten in place.
-Phones in the manifest are kept, so that an interrupted run can be continued. Utterances with words
+Phones in the manifest are kept: to continue an interrupted run, align the manifest that it has
+written. Utterances with words
 that are not in the dictionary get no phones and are counted.
 
 --aligner ctc aligns the letters of the text instead, with a CTC model of torchaudio, and writes
@@ -58,15 +61,19 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Align the utterances of a manifest, write it, and print a summary."""
     options = parser().parse_args(argv)
+    if options.ctc_weights and options.aligner != "ctc":
+        raise ValueError("--ctc-weights: is of --aligner ctc; give that as well")
 
     from speechvq.data.manifest import read_manifest, write_manifest
     from speechvq.data.roots import Roots
 
     utterances = list(read_manifest(options.manifest))
     out = Path(options.out or options.manifest)
+    speaking.check_not_sources([out], [Path(u.path) for u in utterances])
+    speaking.check_writable(out)
     roots = Roots(Path(options.manifest).parent).folders
     pending = [i for i, u in enumerate(utterances) if u.phones is None and u.text is not None]
-    done, unknown, failed = 0, {}, []
+    done, unknown, unread, failed = 0, {}, [], []
     try:
         aligner: Any = _aligner(options, utterances) if pending else None
         for index in track(pending, "align", " utterances"):
@@ -74,7 +81,12 @@ def main(argv: list[str] | None = None) -> int:
             if missing := aligner.unknown(utterance.text):
                 unknown[utterance.id] = missing
                 continue
-            phones = _align(aligner, utterance)
+            try:
+                phones = _align(aligner, utterance)
+            except (audio.AudioError, OSError) as error:
+                logger.error("%s; left out", one_line(error))
+                unread.append(utterance.id)
+                continue
             if phones is None:
                 failed.append(utterance.id)
                 continue
@@ -108,13 +120,15 @@ def main(argv: list[str] | None = None) -> int:
         "no_text": sum(u.phones is None and u.text is None for u in utterances),
         "unknown_words": len(unknown),
         "failed": len(failed),
+        "unread": len(unread),
     }
     if options.json:
         print(json.dumps(summary, indent=1))
     else:
         print(
             f"{out}: {done} utterances aligned, {summary['had_phones']} had phones already, "
-            f"{summary['no_text']} have no text, {len(unknown) + len(failed)} skipped"
+            f"{summary['no_text']} have no text, "
+            f"{len(unknown) + len(failed) + len(unread)} skipped"
         )
     return 0
 
@@ -141,16 +155,12 @@ def _aligner(options: argparse.Namespace, utterances: list[Utterance]) -> Any:
 
 
 def _align(aligner: Any, utterance: Utterance) -> tuple[Phone, ...] | None:
-    """Align an utterance; None if speech and text do not match or the audio cannot be read."""
-    from speechvq import audio
+    """Align an utterance; None if speech and text do not match."""
     from speechvq.analysis.align import SAMPLE_RATE, AlignmentError
 
+    waveform, _ = audio.read(utterance.path, SAMPLE_RATE, utterance.start, utterance.duration)
     try:
-        waveform, _ = audio.read(utterance.path, SAMPLE_RATE, utterance.start, utterance.duration)
         return aligner.align(waveform, utterance.text)
-    except (audio.AudioError, OSError) as error:
-        logger.error("%s; left out", one_line(error))
-        return None
     except AlignmentError:
         return None
 

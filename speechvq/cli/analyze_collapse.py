@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import as_json, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import above_zero, seed, whole_number
+from speechvq.cli.numbers import above_zero, seed, whole_number
 
 if TYPE_CHECKING:
     from speechvq.evaluation.collapse import CollapseEvaluation

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
+from speechvq.cli.numbers import whole_number
 from speechvq.cli.speaking import (
     add_model_options,
     add_sampling_options,
     progress_bar,
     sampling_options,
-    whole_number,
 )
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import seed, whole_number
+from speechvq.cli.numbers import seed, whole_number
 
 if TYPE_CHECKING:
     from speechvq.evaluation.prior import PriorEvaluation

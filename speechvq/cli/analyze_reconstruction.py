@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
+from speechvq.cli.numbers import above_zero
 from speechvq.cli.speaking import (
-    above_zero,
     add_model_options,
     add_sampling_options,
     progress_bar,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechvq.cli.analyzing import as_json, manifest, out_folder, progress, write_results
 from speechvq.cli.errors import Parser
-from speechvq.cli.speaking import above_zero, seed
+from speechvq.cli.numbers import above_zero, seed
 
 if TYPE_CHECKING:
     from speechvq.analysis.bootstrap import Estimate

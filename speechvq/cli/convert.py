@@ -97,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     source = options.src or options.manifest
     if not source or not options.speaker:
         raise ValueError(f"{'--speaker' if source else '--src'} is missing: see --help")
+    piping.check_pcm(options)
     sharding.check_shard(options)
     if options.manifest:
         return _run_manifest(options)
@@ -145,7 +146,7 @@ def _run_manifest(options: argparse.Namespace) -> int:
         for u in utterances:
             for speaker in dict.fromkeys(options.speaker):
                 output = convert_manifest.output(options.out, speaker, u.id)
-                if not convert_manifest.is_done(output):
+                if not audio.is_drawn(output):  # a conversion appears whole
                     yield Job(Path(u.path), speaker, output, u.start, u.duration)
 
     model, folder = _model(options)
@@ -170,7 +171,8 @@ def _convert_all(
     failed: list[dict[str, Any]] = []
     written: list[dict[str, Any]] = []
     begun: dict[Path, Job] = {}
-    drawings = _encode_sources(model, jobs, sampling.seed, begun, failed, report)
+    may_replace = not options.manifest  # `check_outputs` has looked at the others
+    drawings = _encode_sources(model, jobs, sampling.seed, begun, failed, report, may_replace)
     show = not options.json
     for output in speaking.draw(model, drawings, sampling, seconds=seconds, show=show):
         job = begun.pop(output.path)
@@ -207,10 +209,12 @@ def _encode_sources(
     begun: dict[Path, Job],
     failed: list[dict[str, Any]],
     report: Callable[[str, str], None],
+    may_replace: bool,
 ) -> Iterator[speaking.Drawing]:
     """Encode the jobs' sources; jobs whose source cannot be used are reported and go to `failed`.
 
-    The others go to `begun`, by their output.
+    The others go to `begun`, by their output. Unless `may_replace`, a job fails whose output is
+    somebody's file.
     """
     from speechvq.sampling import encode_source
     from speechvq.sampling.pauses import SourceLevel
@@ -219,6 +223,8 @@ def _encode_sources(
     for job in jobs:
         try:
             speaking.check_writable(job.output)
+            if not may_replace:
+                speaking.check_ours(job.output)
             if (job.source, job.start, job.seconds) != part:
                 speech = audio.Recording(job.source, model.sample_rate, job.start, job.seconds)
                 source = encode_source(model, speech)

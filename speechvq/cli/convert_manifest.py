@@ -34,15 +34,6 @@ def _file_name(text: str) -> str:
     return re.sub(r"[/\0%]|^\.", lambda found: f"%{ord(found[0]):02X}", text)
 
 
-def is_done(path: Path) -> bool:
-    """Whether a conversion is there; it appears whole. FileExistsError for another file."""
-    if path.exists() and not audio.is_drawn(path):
-        raise FileExistsError(
-            f"{path}: is there, and speechvq did not write it; pass another --out"
-        )
-    return path.exists()
-
-
 def check_settings(options: argparse.Namespace, weights: Path) -> None:
     """Write the settings of the conversions into their folder, or compare them with what is there.
 
@@ -77,12 +68,18 @@ def join(options: argparse.Namespace, utterances: Sequence[Utterance]) -> int:
     Raises
     ------
     ValueError
-        An utterance is not converted, and its recording can be used.
+        An utterance is not converted, and its recording can be used; the conversions are of
+        another manifest.
     """
-    left_out = 0
+    settings = Path(options.out, SETTINGS)
+    if settings.exists():  # else nothing is converted
+        made_with = parse_json(settings.read_bytes(), dict)
+        if made_with.get("manifest") != file_fingerprint(Path(options.manifest)):
+            raise ValueError(f"{settings}: the conversions are of another manifest; pass that one")
+    failed, written = [], []
     for speaker in dict.fromkeys(options.speaker):
         paths = (output(options.out, speaker, u.id) for u in utterances)
-        lacking = [i for i, path in enumerate(paths) if not path.exists()]
+        lacking = [i for i, path in enumerate(paths) if not audio.is_drawn(path)]
         for i in lacking:
             path = output(options.out, speaker, utterances[i].id)
             if (fault := _fault(utterances[i], path)) is None:
@@ -91,7 +88,7 @@ def join(options: argparse.Namespace, utterances: Sequence[Utterance]) -> int:
                     "convert the manifest again, which goes on with what is there"
                 )
             logger.error("%s: left out, %s", utterances[i].id, fault)
-        left_out += len(lacking)
+            failed.append({"id": utterances[i].id, "speaker": speaker, "error": fault})
         without = set(lacking)
         path = output(options.out, speaker, "").with_name(MANIFEST)
         write_manifest(
@@ -102,8 +99,13 @@ def join(options: argparse.Namespace, utterances: Sequence[Utterance]) -> int:
                 if i not in without
             ),
         )
-        speaking.announce(path)
-    return ERROR if left_out else OK
+        written.append({"speaker": speaker, "manifest": str(path)})
+        if not options.json:
+            speaking.announce(path)
+    if options.json:
+        outcome = {"written": written, "failed": failed}
+        print(json.dumps(outcome, indent=1, ensure_ascii=False))
+    return ERROR if failed else OK
 
 
 def _fault(utterance: Utterance, path: Path) -> str | None:
@@ -111,6 +113,7 @@ def _fault(utterance: Utterance, path: Path) -> str | None:
     source = Path(utterance.path)
     try:
         speaking.check_writable(path)
+        speaking.check_ours(path)
         rate = audio.info(source)[1]
         for _ in audio.Recording(source, rate, utterance.start, utterance.duration):
             pass

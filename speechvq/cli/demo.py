@@ -8,7 +8,7 @@ import logging
 import threading
 from pathlib import Path
 
-from speechvq.cli import speaking
+from speechvq.cli import numbers, speaking
 from speechvq.cli.errors import OK, Parser, command
 
 logger = logging.getLogger(__name__)
@@ -33,9 +33,9 @@ def parser() -> Parser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", metavar="ADDRESS",
         help="to listen on; 0.0.0.0 for all addresses (default: %(default)s)")  # fmt: skip
-    add("--port", type=speaking.whole_number, metavar="N",
+    add("--port", type=numbers.whole_number, metavar="N",
         help="(default: the first free one from 7860 on)")  # fmt: skip
-    add("--max-minutes", type=speaking.above_zero, default=3.0, metavar="M",
+    add("--max-minutes", type=numbers.above_zero, default=3.0, metavar="M",
         help="of a recording, longer ones are refused (default: %(default)g)")  # fmt: skip
     add("--prior", metavar="DIR", help="prior folder (default: prior in the model folder)")
     speaking.add_model_options(parser)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from speechvq import audio
 from speechvq.cli import piping, sharding, speaking
-from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line
+from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line, write_utf8
 from speechvq.cli.loading import load
 from speechvq.codes import Codebook, check_id
 from speechvq.progress import track
@@ -101,6 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     """Encode recordings and write their codes."""
     options = parser().parse_args(argv)
     sharding.check_shard(options)
+    piping.check_pcm(options)
     _check(options)
     if options.join:
         return _join(options)
@@ -159,8 +160,8 @@ def _run_shard(options: argparse.Namespace) -> int:
     from speechvq.data.manifest import read_manifest
     from speechvq.model_folder import codebook_of
 
-    _check_out(options, [])
     utterances = options.shard.of(read_manifest(options.manifest))
+    _check_out(options, map(_recording, utterances))
     model, _ = load(options.model, options.device)
     manifest = file_fingerprint(Path(options.manifest))
     with ShardWriter(Path(options.out), options.shard, codebook_of(model), manifest) as writer:
@@ -191,9 +192,10 @@ def _join(options: argparse.Namespace) -> int:
     from speechvq.data.code_shards import file_fingerprint, join_shards
     from speechvq.data.manifest import read_manifest
 
-    _check_out(options, [])
+    utterances = read_manifest(options.manifest)
+    _check_out(options, map(_recording, utterances))
     left_out: list[tuple[str, str]] = []
-    ids = (utterance.id for utterance in read_manifest(options.manifest))
+    ids = (utterance.id for utterance in utterances)
     join_shards(Path(options.out), file_fingerprint(Path(options.manifest)), ids, left_out)
     for id, reason in left_out[:NAMED]:
         logger.error("%s: left out, %s", id, reason)
@@ -203,7 +205,7 @@ def _join(options: argparse.Namespace) -> int:
     return ERROR if left_out else OK
 
 
-def _check_out(options: argparse.Namespace, recordings: list[Recording]) -> None:
+def _check_out(options: argparse.Namespace, recordings: Iterable[Recording]) -> None:
     """Raise an error if the one output cannot be written."""
     if options.out is None:
         check_stdout("--out")
@@ -211,8 +213,9 @@ def _check_out(options: argparse.Namespace, recordings: list[Recording]) -> None
     out = Path(options.out)
     if out.is_dir():
         raise IsADirectoryError(f"--out {out}: a folder; name a file such as {out}/codes.txt")
-    inputs = [Path(options.manifest)] if options.manifest else [r.path for r in recordings]
-    speaking.check_outputs(out, inputs)
+    listed = [Path(options.manifest)] if options.manifest else []
+    speaking.check_not_sources([out], itertools.chain(listed, (r.path for r in recordings)))
+    speaking.check_writable(out)
 
 
 def _write_file(
@@ -234,6 +237,7 @@ def _write_file(
     else:
         text = _json(codebook, found) if options.json else codes.lines(codebook, found)
     if options.out is None:
+        write_utf8()
         for piece in text:
             tqdm.write(piece, end="")  # above the progress bar
     else:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from speechvq import audio
-from speechvq.cli import speaking
+from speechvq.cli import numbers, speaking
 from speechvq.cli.errors import OK, Parser, command
 
 EXAMPLES = f"""\
@@ -37,9 +37,9 @@ def parser() -> Parser:
     add("--out", metavar="DIR",
         help="write a copy of the model with the speaker (default: add to the model)")  # fmt: skip
     add("--replace", action="store_true", help="replace a speaker who has this name")
-    add("--steps", type=speaking.whole_number, default=200, metavar="N",
+    add("--steps", type=numbers.whole_number, default=200, metavar="N",
         help="of learning (default: %(default)s)")  # fmt: skip
-    add("--seed", type=speaking.seed, default=0, metavar="N",
+    add("--seed", type=numbers.seed, default=0, metavar="N",
         help="of the random numbers (default: %(default)s)")  # fmt: skip
     speaking.add_model_options(parser)
     add("--json", action="store_true", help="print the outcome as JSON")

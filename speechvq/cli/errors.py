@@ -24,7 +24,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from speechvq import signals
 
@@ -60,6 +60,16 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; an empty value, as of a variable that is not set, is an error."""
+        options = super().parse_args(args, namespace)
+        for name, value in vars(options).items():
+            if value == "" or (isinstance(value, list) and "" in value):
+                self.error(f"--{name.replace('_', '-')}: an empty value; give one, or leave it out")
+        if getattr(options, "json", False):
+            write_utf8()
+        return options
+
     def error(self, message: str) -> NoReturn:
         """Print the error in one line and exit with status 2."""
         self.exit(ERROR, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -82,7 +92,7 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
         _fill_in_streams()
         with _log_to_stderr(name) as log:
             try:
-                with signals.handled(signals.end, signals.TERMINATE, signals.HANG_UP):
+                with signals.handled(signals.end, *signals.ALL):
                     code = main(argv)
                 sys.stdout.flush()  # a closed pipe raises an error here
                 return code or (ERROR if log.errors else OK)
@@ -137,6 +147,12 @@ def check_stdout(option: str) -> None:
         raise ValueError(f"stdout is closed, so the result would be lost; use {option}")
 
 
+def write_utf8() -> None:
+    """Let stdout be UTF-8 in any locale, for what programs read."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 _shown: dict[str, str] = {}
 
 
@@ -159,6 +175,8 @@ def one_line(error: BaseException) -> str:
         path = error.filename if error.filename2 is None else error.filename2
         path = path if isinstance(path, int) else os.fsdecode(path)
         return shown(f"{path}: {error.strerror}")
+    if isinstance(error, OSError) and error.strerror:  # of a stream without a name, as stdout
+        return error.strerror
     return " ".join(shown(error).split()) or type(error).__name__
 
 

@@ -10,22 +10,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from speechvq import audio
-from speechvq.cli import speaking
+from speechvq.cli import numbers
 from speechvq.cli.errors import show_as
 
 if TYPE_CHECKING:
     import numpy as np
+
+STDIN = ("-", "/dev/stdin")
+"""Names of stdin, which may be a file that has no name here."""
 
 
 def add_pcm_option(parser: argparse.ArgumentParser) -> None:
     """--pcm, the sample rate of raw samples."""
     parser.add_argument(
         "--pcm",
-        type=speaking.whole_number,
+        type=numbers.whole_number,
         metavar="RATE",
         help="sample rate of raw 16-bit samples, one channel, that come through --src - "
         "(default: an audio file comes)",
     )
+
+
+def check_pcm(options: argparse.Namespace) -> None:
+    """Raise ValueError for --pcm without a pipe that it could be of."""
+    if options.pcm is not None and not any(map(is_pipe, options.src or ())):
+        raise ValueError("--pcm: the samples come through a pipe; give --src - as well")
 
 
 @contextlib.contextmanager
@@ -40,8 +49,6 @@ def sources(paths: list[str], pcm_rate: int | None) -> Iterator[tuple[list[Path]
         The temporary ones.
     """
     pipes = [path for path in paths if is_pipe(path)]
-    if pcm_rate is not None and not pipes:
-        raise ValueError("--pcm: the samples come through a pipe; give --src - as well")
     with contextlib.ExitStack() as stack:
         piped = []
         for path in dict.fromkeys(pipes):
@@ -62,7 +69,7 @@ def live(path: str, sample_rate: int, pcm_rate: int | None) -> Iterator[Iterator
 
 def is_pipe(path: str) -> bool:
     """Whether audio comes through a path, which is read once and cannot be searched."""
-    return path == "-" or Path(path).is_fifo() or Path(path).is_char_device()
+    return path in STDIN or Path(path).is_fifo() or Path(path).is_char_device()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from speechvq.cli import speaking
+from speechvq.cli import numbers
 from speechvq.cli.errors import Parser, command
 
 EXAMPLES = """\
@@ -48,7 +48,7 @@ def parser() -> Parser:
         help="fraction of the audio for validation (default: 0.05)")  # fmt: skip
     add("--test", type=float, default=0.1,
         help="fraction of the audio for testing (default: 0.1)")  # fmt: skip
-    add("--seed", type=speaking.seed, default=0, help="seed of the split (default: 0)")
+    add("--seed", type=numbers.seed, default=0, help="seed of the split (default: 0)")
     add("--speakers", metavar="NAMES", help="only these speakers: p225,p226")
     add("--only", metavar="FILE", help="only these utterances: a list of ids, one a line")
     add("--json", action="store_true", help="print the summary as JSON")

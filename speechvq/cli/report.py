@@ -53,14 +53,18 @@ def main(argv: list[str] | None = None) -> int:
     if options.folder and options.model:
         raise ValueError(f"two models, {options.folder} and --model {options.model}; give one")
 
+    from speechvq.cli import speaking
     from speechvq.cli.analyzing import beside
     from speechvq.model_folder import find_model
     from speechvq.report.content import page_of
-    from speechvq.report.page import write_page
+    from speechvq.report.page import INDEX, is_page, write_page
 
     model = find_model(options.folder or options.model)
     results = _folder("--results", options.results, beside(model, "report").parent)
+    if options.results and not results.exists():
+        raise FileNotFoundError(f"--results {results}: no such folder")
     out = _folder("--out", options.out, results / "report")
+    speaking.check_ours(out / INDEX, is_page)
     page = page_of(model, results)
     written = write_page(page, out)
     for what in page.missing:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechvq import audio
-from speechvq.cli import speaking
+from speechvq.cli import numbers, speaking
 from speechvq.cli.errors import OK, Parser, command
 from speechvq.cli.loading import load
 from speechvq.codes import check_id
@@ -48,9 +48,9 @@ def parser() -> Parser:
     parser = Parser("sample", "Generate new speech from a prior.", EXAMPLES)
     add = parser.add_argument
     add("--speaker", required=True, nargs="+", metavar="NAME", help="speakers, such as p225")
-    add("--seconds", type=speaking.above_zero, default=5.0, metavar="S",
+    add("--seconds", type=numbers.above_zero, default=5.0, metavar="S",
         help="seconds of new speech (default: %(default)g)")  # fmt: skip
-    add("--count", type=speaking.whole_number, default=1, metavar="N",
+    add("--count", type=numbers.whole_number, default=1, metavar="N",
         help="samples of each speaker, with seeds from --seed on (default: 1)")  # fmt: skip
     add("--prompt", metavar="FILE", help="a recording to continue")
     add("--out", metavar="PATH",

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import itertools
 import logging
-import math
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechvq import audio
+from speechvq.cli import numbers
 from speechvq.cli.errors import Parser, one_line
 from speechvq.progress import track
 
@@ -53,18 +53,18 @@ def add_distribution_options(parser: Parser, elements: str) -> None:
     add = parser.add_argument
     add(
         "--temperature",
-        type=_temperature,
+        type=numbers.temperature,
         default=1.0,
         metavar="X",
         help="divisor of the logits: below 1 sharper, above 1 flatter than the model's own "
         "distribution (default: 1)",
     )
-    add("--top-k", type=whole_number, metavar="N",
+    add("--top-k", type=numbers.whole_number, metavar="N",
         help=f"draw from the N likeliest {elements} only")  # fmt: skip
-    add("--top-p", type=_top_p, metavar="X",
+    add("--top-p", type=numbers.top_p, metavar="X",
         help=f"draw from the fewest {elements} with this share of the probability "
         "(default: the model's own, which is 1 for codes)")  # fmt: skip
-    add("--seed", type=seed, default=0, metavar="N",
+    add("--seed", type=numbers.seed, default=0, metavar="N",
         help="seed of the random numbers (default: %(default)s)")  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def add_waveform_options(parser: Parser) -> None:
         help="of the weights: float32 (the default) is exact, bfloat16 faster")  # fmt: skip
     add("--no-post-filter", dest="post_filter", action="store_false",
         help="do not apply the post-filters")  # fmt: skip
-    add("--guidance", type=_guidance, metavar="X",
+    add("--guidance", type=numbers.guidance, metavar="X",
         help="how far the mel post-filter goes in the direction of the speaker: above 0 more of "
         "the voice, and fewer words (default: the model's own)")  # fmt: skip
 
@@ -110,7 +110,7 @@ def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> se
     made_from: dict[Path, Path | None] = {}
     asked = []
     for output, source in pairs:
-        key = output.resolve()
+        key = Path(os.path.realpath(output))  # `resolve` fails on a link to itself
         if key in made_from:
             raise ValueError(
                 f"{made_from[key]} and {source} would both be written to {output}; "
@@ -123,9 +123,10 @@ def check_outputs(outputs: Path | Sequence[Path], sources: Sequence[Path]) -> se
 
 def check_not_sources(outputs: Iterable[Path], sources: Iterable[Path]) -> None:
     """Raise ValueError for an output that is a source."""
-    inputs = {source.resolve() for source in sources}
-    for output in outputs:
-        if output.resolve() in inputs:
+    there = [output for output in outputs if os.path.exists(output)]
+    inputs = {os.path.realpath(source) for source in sources} if there else set()
+    for output in there:
+        if os.path.realpath(output) in inputs:
             raise ValueError(
                 f"{output}: the output would overwrite this source; pass another --out"
             )
@@ -158,10 +159,8 @@ def writable(
     for output in outputs:
         try:
             check_writable(output)
-            if named_by_us and output.exists() and not ours(output):
-                raise FileExistsError(
-                    f"{output}: is there, and speechvq did not write it; move it, or pass --out"
-                )
+            if named_by_us:
+                check_ours(output, ours)
             found.add(output)
         except OSError as error:
             faults.append(error)
@@ -172,8 +171,18 @@ def writable(
     return found
 
 
+def check_ours(output: Path, ours: Callable[[Path], bool] = audio.is_drawn) -> None:
+    """Raise FileExistsError if a file that is not an earlier output, `ours`, is there."""
+    if output.exists() and not ours(output):
+        raise FileExistsError(
+            f"{output}: is there, and speechvq did not write it; move it, or pass --out"
+        )
+
+
 def check_writable(output: Path) -> None:
     """Raise OSError if the output or its folder cannot be written."""
+    if not audio.is_text(output):
+        raise OSError(audio.bad_name(output))
     if output.is_dir():
         raise IsADirectoryError(f"{output}: a folder stands where the output would be written")
     folder = output.parent
@@ -347,49 +356,3 @@ def announce(output: Path) -> None:
 
     tqdm.write(str(output), file=sys.stdout)
     sys.stdout.flush()
-
-
-def _temperature(text: str) -> float:
-    value = float(text)
-    if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(
-            f"must be above 0, got {text}; 1 is the model's own distribution (0 would be argmax, "
-            "which is not sampling)"
-        )
-    return value
-
-
-def whole_number(text: str) -> int:
-    """An option of 1 or more."""
-    if not (text.isascii() and text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
-    return int(text)
-
-
-def above_zero(text: str) -> float:
-    """An option above 0."""
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
-    return value
-
-
-def _top_p(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, got {text}")
-    return value
-
-
-def _guidance(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
-    return value
-
-
-def seed(text: str) -> int:
-    """A seed of random numbers."""
-    if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text!r}")
-    return int(text)

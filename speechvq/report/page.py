@@ -125,6 +125,12 @@ def write_page(page: Page, out: Path) -> Path:
     return out / INDEX
 
 
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of `write_page`."""
+    with path.open("rb") as file:
+        return b"speechvq-report" in file.read(1000)
+
+
 INSTALL = 'install it with: pip install "speechvq[report]"'
 
 

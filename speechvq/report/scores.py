@@ -6,6 +6,7 @@ they mean, and its figures. Lists in a file of scores, such as trials, are not s
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Any
 from speechvq.analysis.stored import all_stored
 from speechvq.json_reader import parse_json
 from speechvq.report.questions import QUESTIONS, Question
+
+logger = logging.getLogger(__name__)
 
 SCORES = "scores.json"
 UNSHOWN = {"seed", "seconds", "sampling", "frames_map", "frames_score"}
@@ -60,14 +63,17 @@ class Analysis:
 def find_analyses(results: Path) -> dict[str, Analysis]:
     """Read every folder of scores below `results`, by its name, in the order of `QUESTIONS`.
 
-    Raises
-    ------
-    ValueError
-        A file of scores is damaged.
+    One that cannot be read is logged and left out.
     """
     names = {path.parent.name for path in results.glob(f"*/{SCORES}")}
     known = [name for name in QUESTIONS if name in names]
-    return {name: _analysis(results / name) for name in [*known, *sorted(names - {*known})]}
+    found = {}
+    for name in [*known, *sorted(names - {*known})]:
+        try:
+            found[name] = _analysis(results / name)
+        except (ValueError, OSError) as error:
+            logger.error("%s; left out", error)
+    return found
 
 
 def _analysis(folder: Path) -> Analysis:

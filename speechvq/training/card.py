@@ -122,10 +122,15 @@ def with_enrolled(card: str, speaker: str, line: str) -> str:
     last = first
     while last < len(lines) and lines[last].startswith("- "):
         last += 1
-    begin = f"- {speaker}: "
+    begin = enrolled(speaker)
     others = [each for each in lines[first:last] if not each.startswith(begin)]
     lines[first:last] = [*others, begin + line]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def enrolled(speaker: str) -> str:
+    """How the line about an enrolled speaker begins."""
+    return f"- {speaker}: "
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from speechvq import audio
+from speechvq.data.code_shards import file_fingerprint
 from speechvq.data.manifest import Utterance
 from speechvq.data.pieces import equal_pieces
 from speechvq.data.segments import Waveforms
@@ -55,6 +56,8 @@ def read_recordings(
 ) -> Recordings:
     """Read recordings, without the silence at their ends, and hold a part of them out.
 
+    Of copies of a file one is read.
+
     Each is made as loud as `level`, in dB, if it is given: that of the model's other speakers. What
     is read is kept on the disk (`audio.Spool`), so that memory does not grow with it.
 
@@ -63,6 +66,7 @@ def read_recordings(
     ValueError
         Less than `LEAST` seconds of speech in all that can be used.
     """
+    paths = _without_copies(paths)
     spool = audio.Spool()
     pieces: list[tuple[Path, int, int]] = []
     speech, unusable = 0.0, {}
@@ -124,3 +128,16 @@ def _waveforms(
     ]
     parts: list[Any] = [spool.part(first, last) for _, first, last in pieces]
     return Waveforms(utterances, sample_rate, waveforms=parts)
+
+
+def _without_copies(paths: Sequence[Path]) -> list[Path]:
+    """The first of files that have the same content."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        try:
+            found.setdefault(file_fingerprint(path), path)
+        except OSError:  # told by what reads it
+            found[str(path)] = path
+    if copies := len(paths) - len(found):
+        logger.info("left out %d cop%s of other recordings", copies, "y" if copies == 1 else "ies")
+    return list(found.values())

@@ -20,7 +20,7 @@ NAME = "speechvq-test-errors"
         (FileNotFoundError("a.wav: no such file"), 2, "error: a.wav: no such file"),
         (PermissionError(13, "Permission denied", "x"), 2, "error: x: Permission denied"),
         (IsADirectoryError(21, "Is a directory", "x"), 2, "error: x: Is a directory"),
-        (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device"),
+        (OSError(28, "No space left on device"), 2, "error: No space left on device"),
         (ValueError(), 2, "error: ValueError"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],

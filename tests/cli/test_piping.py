@@ -1,5 +1,6 @@
 """Audio through a pipe: files of any kind, and raw samples."""
 
+import argparse
 import io
 import os
 import threading
@@ -69,9 +70,9 @@ def test_what_cannot_be_piped(monkeypatch, tmp_path):
     pipe(monkeypatch, b"", terminal=True)
     with pytest.raises(ValueError, match="pipe it in"), piping.sources(["-"], None):
         pass
-    soundfile.write(tmp_path / "a.wav", NOISE, RATE)
-    with pytest.raises(ValueError, match="--src -"), piping.sources([str(tmp_path)], 16000):
-        pass
+    for options in ({"src": [str(tmp_path)]}, {"src": None}):
+        with pytest.raises(ValueError, match="--src -"):
+            piping.check_pcm(argparse.Namespace(pcm=16000, **options))
     pipe(monkeypatch, b"")
     with piping.sources(["-"], None) as (found, _), pytest.raises(audio.AudioError, match="empty"):
         audio.read(found[0])

@@ -13,6 +13,7 @@ from speechvq.config import DataConfig, PriorConfig, WaveNetConfig
 from speechvq.model import Model
 from speechvq.models.prior import Prior
 from speechvq.publishing import card_faults
+from speechvq.training.card import with_enrolled
 
 CARD = """# Voices
 
@@ -148,6 +149,24 @@ def test_a_damaged_model_and_a_foreign_prior(folder, sent, capsys, tiny_config):
     _, errors = run(capsys, code=2)
     assert len(errors) == 1 and "truncated or not a safetensors file" in errors[0]
     assert sent == []
+
+
+def test_a_prior_that_is_not_whole(folder, sent, capsys):
+    (folder / "prior" / "config.yaml").write_text("x: 1\n")
+    _, errors = run(capsys, code=2)
+    assert len(errors) == 1 and "prior/config.yaml: differs from the header" in errors[0]
+    (folder / "prior" / "model.safetensors").unlink()
+    _, errors = run(capsys, code=2)
+    assert len(errors) == 1 and "vqvae/prior: no prior there" in errors[0]
+    assert sent == []
+
+
+def test_an_enrolled_speaker_is_beside_the_number_of_those_learned_from(tmp_path):
+    card = with_enrolled(CARD.replace("p225 and p226", "2 speakers"), "me", "30 s of speech")
+    (tmp_path / "README.md").write_text(card)
+    assert not list(card_faults(tmp_path / "README.md", ["p225", "p226", "me"]))
+    (fault,) = card_faults(tmp_path / "README.md", ["p225", "p226", "p227", "me"])
+    assert "names neither the 3 speakers nor their number" in fault
 
 
 def test_paths_of_this_machine_are_told(folder, sent, capsys, tiny_config):

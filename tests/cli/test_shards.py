@@ -1,5 +1,6 @@
 """Large manifests in shards: encoded and converted by jobs that stop and go on."""
 
+import json
 import os
 import random
 import signal
@@ -201,9 +202,29 @@ def test_what_is_converted_is_not_converted_again(place, capsys):
     assert len(errors) == 1 and "another version of speechvq" in errors[0]
     Path("parts/conversion.json").unlink()
     lost.write_bytes(b"not a conversion")
-    _, errors = run(convert, given, capsys, code=2)
-    assert len(errors) == 1 and "speechvq did not write it" in errors[0]
+    Path("parts/p225/talk%2F3.wav").unlink()
+    written, errors = run(convert, given, capsys, code=2)
+    assert written == "parts/p225/talk%2F3.wav\n"  # the others are converted
+    assert len(errors) == 2 and "speechvq did not write it" in errors[0]
     assert lost.read_bytes() == b"not a conversion"
+    _, errors = run(convert, [*given, "--join"], capsys, code=2)
+    assert "speechvq did not write it" in errors[0]  # nor is it listed as a conversion
+
+
+def test_conversions_are_joined_by_their_own_manifest(place, capsys):
+    given = ["--manifest", place / "m.jsonl", "--speaker", "p225", "--out", "parts"]
+    run(convert, given, capsys, code=2)
+    outcome = json.loads(run(convert, [*given, "--join", "--json"], capsys, code=2)[0])
+    (written,), (failed,) = outcome["written"], outcome["failed"]
+    assert written == {"speaker": "p225", "manifest": "parts/p225/manifest.jsonl"}
+    assert failed["speaker"] == "p225" and "no such file" in failed["error"]
+    before = Path("parts/p225/manifest.jsonl").read_bytes()
+    other = place / "other.jsonl"
+    other.write_text((place / "m.jsonl").read_text().replace('"duration": ', '"duration": 1'))
+    given[1] = other
+    _, errors = run(convert, [*given, "--join"], capsys, code=2)
+    assert len(errors) == 1 and "of another manifest" in errors[0]
+    assert Path("parts/p225/manifest.jsonl").read_bytes() == before
 
 
 def test_ids_and_speakers_stay_within_the_folder():

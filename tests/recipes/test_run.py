@@ -160,6 +160,7 @@ def test_help_names_every_stage_and_option():
         (["--db-root", "/nowhere"], "--db-root /nowhere: no such folder"),
         (["--db-root", str(RECIPE / "conf")], "not VCTK"),
         (["--n-gpus", "-1"], "--n-gpus must be"),
+        (["--exp-dir", "/proc/x"], "--exp-dir /proc/x: cannot be made"),
         (["--gpus", "1"], "unknown option '--gpus'"),
         (["extra"], "unknown option 'extra'"),
     ],
@@ -180,6 +181,16 @@ def test_a_stage_names_the_one_it_needs(stage, earlier, tmp_path):
     done = run("--stage", stage, cwd=tmp_path)
     assert done.returncode == 2
     assert earlier in done.stderr.splitlines()[0]
+
+
+def test_a_corpus_that_cannot_be_read_costs_no_manifest(tmp_path):
+    (tmp_path / "empty" / "wav48").mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_text("{}\n")
+    done = run("--exp-dir", ".", "--db-root", "empty", "--stop-stage", "1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert [p.name for p in (tmp_path / "data").iterdir()] == ["train.jsonl"]
+    assert (tmp_path / "data" / "train.jsonl").read_text() == "{}\n"
 
 
 def test_without_the_package_it_says_how_to_install_it(tmp_path):

@@ -77,8 +77,9 @@ def test_every_folder_with_scores_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[]", "{", json.dumps(None)])
-def test_damaged_scores_are_named(tmp_path, text):
-    (tmp_path / "abx").mkdir()
-    (tmp_path / "abx" / "scores.json").write_text(text)
-    with pytest.raises(ValueError, match=r"abx/scores\.json: damaged"):
-        find_analyses(tmp_path)
+def test_damaged_scores_are_named_and_left_out(tmp_path, text, caplog):
+    for name, scores in (("abx", text), ("phonemes", "{}")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scores.json").write_text(scores)
+    assert list(find_analyses(tmp_path)) == ["phonemes"]
+    assert "abx/scores.json: damaged" in caplog.text and "left out" in caplog.text

@@ -505,3 +505,16 @@ class TestHear:
 def test_steps(folder, wavs):
     with pytest.raises(ValueError, match="steps: must be at least 1, got 0"):
         enroll(folder, "me", wavs, steps=0)
+
+
+def test_of_copies_one_is_learned_from(wavs, tmp_path, caplog):
+    copies = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    for path in copies:
+        path.write_bytes((wavs / "1.wav").read_bytes())
+    os.symlink(wavs / "2.wav", tmp_path / "c.wav")
+    paths = sorted(wavs.iterdir())
+    once = read_recordings(paths, "me", RATE)
+    caplog.set_level("INFO")
+    again = read_recordings([*paths, *copies, tmp_path / "c.wav"], "me", RATE)
+    assert (again.used, again.speech) == (once.used, once.speech)
+    assert "left out 3 copies of other recordings" in caplog.text
