@@ -262,7 +262,8 @@ def unknown_speaker(speaker: str, speakers: Sequence[str]) -> str:
     shown = ", ".join(speakers[:SHOWN_SPEAKERS])
     if len(speakers) > SHOWN_SPEAKERS:
         shown += f" and {len(speakers) - SHOWN_SPEAKERS} more (speakers.json in its folder)"
-    near = difflib.get_close_matches(speaker, speakers, n=1, cutoff=0.5)
+    near = [name for name in speakers if name.casefold() == speaker.casefold()]
+    near = near or difflib.get_close_matches(speaker, speakers, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown speaker {speaker!r}; this model knows {shown}{hint}"
 

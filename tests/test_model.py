@@ -172,6 +172,7 @@ def test_of_hundreds_of_speakers_some_are_named():
         "knows p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11 and 288 more (speakers.json in its "
         "folder); did you mean p30?"
     )
+    assert unknown_speaker("P226", ["226", "p226"]).endswith("did you mean p226?")
 
 
 def test_the_level_of_speech_is_saved_with_the_weights(model):

@@ -55,7 +55,7 @@ def find(
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     report = logger.error if report is None else report
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}  # by their absolute paths
     lines: list[str] = []
     for path in paths:
         if not os.fspath(path):
@@ -69,9 +69,10 @@ def find(
             if not inside:
                 names = ", ".join(SUFFIXES[:4])
                 lines.append(f"{path}: no {names} file in this folder")
-            found.update(dict.fromkeys(inside))
+            for each in inside:
+                found.setdefault(os.path.abspath(each), each)
         elif path.is_file():
-            found[path] = None
+            found.setdefault(os.path.abspath(path), path)
         elif path.exists():
             lines.append(f"{path}: {NO_FILE}")
         else:
@@ -80,7 +81,7 @@ def find(
         raise FileNotFoundError(lines[0])
     for line in lines:
         report(line)
-    return list(found)
+    return list(found.values())
 
 
 def is_drawn(path: Path) -> bool:

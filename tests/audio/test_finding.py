@@ -84,3 +84,11 @@ def test_a_link_beside_a_folder_is_followed_once(tmp_path):
         (tmp_path / name).symlink_to("main-1")
     found = [path.relative_to(tmp_path).as_posix() for path in audio.walk(tmp_path)]
     assert found == ["main/a.wav", "main-1/a.wav"]
+
+
+def test_a_file_that_is_found_twice_is_listed_once(tmp_path, monkeypatch):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.wav").touch()
+    monkeypatch.chdir(tmp_path)
+    found = audio.find(["x/a.wav", "x/../x/a.wav", "x", tmp_path / "x"])
+    assert [str(path) for path in found] == ["x/a.wav"]
