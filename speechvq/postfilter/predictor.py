@@ -100,12 +100,11 @@ class MelPredictor(nn.Module):
     def error(
         self, waveform: Tensor, quantized: Tensor, speaker: Tensor, speed: Tensor | None = None
     ) -> Tensor:
-        """Absolute error (B, M, F) of standardised log-mel frames of a waveform (B, T).
+        """Error (B, M, F), predicted less true, of standardised log-mel frames of a waveform.
 
-        The negative log-likelihood under a Laplace distribution of scale 1, up to a constant. A
-        constant prediction has an error of about 0.8. A waveform that ends within a code is padded
-        with silence. With speeds (B,), the codes are of the waveform played so much faster, and
-        the frames are taken from it at that pace.
+        The magnitude of a constant prediction's is about 0.8. A waveform (B, T) that ends within a
+        code is padded with silence. With speeds (B,), the codes are of the waveform played so much
+        faster, and the frames are taken from it at that pace.
         """
         predicted = self.standardised(quantized, speaker).float()
         M = predicted.shape[1]
@@ -113,7 +112,7 @@ class MelPredictor(nn.Module):
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             mel = self.mel(waveform) if speed is None else self.mel.at_speed(waveform, speed, M)
             standardised = (mel - self.mean) / self.std
-        return (predicted - standardised).abs()
+        return predicted - standardised
 
 
 class ConditionerMelPredictor(MelPredictor):

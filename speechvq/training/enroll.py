@@ -277,7 +277,7 @@ class _Fitting:
             quantized = self.solo.vqvae.quantizer.lookup(codes)
             predictor = self.solo.mel_predictor
             assert predictor is not None
-            return predictor.error(batch.waveform, quantized, batch.speaker).mean()
+            return predictor.error(batch.waveform, quantized, batch.speaker).abs().mean()
 
     def _prepared(self, batch: Batch) -> Batch:
         with torch.no_grad():

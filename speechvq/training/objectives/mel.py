@@ -1,12 +1,14 @@
 """Equation 3 with a Laplace likelihood of log-mel frames in place of the WaveNet's.
 
-    L = |m - m̂(z_q, speaker)| + ‖sg[z_e] - e‖² + β ‖z_e - sg[e]‖²
+    L = |d| + |Δ_t d| + |Δ_f d| + ‖sg[z_e] - e‖² + β ‖z_e - sg[e]‖²,   d = m̂(z_q, speaker) - m
 
 Encoder, codebook and mel predictor learn together through the quantizer, at a small part of the
 cost of a WaveNet. A WaveNet can do without its codes, so that in short runs its likelihood leaves
-the codebook unused; log-mel frames cannot be predicted without codes. This is not in the paper.
+the codebook unused; log-mel frames cannot be predicted without codes. |d| alone is least for a
+blur; the differences between neighbours in time, Δ_t, and in frequency, Δ_f, keep onsets and
+formants (recipes/librispeech/RESULTS.md). This is not in the paper.
 
-Shapes: B batch, T samples, N codes, D codebook_dim.
+Shapes: B batch, T samples, N codes, D codebook_dim, M frames, F mel bands.
 """
 
 from torch import Tensor, nn
@@ -56,13 +58,14 @@ class MelObjective(Objective):
         """Losses for waveforms (B, T), T a multiple of the hop length in training."""
         z_e = self.encoder(batch.inputs)
         quantized, losses, codes = self._quantize(z_e)
-        error = self.predictor.error(batch.waveform, quantized, batch.speaker, batch.speed).mean()
-        terms = {"mel_loss": error.detach(), **{name: x.detach() for name, x in losses.items()}}
-        total = error
+        d = self.predictor.error(batch.waveform, quantized, batch.speaker, batch.speed)  # (B, M, F)
+        mel_loss = d.abs().mean()
+        total = mel_loss + d.diff(dim=1).abs().mean() + d.diff(dim=2).abs().mean()
         if losses:
             beta = self.quantizer.beta
-            total = error + losses["codebook_loss"] + beta * losses["commitment_loss"]
-        return Losses(total, terms, codes, weight=batch.waveform.shape[-1], score=error.detach())
+            total = total + losses["codebook_loss"] + beta * losses["commitment_loss"]
+        terms = {"mel_loss": mel_loss.detach(), **{name: x.detach() for name, x in losses.items()}}
+        return Losses(total, terms, codes, weight=batch.waveform.shape[-1], score=mel_loss.detach())
 
     def _quantize(self, z_e: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
         """What the predictor is given (B, N, D), the quantizer's losses, and codes (B, N)."""

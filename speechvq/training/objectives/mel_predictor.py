@@ -52,8 +52,9 @@ class MelPredictorObjective(FrozenCodesObjective):
         with torch.no_grad():
             codes = frozen_codes(vqvae, batch)
             quantized = vqvae.quantizer.lookup(codes)
-        error = self.predictor.error(batch.waveform, quantized, batch.speaker, batch.speed).mean()
-        return Losses(error, {}, codes, weight=batch.waveform.shape[-1])
+        error = self.predictor.error(batch.waveform, quantized, batch.speaker, batch.speed)
+        loss = error.abs().mean()  # -log p of a Laplace distribution, up to a constant
+        return Losses(loss, {}, codes, weight=batch.waveform.shape[-1])
 
 
 def start_mel_predictor(predictor: MelPredictor, corpus: Corpus, config: StageConfig) -> None:
