@@ -43,16 +43,14 @@ def number_of(ended: KeyboardInterrupt) -> int:
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None], *numbers: int) -> Iterator[None]:
-    """Let signals call a handler meanwhile, in the main thread.
-
-    SIGHUP under nohup, and SIGINT in the background of a script, stay ignored.
+    """Let signals call a handler meanwhile, in the main thread; under nohup, SIGHUP stays ignored.
 
     Other threads get no signals: there nothing changes.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in numbers:
-            if number == TERMINATE or signal.getsignal(number) != signal.SIG_IGN:
+            if number != HANG_UP or signal.getsignal(number) != signal.SIG_IGN:
                 before[number] = signal.signal(number, handler)
     try:
         yield

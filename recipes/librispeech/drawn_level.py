@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from speechvq import audio
-from speechvq.cli.errors import one_line
+from speechvq.cli.errors import command
 from speechvq.data.manifest import read_manifest
 from speechvq.model_folder import WEIGHTS, load_model
 from speechvq.sampling import SamplingOptions, sample_batch
@@ -34,6 +34,7 @@ def drawn_level(model, manifest: str, count: int, seed: int) -> float:
     return float(np.median([audio.speech_level([x], model.sample_rate) for x in drawn]))
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     """Measure, write and print the level."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -42,17 +43,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--utterances", type=int, default=40, help="how many are drawn")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    try:
-        model = load_model(options.model)
-        if not hasattr(model.vqvae.encoder, "stream"):
-            print(f"{options.model}: the level stays; its encoder is given recordings at it")
-            return 0
-        level = drawn_level(model, options.manifest, options.utterances, options.seed)
-        tensors, header = read_weights(options.model / WEIGHTS)
-        tensors["level"].fill_(level)
-        write_weights(options.model / WEIGHTS, tensors, header)
-    except (ValueError, OSError) as error:
-        parser.error(one_line(error))
+    model = load_model(options.model)
+    if not hasattr(model.vqvae.encoder, "stream"):
+        print(f"{options.model}: the level stays; its encoder is given recordings at it")
+        return 0
+    level = drawn_level(model, options.manifest, options.utterances, options.seed)
+    tensors, header = read_weights(options.model / WEIGHTS)
+    tensors["level"].fill_(level)
+    write_weights(options.model / WEIGHTS, tensors, header)
     print(f"{options.model}: conversions have {level:.1f} dB")
     return 0
 

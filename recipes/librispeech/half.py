@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from speechvq.cli.errors import one_line
+from speechvq.cli.errors import command
 from speechvq.model_folder import CARD, CONFIG, SPEAKERS, WEIGHTS
 from speechvq.weights import read_weights, write_weights
 
@@ -27,6 +27,7 @@ def halved(tensors: dict) -> dict:
     return found
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     """Round the model, or prior, of one folder into another."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -34,18 +35,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder to write")
     options = parser.parse_args(argv)
     if not (options.model / WEIGHTS).is_file():
-        parser.error(f"{options.model}: no {WEIGHTS} in it; pass a model folder")
-    try:
-        tensors, header = read_weights(options.model / WEIGHTS)
-        options.out.mkdir(parents=True, exist_ok=True)
-        if any(options.out.iterdir()):
-            raise ValueError(f"{options.out}: is not empty; name another folder")
-        for name in (CONFIG, CARD, SPEAKERS):  # a prior has no speakers.json
-            if (options.model / name).is_file():
-                shutil.copy(options.model / name, options.out / name)
-        write_weights(options.out / WEIGHTS, halved(tensors), header)
-    except (ValueError, OSError) as error:
-        parser.error(one_line(error))
+        raise ValueError(f"{options.model}: no {WEIGHTS} in it; pass a model folder")
+    tensors, header = read_weights(options.model / WEIGHTS)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if any(options.out.iterdir()):
+        raise ValueError(f"{options.out}: is not empty; name another folder")
+    for name in (CONFIG, CARD, SPEAKERS):  # a prior has no speakers.json
+        if (options.model / name).is_file():
+            shutil.copy(options.model / name, options.out / name)
+    write_weights(options.out / WEIGHTS, halved(tensors), header)
     return 0
 
 

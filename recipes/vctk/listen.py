@@ -10,13 +10,15 @@ codes, decoded for its own speaker) and -to-SPEAKER.wav for each of the others.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from speechvq.cli.errors import command
 
 SPEAKERS = 4
 SECONDS = 4.0  # the utterance nearest to this duration is chosen
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     """Write the recordings and print their names."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -37,8 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     utterances = [u for u in read_manifest(options.manifest) if u.speaker in model.speakers]
     speakers = sorted({u.speaker for u in utterances})[:SPEAKERS]
     if not speakers:
-        print(f"{options.manifest}: no utterance of a speaker of the model", file=sys.stderr)
-        return 2
+        raise ValueError(f"{options.manifest}: no utterance of a speaker of the model")
 
     out = Path(options.out)
     for ending in ("original", "reconstruction", "to-*"):  # of an earlier run

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,7 @@ import torch
 from hmm_units import HMMTraining, HMMUnits, train_hmm_units
 from torch import Tensor
 
-from speechvq.cli.errors import one_line
+from speechvq.cli.errors import command
 from speechvq.codes import Codebook, write_codes
 from speechvq.config import SpeakerNormalisationConfig
 from speechvq.data.manifest import Utterance, read_known, read_manifest
@@ -246,21 +245,13 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     """Train units, label the manifests, and print a summary."""
-    logging.basicConfig(format="units.py: %(levelname)s: %(message)s")
     options = parser().parse_args(argv)
-    package = logging.getLogger("speechvq")
-    package.setLevel(logging.INFO)  # progress, where there is no terminal
-    try:
-        hmm = HMMTraining(**{f.name: getattr(options, f.name) for f in fields(HMMTraining)})
-        settings = Settings(options.sample_rate, options.train_seconds, hmm)
-        codebook, labels = run(options.train, options.label, options.out, settings, progress=True)
-    except (ValueError, OSError) as error:
-        print(f"units.py: error: {one_line(error)}", file=sys.stderr)
-        return 2
-    finally:
-        package.setLevel(logging.NOTSET)
+    hmm = HMMTraining(**{f.name: getattr(options, f.name) for f in fields(HMMTraining)})
+    settings = Settings(options.sample_rate, options.train_seconds, hmm)
+    codebook, labels = run(options.train, options.label, options.out, settings, progress=True)
     frames = sum(map(len, labels.values()))
     print(
         f"{options.out}: {len(labels)} utterances, {frames / FRAME_RATE / 60:.1f} minutes, "

@@ -27,8 +27,6 @@ SUFFIXES = (
 DRAWN = "synthetic speech, drawn by speechvq"
 """Comment in the files that commands write."""
 
-NO_FILE = "not a regular file"
-
 Report = Callable[[str], None]
 """Takes one line about a file or folder that is left out."""
 
@@ -71,10 +69,8 @@ def find(
                 lines.append(f"{path}: no {names} file in this folder")
             for each in inside:
                 found.setdefault(os.path.abspath(each), each)
-        elif path.is_file():
-            found.setdefault(os.path.abspath(path), path)
         elif path.exists():
-            lines.append(f"{path}: {NO_FILE}")
+            found.setdefault(os.path.abspath(path), path)
         else:
             lines.append(str(missing(path)))
     if lines and not found:
@@ -87,7 +83,7 @@ def find(
 def is_drawn(path: Path) -> bool:
     """Return whether a file is speech that a command has drawn, by its comment."""
     try:
-        if not path.is_file():  # a pipe, which would be waited for
+        if not os.path.isfile(path):  # a pipe, which would be waited for
             return False
         with soundfile.SoundFile(os.fsencode(path)) as file:
             return file.comment == DRAWN
@@ -143,8 +139,6 @@ def walk(
             elif inside:
                 by_link = step.by_link or entry.is_symlink()
                 waiting.append(_Step(path, step.above | {here}, by_link))
-            elif path.exists() and not path.is_file():
-                report(f"{path}: {NO_FILE}")
             else:
                 yield path
 

@@ -1,7 +1,7 @@
 """The commands: parse, call, print. Nothing imports this package.
 
-It is imported before what takes time: from here on until `errors.command` takes over, Ctrl-C ends a
-command in one line, too.
+It is imported before what takes time: from here on until a command has `started`, Ctrl-C ends it in
+one line, too.
 """
 
 import os
@@ -10,6 +10,12 @@ import sys
 from types import FrameType
 
 NAME = os.path.basename(sys.argv[0])
+
+
+def started() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt from now on."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end(number: int, _: FrameType | None) -> None:

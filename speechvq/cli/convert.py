@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from speechvq import audio
 from speechvq.cli import piping, sharding, speaking
-from speechvq.cli.errors import ERROR, OK, Parser, check_stdout, command, one_line, shown
+from speechvq.cli.errors import (
+    ERROR,
+    OK,
+    Parser,
+    check_stdout,
+    command,
+    one_line,
+    reported,
+    shown,
+)
 from speechvq.cli.loading import load
 
 if TYPE_CHECKING:
@@ -179,7 +188,12 @@ def _convert_all(
         if options.json:
             written.append(_described(job) | {"seconds": round(output.seconds, 3)})
     if options.json:
-        outcome = {"model": str(folder), "written": written, "failed": failed}
+        outcome = {
+            "model": str(folder),
+            "written": written,
+            "failed": failed,
+            "errors": reported(),  # what was left out before, such as files that are not there
+        }
         print(json.dumps(outcome, indent=1, ensure_ascii=False))
     return ERROR if failed and not options.shard else OK
 

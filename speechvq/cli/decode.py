@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from speechvq.cli import speaking
-from speechvq.cli.errors import OK, Parser, command
+from speechvq.cli.errors import OK, Parser, command, reported
 from speechvq.cli.loading import load
 from speechvq.codes import Codebook, decode_codes, read_codes
 
@@ -75,7 +75,8 @@ def main(argv: list[str] | None = None) -> int:
             {"id": id, "speaker": speaker, "output": str(path), "seconds": round(output.seconds, 3)}
             for (id, speaker, path), output in zip(jobs, outputs, strict=True)
         ]
-        print(json.dumps({"model": str(folder), "written": written}, indent=1, ensure_ascii=False))
+        outcome = {"model": str(folder), "written": written, "errors": reported()}
+        print(json.dumps(outcome, indent=1, ensure_ascii=False))
     return OK
 
 

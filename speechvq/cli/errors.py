@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from speechvq import signals
+from speechvq.cli import started
 
 OURS = ("speechvq", "__main__")
 """Beginnings of the names of our loggers; a command run with python -m is __main__."""
@@ -85,17 +86,20 @@ def command(main: Callable[[list[str] | None], int | None]) -> Callable[..., int
     out; the exit code is 2 when the rest is done. While the command runs, log records of the
     package and Python's warnings are written to stderr as one line each.
     """
-    name = "speechvq-" + Path(main.__code__.co_filename).stem.replace("_", "-")
+    file = Path(main.__code__.co_filename)
+    ours = file.parent.name == "cli"  # else a recipe's script
+    name = "speechvq-" + file.stem.replace("_", "-") if ours else file.name
 
     @functools.wraps(main)
     def run(argv: list[str] | None = None) -> int:
+        started()
         _fill_in_streams()
-        with _log_to_stderr(name) as log:
+        with _log_to_stderr(name):
             try:
-                with signals.handled(signals.end, *signals.ALL):
+                with signals.handled(signals.end, signals.TERMINATE, signals.HANG_UP):
                     code = main(argv)
                 sys.stdout.flush()  # a closed pipe raises an error here
-                return code or (ERROR if log.errors else OK)
+                return code or (ERROR if _reported else OK)
             except BrokenPipeError:
                 _discard_stdout()
                 return BROKEN_PIPE
@@ -153,6 +157,14 @@ def write_utf8() -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
+_reported: list[str] = []
+
+
+def reported() -> list[str]:
+    """The errors that the command has logged so far, such as items that are left out."""
+    return list(_reported)
+
+
 _shown: dict[str, str] = {}
 
 
@@ -186,10 +198,11 @@ class _OneLine(logging.Handler):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.prefix = name
-        self.errors = 0
+        _reported.clear()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.errors += record.levelno >= logging.ERROR and record.name.startswith(OURS)
+        if record.levelno >= logging.ERROR and record.name.startswith(OURS):
+            _reported.append(" ".join(shown(record.getMessage()).split()))
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         try:
             _write_line(f"{self.prefix}: {level}{' '.join(shown(record.getMessage()).split())}")
@@ -206,7 +219,7 @@ def _write_line(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _log_to_stderr(name: str) -> Iterator[_OneLine]:
+def _log_to_stderr(name: str) -> Iterator[None]:
     """Log the package from INFO, others from WARNING, and warnings of Python, to stderr."""
     root, package = logging.getLogger(), logging.getLogger("speechvq")
     handler, level = _OneLine(name), package.level
@@ -219,7 +232,7 @@ def _log_to_stderr(name: str) -> Iterator[_OneLine]:
     with warnings.catch_warnings():
         warnings.showwarning = show
         try:
-            yield handler
+            yield
         finally:
             root.removeHandler(handler)
             package.setLevel(level)

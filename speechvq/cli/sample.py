@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from speechvq import audio
 from speechvq.cli import numbers, speaking
-from speechvq.cli.errors import OK, Parser, command
+from speechvq.cli.errors import OK, Parser, command, reported
 from speechvq.cli.loading import load
 from speechvq.codes import check_id
 
@@ -124,7 +124,8 @@ def main(argv: list[str] | None = None) -> int:
             | {"seconds": round(output.seconds, 3)}
             for (speaker, seed), output in zip(samples, outputs, strict=True)
         ]
-        print(json.dumps({"model": str(folder), "written": written}, indent=1, ensure_ascii=False))
+        outcome = {"model": str(folder), "written": written, "errors": reported()}
+        print(json.dumps(outcome, indent=1, ensure_ascii=False))
     return OK
 
 

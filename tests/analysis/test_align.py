@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_command_rewrites_the_manifest(manifest, capsys):
     summary = json.loads(output.out)
     assert summary == {
         "manifest": str(manifest), "utterances": 5, "aligned": 1, "had_phones": 1, "no_text": 1,
-        "unknown_words": 1, "failed": 1,
+        "unknown_words": 1, "failed": 1, "unread": 0,
     }  # fmt: skip
     assert (
         "1 utterances skipped for words that are not in the dictionary: qwrtp, zzyx" in output.err
@@ -140,6 +141,18 @@ def test_command_rewrites_the_manifest(manifest, capsys):
     assert [(u.id, u.text, u.duration) for u in after] == [
         (u.id, u.text, u.duration) for u in before
     ]
+
+
+def test_a_recording_that_is_gone_is_not_said_to_differ_from_its_text(manifest, capsys):
+    first, *others = read_manifest(manifest)
+    write_manifest(manifest, [replace(first, path="gone.wav"), *others])
+    assert command.main([str(manifest), "--json"]) == 2
+    output = capsys.readouterr()
+    summary = json.loads(output.out)
+    assert (summary["aligned"], summary["failed"], summary["unread"]) == (0, 1, 1)
+    assert "gone.wav: no such file; left out" in output.err
+    (line,) = [line for line in output.err.splitlines() if "do not match" in line]
+    assert first.id not in line
 
 
 def test_command_writes_elsewhere_and_leaves_the_manifest_alone(manifest, tmp_path, capsys):

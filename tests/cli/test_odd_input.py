@@ -162,6 +162,24 @@ def test_json_is_utf_8_in_any_locale(tmp_path):
         assert "é" in out
 
 
+def test_json_tells_what_was_left_out(capsys):
+    """Before anything was converted, too: what is not there, and outputs that are not ours."""
+    Path("out").mkdir()
+    Path("out/b-p225.wav").write_text("mine")
+    options = ["--src", "talks", "gone.wav", "--speaker", "p225", "--out", "out", "--json"]
+    out, errors = run(convert, options, capsys, code=2)
+    outcome = json.loads(out)
+    assert [each["output"] for each in outcome["written"]] == ["out/a-p225.wav"]
+    assert [f"speechvq-convert: error: {line}" for line in outcome["errors"]] == errors
+    assert any("gone.wav" in line for line in errors)
+    assert any("did not write it" in line for line in errors)
+    run(encode, ["--src", "talks", "--out", "c.txt"], capsys)
+    options = ["--codes", "c.txt", "--speaker", "p225", "--out", "out", "--json"]
+    out, errors = run(decode, options, capsys, code=2)
+    (left_out,) = json.loads(out)["errors"]
+    assert "out/b-p225.wav" in left_out and left_out in errors[0]
+
+
 def test_variables_of_torchrun_that_are_no_numbers(monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "many")
     _, errors = run(encode, ["--manifest", listed(), "--out", "c.txt"], capsys, code=2)

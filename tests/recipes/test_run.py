@@ -193,6 +193,16 @@ def test_a_corpus_that_cannot_be_read_costs_no_manifest(tmp_path):
     assert (tmp_path / "data" / "train.jsonl").read_text() == "{}\n"
 
 
+def test_a_script_of_a_recipe_says_its_mistakes_in_one_line(tmp_path):
+    script = [sys.executable, str(RECIPE / "listen.py"), "--model", "nope"]
+    done = subprocess.run(
+        [*script, "--manifest", "nope", "--out", "x"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("listen.py: error: nope: ")
+
+
 def test_without_the_package_it_says_how_to_install_it(tmp_path):
     done = run("--stage", "1", cwd=tmp_path, PYTHON="/nowhere/python3")
     assert done.returncode == 2
