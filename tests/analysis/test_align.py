@@ -145,7 +145,9 @@ def test_command_rewrites_the_manifest(manifest, capsys):
 
 def test_a_recording_that_is_gone_is_not_said_to_differ_from_its_text(manifest, capsys):
     first, *others = read_manifest(manifest)
-    write_manifest(manifest, [replace(first, path="gone.wav"), *others])
+    gone = Path(first.path).with_name("gone.wav")
+    folders = sorted({Path(u.path).parent for u in others})
+    write_manifest(manifest, [replace(first, path=str(gone)), *others], folders)
     assert command.main([str(manifest), "--json"]) == 2
     output = capsys.readouterr()
     summary = json.loads(output.out)
