@@ -103,7 +103,8 @@ def card_faults(path: Path, speakers: Sequence[str] = ()) -> Iterator[str]:
     if UNDECIDED in (_section(card, _SECTIONS["Licence"]) or ""):
         yield f"{path}: the licence is left open; name it in the section '## Licence'"
     named = all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", card) for name in speakers)
-    learned = [name for name in speakers if f"\n{enrolled(name)}" not in card]
+    added = (_section(card, r"^enrolled speakers") or "").splitlines()
+    learned = [s for s in speakers if not any(line.startswith(enrolled(s)) for line in added)]
     if not named and not re.search(rf"(?<![\w.,]){len(learned)}(?![\w.,]*\d)", card):
         yield f"{path}: names neither the {len(learned)} speakers nor their number"
 

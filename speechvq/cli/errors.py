@@ -61,15 +61,20 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; an empty value, as of a variable that is not set, is an error."""
-        options = super().parse_args(args, namespace)
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, as `parse_args` does by it; an empty value, as of an unset variable, is an error.
+
+        A setting of a training, whose name has a dot, is checked as a setting. With --json, stdout
+        is UTF-8 from here on.
+        """
+        options, others = super().parse_known_args(args, namespace)
         for name, value in vars(options).items():
-            if value == "" or (isinstance(value, list) and "" in value):
+            empty = value == "" or (isinstance(value, list) and "" in value)
+            if empty and "." not in name:
                 self.error(f"--{name.replace('_', '-')}: an empty value; give one, or leave it out")
         if getattr(options, "json", False):
             write_utf8()
-        return options
+        return options, others
 
     def error(self, message: str) -> NoReturn:
         """Print the error in one line and exit with status 2."""

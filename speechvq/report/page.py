@@ -127,6 +127,8 @@ def write_page(page: Page, out: Path) -> Path:
 
 def is_page(path: Path) -> bool:
     """Whether a file is a page of `write_page`."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         return b"speechvq-report" in file.read(1000)
 

@@ -134,10 +134,11 @@ def _without_copies(paths: Sequence[Path]) -> list[Path]:
     """The first of files that have the same content."""
     found: dict[str, Path] = {}
     for path in paths:
-        try:
-            found.setdefault(file_fingerprint(path), path)
-        except OSError:  # told by what reads it
-            found[str(path)] = path
+        try:  # what is no file, such as a pipe, which would be waited for, is told by what reads it
+            key = file_fingerprint(path) if path.is_file() else str(path)
+        except OSError:
+            key = str(path)
+        found.setdefault(key, path)
     if copies := len(paths) - len(found):
         logger.info("left out %d cop%s of other recordings", copies, "y" if copies == 1 else "ies")
     return list(found.values())

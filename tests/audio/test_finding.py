@@ -92,3 +92,10 @@ def test_a_file_that_is_found_twice_is_listed_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = audio.find(["x/a.wav", "x/../x/a.wav", "x", tmp_path / "x"])
     assert [str(path) for path in found] == ["x/a.wav"]
+
+
+def test_an_empty_path_is_not_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "a.wav").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="an empty path"):
+        audio.find("")

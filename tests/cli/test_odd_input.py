@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from speechvq import audio, model_folder
-from speechvq.cli import align, convert, decode, encode, enroll, report
+from speechvq.cli import align, convert, decode, encode, enroll, report, train
 from speechvq.data.manifest import Utterance, write_manifest
 from speechvq.model import Model
 
@@ -68,6 +68,7 @@ def listed(**changes):
         (decode, ["--codes", "c.txt", "--speaker", "p225", "--out", ""]),
         (enroll, ["--name", "me", "--wavs", "", "--out", "new"]),
         (align, ["m.jsonl", "--out", ""]),
+        (train, ["--config", "c.yaml", "--out", ""]),
     ],
     ids=lambda x: " ".join(x) if isinstance(x, list) else x.__name__.rpartition(".")[2],
 )
@@ -87,6 +88,10 @@ def test_what_is_no_file_among_recordings(capsys):
     assert len(errors) == 2
     assert any("talks/pipe.wav: not a regular file" in line for line in errors)
     assert any("talks/loop.wav: " in line for line in errors)
+    given = ["--name", "me", "--wavs", "talks", "--out", "new"]
+    _, errors = run(enroll, given, capsys, code=2)  # nor is a pipe waited for
+    assert any("talks/pipe.wav: not a regular file" in line for line in errors)
+    assert "speech in 2 usable recordings" in errors[-1]
 
 
 @pytest.mark.parametrize("options", [[], ["--format", "npz"], ["--format", "units"]], ids=str)

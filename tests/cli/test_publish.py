@@ -167,6 +167,9 @@ def test_an_enrolled_speaker_is_beside_the_number_of_those_learned_from(tmp_path
     assert not list(card_faults(tmp_path / "README.md", ["p225", "p226", "me"]))
     (fault,) = card_faults(tmp_path / "README.md", ["p225", "p226", "p227", "me"])
     assert "names neither the 3 speakers nor their number" in fault
+    listed = CARD.replace("p225 and p226", "3 speakers").replace("Rough.", "- p225: rough.")
+    (tmp_path / "README.md").write_text(listed)  # a list elsewhere is not of enrolled speakers
+    assert not list(card_faults(tmp_path / "README.md", ["p225", "p226", "p227"]))
 
 
 def test_paths_of_this_machine_are_told(folder, sent, capsys, tiny_config):
